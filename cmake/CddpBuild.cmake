@@ -1,0 +1,36 @@
+# Flags that every target of the project is built with.
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE Release)
+endif()
+
+find_program(CCACHE_PROGRAM ccache)
+if(CCACHE_PROGRAM AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  # Precompiled headers are cached only with these settings.
+  set(CMAKE_CXX_COMPILER_LAUNCHER
+      ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
+      ${CCACHE_PROGRAM})
+endif()
+
+add_library(cddp_flags INTERFACE)
+target_include_directories(cddp_flags INTERFACE ${CMAKE_SOURCE_DIR}/include ${CMAKE_SOURCE_DIR})
+# Replicas are bit-identical only when no target contracts a*b+c (design law 4).
+target_compile_options(cddp_flags INTERFACE -Wall -Wextra -Werror -ffp-contract=off
+  # Members left out of a designated initialiser have defaults.
+  -Wno-missing-field-initializers)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # False alarms of GCC 12 inside libstdc++ at -O3.
+  target_compile_options(cddp_flags INTERFACE -Wno-restrict -Wno-maybe-uninitialized)
+endif()
+if(CDDP_SANITIZE)
+  target_compile_options(cddp_flags INTERFACE -fsanitize=${CDDP_SANITIZE} -fno-omit-frame-pointer -g)
+  target_link_options(cddp_flags INTERFACE -fsanitize=${CDDP_SANITIZE})
+endif()
+if(CDDP_COVERAGE)
+  target_compile_options(cddp_flags INTERFACE --coverage -O0 -g)
+  target_link_options(cddp_flags INTERFACE --coverage)
+endif()

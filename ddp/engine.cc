@@ -1,0 +1,104 @@
+#include "ddp/engine.h"
+
+#include <algorithm>
+#include <limits>
+#include <torch/csrc/distributed/c10d/logger.hpp>
+
+#include "cddp/status.h"
+#include "ddp/torch_error.h"
+
+namespace cddp {
+
+DdpEngine::DdpEngine(torch::nn::Module& module, World& world, Collective* collective,
+                     const DdpOptions& options)
+    : collective_(collective) {
+  // Backward reaches the last layers first: buckets are filled in reverse order.
+  std::vector<std::pair<std::string, at::Tensor>> named;
+  for (const auto& item : module.named_parameters()) {
+    if (!item.value().requires_grad()) continue;
+    if (item.value().scalar_type() != torch::kFloat) {
+      throw StatusError(StatusCode::kInvalidArgument,
+                        fmt::format("parameter {} is {}, only float32 can be synchronised",
+                                    item.key(), c10::toString(item.value().scalar_type())));
+    }
+    named.emplace_back(item.key(), item.value());
+  }
+  std::ranges::reverse(named);
+
+  torch_seam::ReducerArguments arguments;
+  std::unordered_map<const void*, std::string> names;
+  for (const auto& [name, parameter] : named) {
+    arguments.names[parameters_.size()] = name;
+    names[parameter.unsafeGetTensorImpl()] = name;
+    parameters_.push_back(parameter);
+  }
+
+  RethrowAsPeerLost("the broadcast of rank 0's parameters", [&] {
+    const ProcessGroupPtr& group = world.control_group();
+    c10d::verify_params_across_processes(group, parameters_, {});
+    std::vector<at::Tensor> state;
+    for (const at::Tensor& parameter : parameters_) state.push_back(parameter.detach());
+    for (const at::Tensor& buffer : module.buffers()) state.push_back(buffer.detach());
+    constexpr size_t kBroadcastBytes = size_t{250} << 20;
+    c10d::broadcast_coalesced(group, state, kBroadcastBytes, 0);
+  });
+
+  // As PyTorch's DDP: one bucket at first, split by size when the layout is
+  // rebuilt; with unused parameters there is no rebuilding.
+  std::vector<size_t> limits{std::numeric_limits<int64_t>::max()};
+  if (options.find_unused_parameters) {
+    limits = {static_cast<size_t>(options.first_bucket_bytes),
+              static_cast<size_t>(options.bucket_bytes)};
+  }
+  auto [buckets, bucket_limits] = c10d::compute_bucket_assignment_by_size(
+      parameters_, limits, std::vector<bool>(parameters_.size(), false));
+  std::ranges::reverse(buckets);
+  std::ranges::reverse(bucket_limits);
+
+  arguments.parameters = parameters_;
+  arguments.buckets = buckets;
+  arguments.bucket_limits = bucket_limits;
+  arguments.group = world.control_group();
+  arguments.bucket_bytes = options.bucket_bytes;
+  arguments.first_bucket_bytes = options.first_bucket_bytes;
+  arguments.find_unused_parameters = options.find_unused_parameters;
+  reducer_ = torch_seam::MakeReducer(arguments);
+
+  logger_ = std::make_shared<c10d::Logger>(reducer_);
+  reducer_->set_logger(logger_);
+  logger_->set_construction_data_and_log(module.name(), {}, -1, /*broadcast_buffers=*/true,
+                                         /*has_sync_bn=*/false, /*static_graph=*/false);
+
+  auto hook = std::make_unique<CommHook>(collective, std::move(names));
+  hook_ = hook.get();
+  reducer_->register_comm_hook(std::move(hook));
+
+  // Otherwise the first step has one bucket and the second others.
+  RethrowAsPeerLost("the agreement on buckets", [&] {
+    reducer_->push_rebuilt_params_for_all_indices();
+    reducer_->rebuild_buckets();
+  });
+}
+
+void DdpEngine::BeginStep() {
+  // Optimizer::zero_grad detaches gradients, which bucket views do not allow (1.13).
+  const torch::NoGradGuard no_grad;
+  for (const at::Tensor& parameter : parameters_) {
+    if (parameter.grad().defined()) parameter.grad().zero_();
+  }
+  hook_->set_step(step_++);
+  reducer_->prepare_for_forward();
+  reducer_->rebuild_buckets();
+}
+
+void DdpEngine::Backward(const at::Tensor& output, const at::Tensor& loss) {
+  try {
+    reducer_->prepare_for_backward({output});
+    loss.backward();
+  } catch (const std::exception&) {
+    ThrowIfError(hook_->status());
+    throw;
+  }
+}
+
+}  // namespace cddp

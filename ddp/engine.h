@@ -1,0 +1,63 @@
+// DdpEngine: data-parallel training of one module, on PyTorch's own Reducer.
+//
+//   engine.BeginStep();                       // zeroes gradients, counts the step
+//   auto output = model->forward(batch);
+//   auto loss = ...;
+//   engine.Backward(output, loss);            // gradients are synchronised when it returns
+//   if (engine.EndStep() == StepOutcome::kCommitted) optimizer.step();
+//
+// Gradients are views of the Reducer's buckets: zero them only through
+// BeginStep. Parameters must be float32 on the CPU.
+//
+// One thread. Collective: every rank makes the same calls.
+#pragma once
+
+#include <torch/torch.h>
+
+#include <memory>
+#include <vector>
+
+#include "cddp/collective.h"
+#include "ddp/comm_hook.h"
+#include "ddp/torch_seam.h"
+#include "ddp/world.h"
+
+namespace cddp {
+
+struct DdpOptions {
+  int64_t bucket_bytes = 25 << 20;       // as PyTorch's DDP
+  int64_t first_bucket_bytes = 1 << 20;  // small, so that communication starts early
+  bool find_unused_parameters = false;
+};
+
+class DdpEngine {
+ public:
+  // Checks that every rank has the same parameters, gives every rank rank 0's
+  // parameters and buffers, and fixes the bucket layout. `world` and
+  // `collective` must outlive the engine.
+  DdpEngine(torch::nn::Module& module, World& world, Collective* collective,
+            const DdpOptions& options);
+
+  void BeginStep();
+
+  // Throws StatusError(kPeerLost, kCorrupt) when a collective failed; the engine
+  // can't be used any more then.
+  void Backward(const at::Tensor& output, const at::Tensor& loss);
+
+  StepOutcome EndStep() { return collective_->EndStep(); }
+
+  // Steps begun so far.
+  uint64_t steps() const { return step_; }
+
+  const std::vector<at::Tensor>& parameters() const { return parameters_; }
+
+ private:
+  Collective* collective_;
+  std::vector<at::Tensor> parameters_;
+  std::shared_ptr<c10d::Reducer> reducer_;
+  std::shared_ptr<c10d::Logger> logger_;  // the Reducer needs one to report unused parameters
+  CommHook* hook_ = nullptr;              // owned by the Reducer
+  uint64_t step_ = 0;
+};
+
+}  // namespace cddp

@@ -1,0 +1,25 @@
+// Bytes that this process's own TCP sockets carried, as the kernel counted them
+// (TCP_INFO): payload handed to the network including retransmissions, and
+// payload received. Packet headers are not included.
+#pragma once
+
+#include <cstdint>
+#include <set>
+
+namespace cddp {
+
+struct TrafficBytes {
+  uint64_t sent = 0;
+  uint64_t received = 0;
+};
+
+// A set of sockets, known by inode, so that a reused descriptor is not mistaken.
+using SocketSet = std::set<uint64_t>;
+
+// The TCP sockets that the process has open now.
+SocketSet OpenTcpSockets();
+
+// Sums over those of `sockets` that are still open.
+TrafficBytes CountTraffic(const SocketSet& sockets);
+
+}  // namespace cddp

@@ -1,0 +1,30 @@
+// Exceptions of libtorch and Gloo as one line, and as a lost peer.
+#pragma once
+
+#include <fmt/format.h>
+
+#include <exception>
+#include <string>
+
+#include "cddp/status.h"
+
+namespace cddp {
+
+// Without the stack trace that follows.
+inline std::string FirstLine(const std::exception& error) {
+  const std::string text = error.what();
+  return text.substr(0, text.find('\n'));
+}
+
+// Runs a collective. Gloo names an address, never a rank: World::WaitForLoss
+// knows the rank.
+template <class Call>
+void RethrowAsPeerLost(const char* what, Call call) {
+  try {
+    call();
+  } catch (const std::exception& error) {
+    throw StatusError(StatusCode::kPeerLost, fmt::format("{} failed: {}", what, FirstLine(error)));
+  }
+}
+
+}  // namespace cddp

@@ -1,0 +1,90 @@
+// Everything that differs between the versions of libtorch (1.13, 2.6, 2.11) lives
+// here. Differences are told apart by what compiles, not by version numbers.
+#pragma once
+
+#include <torch/torch.h>
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <torch/csrc/distributed/c10d/ProcessGroup.hpp>
+#include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
+#include <torch/csrc/distributed/c10d/TCPStore.hpp>
+#include <torch/csrc/distributed/c10d/reducer.hpp>
+#include <type_traits>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+namespace cddp {
+
+using ProcessGroupPtr = c10::intrusive_ptr<c10d::ProcessGroup>;
+using StorePtr = c10::intrusive_ptr<c10d::Store>;
+
+namespace torch_seam {
+
+// From 2.4 on the store may run on libuv, by default; Debian builds without it.
+template <class Options>
+void UsePlainSockets(Options& options) {
+  if constexpr (requires { options.useLibUV; }) options.useLibUV = false;
+}
+
+// In 1.x a ProcessGroupGloo is a ProcessGroup; since 2.0 it is a backend inside one.
+template <class Group, class Gloo>
+c10::intrusive_ptr<Group> WrapBackend(const Gloo& gloo, const StorePtr& store, int rank, int size,
+                                      const std::string& name) {
+  if constexpr (std::is_base_of_v<Group, typename Gloo::element_type>) {
+    return gloo;
+  } else {
+    auto group = c10::make_intrusive<Group>(store, rank, size);
+    group->setDefaultBackend(Group::BackendType::GLOO);
+    group->setBackend(c10::DeviceType::CPU, Group::BackendType::GLOO, gloo);
+    group->setGroupName(name);
+    return group;
+  }
+}
+
+struct ReducerArguments {
+  std::vector<at::Tensor> parameters;
+  std::vector<std::vector<size_t>> buckets;  // indices into parameters
+  std::vector<size_t> bucket_limits;         // bytes, per bucket
+  ProcessGroupPtr group;
+  int64_t bucket_bytes = 0;
+  int64_t first_bucket_bytes = 0;
+  bool find_unused_parameters = false;
+  std::unordered_map<size_t, std::string> names;
+};
+
+// The constructor lost an argument after 2.6 and gained three since.
+template <class Reducer = c10d::Reducer>
+std::shared_ptr<Reducer> MakeReducer(const ReducerArguments& a) {
+  using Parameters = std::vector<at::Tensor>;
+  using Buckets = std::vector<std::vector<size_t>>;
+  using Names = std::unordered_map<size_t, std::string>;
+  using Flags = std::vector<bool>;
+  const Flags sparse(a.parameters.size(), false);
+  constexpr bool kBucketView = true;
+  if constexpr (std::is_constructible_v<Reducer, Parameters, Buckets, std::vector<size_t>,
+                                        ProcessGroupPtr, Flags, int64_t, bool, bool, Names,
+                                        int64_t>) {
+    return std::make_shared<Reducer>(a.parameters, a.buckets, a.bucket_limits, a.group, sparse,
+                                     a.bucket_bytes, a.find_unused_parameters, kBucketView, a.names,
+                                     a.first_bucket_bytes);
+  } else if constexpr (std::is_constructible_v<Reducer, Parameters, Buckets, ProcessGroupPtr, Flags,
+                                               int64_t, bool, bool, Names, int64_t, bool, bool>) {
+    return std::make_shared<Reducer>(a.parameters, a.buckets, a.group, sparse, a.bucket_bytes,
+                                     a.find_unused_parameters, kBucketView, a.names,
+                                     a.first_bucket_bytes, false, false);
+  } else {
+    static_assert(
+        std::is_constructible_v<Reducer, Parameters, Buckets, ProcessGroupPtr, Flags, int64_t, bool,
+                                bool, Names, int64_t, bool, bool, std::vector<int64_t>>,
+        "this libtorch has a c10d::Reducer constructor that is not known here");
+    return std::make_shared<Reducer>(a.parameters, a.buckets, a.group, sparse, a.bucket_bytes,
+                                     a.find_unused_parameters, kBucketView, a.names,
+                                     a.first_bucket_bytes, false, false, std::vector<int64_t>{});
+  }
+}
+
+}  // namespace torch_seam
+}  // namespace cddp

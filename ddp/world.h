@@ -1,0 +1,81 @@
+// World: the workers of a run, as one of them sees it. Where they meet (store),
+// whether they agree on what to do, whether all are alive, and the process
+// groups that they talk through.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "ddp/launch_environment.h"
+#include "ddp/liveness.h"
+#include "ddp/torch_seam.h"
+
+namespace cddp {
+
+struct WorldOptions {
+  LaunchEnvironment launch;
+  // Not empty: the workers, all of this machine, meet through this file, which
+  // must not exist before, instead of at master_address:master_port.
+  std::string meeting_file;
+  // Network interface for the gradients, such as "eth0". Empty: loopback when
+  // rank 0's address is a loopback one, else the one that the host name resolves to.
+  std::string interface;
+  // How long a worker may stay silent before it counts as lost.
+  std::chrono::milliseconds timeout = std::chrono::seconds(60);
+  // See LivenessOptions::on_lost.
+  std::function<void(const Loss&)> on_lost;
+  // What every worker must have been started with alike: name -> value.
+  std::map<std::string, std::string> configuration;
+};
+
+class World {
+ public:
+  // Meets the other workers. Throws StatusError: kInvalidArgument when the port
+  // is taken or a worker was started with another configuration (names the rank,
+  // the field and both values), kPeerLost naming the ranks that did not come
+  // within the timeout.
+  static std::unique_ptr<World> Join(const WorldOptions& options);
+
+  int rank() const { return options_.launch.rank; }
+  int size() const { return options_.launch.world_size; }
+
+  // A new Gloo process group of all workers. Collective: every worker makes the
+  // same groups in the same order.
+  ProcessGroupPtr NewGroup(const std::string& name);
+
+  // Sums `counts` over the workers, in place. Collective; one thread at a time.
+  void Sum(std::vector<double>& counts);
+
+  // Every rank gets rank 0's number. Collective.
+  uint64_t AgreeOnNumber(uint64_t of_rank_0);
+
+  // Waits until all ranks have come here. Collective.
+  void Barrier();
+
+  // The group of Sum and Barrier, apart from that of the gradients.
+  const ProcessGroupPtr& control_group() const { return control_; }
+
+  // The worker that was lost, if one was, waiting for the news a moment.
+  std::optional<Loss> WaitForLoss() const;
+
+  // The agreed good end of the run: this worker's exit is no loss.
+  void Leave();
+
+ private:
+  explicit World(WorldOptions options) : options_(std::move(options)) {}
+  void OpenStore();
+  void RequireAgreement();
+  void WatchLiveness();
+
+  WorldOptions options_;
+  StorePtr store_;
+  std::unique_ptr<Liveness> liveness_;
+  ProcessGroupPtr control_;
+  int groups_ = 0;
+};
+
+}  // namespace cddp

@@ -1,0 +1,27 @@
+// A bucket: consecutive parameters whose gradients are synchronised together.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace cddp {
+
+// Where a parameter lies in its bucket, in elements.
+struct BucketParameter {
+  std::string name;
+  uint32_t offset = 0;
+  uint32_t count = 0;
+};
+
+// `values` holds this rank's gradient and is replaced by the synchronised one.
+// `parameters` tile it without gaps. Every rank sees the same layout.
+struct Bucket {
+  uint64_t step = 0;
+  uint32_t index = 0;
+  std::span<float> values;
+  std::span<const BucketParameter> parameters;
+};
+
+}  // namespace cddp

@@ -1,0 +1,59 @@
+// A group of ranks as threads, and what they train on.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <span>
+#include <thread>
+#include <vector>
+
+#include "cddp/collective.h"
+#include "cddp/transport.h"
+#include "tests/core/owned_bucket.h"
+#include "tests/core/random_bits.h"
+
+namespace cddp {
+
+inline constexpr int kWorldSizes[] = {1, 2, 3, 4, 5, 8};
+
+// Calls rank_main on a thread per rank. A rank whose rank_main returns leaves the group.
+inline void RunRanks(int world_size, const std::function<void(Transport&)>& rank_main,
+                     std::chrono::milliseconds timeout = std::chrono::seconds(30)) {
+  std::vector<std::thread> threads;
+  for (auto& transport : MakeInProcessTransports(world_size, timeout)) {
+    threads.emplace_back([&rank_main](std::unique_ptr<Transport> mine) { rank_main(*mine); },
+                         std::move(transport));
+  }
+  for (std::thread& thread : threads) thread.join();
+}
+
+inline std::unique_ptr<Collective> GatherOver(Transport* transport, double ratio,
+                                              uint32_t whole_limit = 4) {
+  std::unique_ptr<Compressor> compressor;
+  const Status status =
+      Compressor::Create({.ratio = ratio, .whole_limit = whole_limit}, &compressor);
+  EXPECT_TRUE(status.ok()) << status.message();
+  return MakeGatherCollective(transport, std::move(compressor));
+}
+
+// Three buckets of parameters that go whole, that do not, and a mixture.
+inline std::vector<OwnedBucket> SomeBuckets() {
+  return {OwnedBucket(0, {3, 61, 4}), OwnedBucket(1, {150}), OwnedBucket(2, {1, 2, 4})};
+}
+
+// The gradient of a rank in a step: the same wherever it is asked for.
+inline void FillGradient(int rank, uint64_t step, OwnedBucket* bucket) {
+  RandomBits bits(step * 1'000'003 + static_cast<uint64_t>(rank) * 1009 + bucket->index);
+  for (float& value : bucket->values) value = bits.Gradient();
+}
+
+inline bool SameBits(std::span<const float> a, std::span<const float> b) {
+  return a.size() == b.size() &&
+         (a.empty() || std::memcmp(a.data(), b.data(), a.size_bytes()) == 0);
+}
+
+}  // namespace cddp

@@ -1,0 +1,149 @@
+// Every field of a frame altered with the checksum made right again, so that it
+// is the field's own check that refuses.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <string>
+
+#include "tests/core/frame_bytes.h"
+
+namespace cddp {
+namespace {
+
+constexpr FrameId kId{.step = 5, .bucket = 2, .rank = 3, .elements = 10};
+constexpr size_t kMaxEntries = 3;
+constexpr size_t kIndices = 40;  // offsets in a frame of three entries
+constexpr size_t kValues = 52;
+
+FrameBytes ThreeEntries() {
+  return FrameOf(kId, {.indices = {1, 4, 9}, .values = {0.5f, -1.0f, 2.0f}});
+}
+
+Status Validate(const FrameBytes& frame, size_t max_entries = kMaxEntries) {
+  FrameView view;
+  return ValidateFrame(frame, kId, max_entries, &view);
+}
+
+struct Alteration {
+  std::string name;
+  std::function<void(FrameBytes*)> alter;
+  std::string message;  // a part of it
+};
+
+std::vector<Alteration> Alterations() {
+  const auto store = []<typename T>(size_t offset, T value) {
+    return [=](FrameBytes* frame) { Store<T>(frame, offset, value); };
+  };
+  const auto resize = [](size_t bytes, uint32_t entries) {
+    return [=](FrameBytes* frame) {
+      frame->resize(bytes);
+      Store<uint32_t>(frame, 24, entries);
+      Store<uint32_t>(frame, 28, static_cast<uint32_t>(bytes - 40));
+    };
+  };
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  return {
+      {"magic", store(0, uint32_t{0x46444444}), "magic 0x46444443, got 0x46444444"},
+      {"version 0", store(4, uint8_t{0}), "version 1 expected, got 0"},
+      {"version 2", store(4, uint8_t{2}), "version 1 expected, got 2"},
+      {"index codec", store(5, uint8_t{1}), "index codec 0 expected, got 1"},
+      {"value codec", store(6, uint8_t{255}), "value codec 0 expected, got 255"},
+      {"unknown flag", store(7, uint8_t{2}), "unknown flags 0 expected, got 2"},
+      {"highest flag", store(7, uint8_t{0x80}), "unknown flags 0 expected, got 128"},
+      {"non-finite with entries", store(7, uint8_t{1}), "non-finite frame has no entries, got 3"},
+      {"step", store(8, uint64_t{6}), "step 5 expected, got 6"},
+      {"high word of step", store(12, uint32_t{1}), "step 5 expected, got 4294967301"},
+      {"bucket", store(16, uint16_t{1}), "bucket 2 expected, got 1"},
+      {"rank", store(18, uint16_t{0}), "rank 3 expected, got 0"},
+      {"fewer elements", store(20, uint32_t{9}), "elements 10 expected, got 9"},
+      {"more elements", store(20, uint32_t{11}), "elements 10 expected, got 11"},
+      {"fewer entries", store(24, uint32_t{2}), "length 16 expected, got 24"},
+      {"more entries", store(24, uint32_t{4}), "length 32 expected, got 24"},
+      // 8 * entries is 24 again when reckoned in 32 bits.
+      {"entries overflow", store(24, uint32_t{0x20000003}), "length 4294967320 expected, got 24"},
+      {"shorter length", store(28, uint32_t{16}), "56 bytes expected from its header, got 64"},
+      {"longer length", store(28, uint32_t{32}), "a frame of 72 bytes in a buffer of 64"},
+      {"no entries, but bytes", resize(48, 0), "length 0 expected, got 8"},
+      {"half an entry", resize(60, 2), "length 16 expected, got 20"},
+      {"index twice", store(kIndices + 4, uint32_t{1}), "index 1 of entry 1 after index 1"},
+      {"index descends", store(kIndices + 4, uint32_t{0}), "index 0 of entry 1 after index 1"},
+      {"first index too large", store(kIndices, uint32_t{10}), "index 10 of entry 0"},
+      {"last index too large", store(kIndices + 8, uint32_t{10}), "bucket of 10 elements"},
+      {"index negative", store(kIndices, uint32_t{0xffffffff}), "index 4294967295 of entry 0"},
+      {"NaN", store(kValues, std::nanf("")), "value of entry 0 is nan"},
+      {"Inf", store(kValues + 4, kInfinity), "value of entry 1 is inf"},
+      {"-Inf", store(kValues + 8, -kInfinity), "value of entry 2 is -inf"},
+  };
+}
+
+TEST(FrameValidation, AcceptsTheUnaltered) {
+  FrameBytes frame = ThreeEntries();
+  ASSERT_EQ(frame.size(), 64u);
+  EXPECT_TRUE(Validate(frame).ok());
+  const FrameBytes before = frame;
+  Seal(&frame);
+  EXPECT_EQ(frame, before) << "the tests' own checksum";
+}
+
+TEST(FrameValidation, EveryFieldIsChecked) {
+  for (const Alteration& alteration : Alterations()) {
+    FrameBytes frame = ThreeEntries();
+    alteration.alter(&frame);
+    Seal(&frame);
+    const Status status = Validate(frame);
+    EXPECT_EQ(status.code(), StatusCode::kCorrupt) << alteration.name;
+    EXPECT_NE(status.message().find(alteration.message), std::string::npos)
+        << alteration.name << ": " << status.message();
+    EXPECT_NE(status.message().find("rank 3, step 5, bucket 2"), std::string::npos)
+        << alteration.name << ": " << status.message();
+  }
+}
+
+TEST(FrameValidation, TooManyEntries) {
+  for (size_t max_entries : {0, 1, 2}) {
+    const Status status = Validate(ThreeEntries(), max_entries);
+    EXPECT_EQ(status.code(), StatusCode::kCorrupt);
+    EXPECT_NE(status.message().find("at most " + std::to_string(max_entries) +
+                                    " entries expected, got 3"),
+              std::string::npos)
+        << status.message();
+  }
+  EXPECT_TRUE(Validate(ThreeEntries(), 4).ok());
+}
+
+TEST(FrameValidation, WrongChecksum) {
+  FrameBytes frame = ThreeEntries();
+  Store<uint64_t>(&frame, 32, Fetch<uint64_t>(frame, 32) + 1);
+  EXPECT_NE(Validate(frame).message().find("checksum"), std::string::npos);
+  // Neither of the two parts alone.
+  Store<uint64_t>(&frame, 32, XXH3_64bits(frame.data() + 40, frame.size() - 40));
+  EXPECT_EQ(Validate(frame).code(), StatusCode::kCorrupt);
+  Store<uint64_t>(&frame, 32, XXH3_64bits(frame.data(), 32));
+  EXPECT_EQ(Validate(frame).code(), StatusCode::kCorrupt);
+}
+
+TEST(FrameValidation, TruncatedAtEveryLength) {
+  const FrameBytes whole = ThreeEntries();
+  for (size_t length = 0; length < whole.size(); ++length) {
+    // A vector of its own, so that a sanitizer sees a read past the end.
+    const FrameBytes frame(whole.begin(), whole.begin() + static_cast<ptrdiff_t>(length));
+    const Status status = Validate(frame);
+    EXPECT_EQ(status.code(), StatusCode::kCorrupt) << length;
+    EXPECT_NE(status.message().find("rank 3, step 5, bucket 2"), std::string::npos) << length;
+  }
+}
+
+TEST(FrameValidation, Extended) {
+  for (size_t more : {1, 4, 8, 1000}) {
+    FrameBytes frame = ThreeEntries();
+    frame.resize(frame.size() + more);
+    EXPECT_EQ(Validate(frame).code(), StatusCode::kCorrupt) << more;
+    Seal(&frame);
+    EXPECT_EQ(Validate(frame).code(), StatusCode::kCorrupt) << more;
+  }
+}
+
+}  // namespace
+}  // namespace cddp

@@ -1,0 +1,120 @@
+// Saving, loading and forgetting the memory.
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "cddp/memory.h"
+#include "tests/core/generators.h"
+
+namespace cddp {
+namespace {
+
+using Values = std::vector<float>;
+
+void Remember(Memory& memory, const std::string& parameter, const Values& gradient) {
+  Accumulated accumulated;
+  ASSERT_TRUE(memory.Accumulate(parameter, gradient, &accumulated).ok());
+  memory.Commit();
+}
+
+TEST(MemoryState, SaveAndLoad) {
+  const Values a = ValuesOf({Pattern::kRawFinite, 1, 100});
+  const Values b = ValuesOf({Pattern::kDenormals, 2, 7});
+  const auto memory = MakeResidualMemory();
+  Remember(*memory, "a", a);
+  Remember(*memory, "b", b);
+  const MemoryState state = memory->Save();
+
+  // Into a memory that knows no parameter yet, and over other values.
+  const auto fresh = MakeResidualMemory();
+  const auto used = MakeResidualMemory();
+  Remember(*used, "b", Values(7, 1.0f));
+  Remember(*used, "a", Values(100, 2.0f));
+  for (Memory* loaded : {fresh.get(), used.get()}) {
+    ASSERT_TRUE(loaded->Load(state).ok());
+    const MemoryState again = loaded->Save();
+    ASSERT_EQ(again.size(), 2u);
+    EXPECT_TRUE(SameBits(again.at("a"), state.at("a")));
+    EXPECT_TRUE(SameBits(again.at("b"), state.at("b")));
+
+    const Values ones(7, 1.0f);
+    Accumulated accumulated;
+    ASSERT_TRUE(loaded->Accumulate("b", ones, &accumulated).ok());
+    for (size_t i = 0; i < 7; ++i) EXPECT_EQ(accumulated.values[i], 1.0f + b[i]);
+  }
+}
+
+TEST(MemoryState, LoadDropsAnUnfinishedStep) {
+  const auto memory = MakeResidualMemory();
+  Remember(*memory, "p", {1.0f});
+  const Values gradient = {10.0f};
+  Accumulated accumulated;
+  ASSERT_TRUE(memory->Accumulate("p", gradient, &accumulated).ok());
+  ASSERT_TRUE(memory->Load({{"p", {5.0f}}}).ok());
+  memory->Commit();
+  EXPECT_EQ(memory->Save().at("p"), Values{5.0f});
+}
+
+TEST(MemoryState, LoadRefusesOtherModel) {
+  const auto memory = MakeResidualMemory();
+  Remember(*memory, "kept", {1.0f});
+  Remember(*memory, "grown", {1.0f, 2.0f});
+  Remember(*memory, "missing.one", {3.0f});
+  Remember(*memory, "missing.two", {4.0f});
+  const MemoryState before = memory->Save();
+
+  const Status status =
+      memory->Load({{"kept", {9.0f}}, {"grown", {1.0f, 2.0f, 3.0f}}, {"new", {1.0f}}});
+  EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
+  for (const char* part : {"grown: 2 elements expected, 3 saved", "missing.one: missing",
+                           "missing.two: missing", "new: saved, but not a parameter"}) {
+    EXPECT_NE(status.message().find(part), std::string::npos) << part << "\n" << status.message();
+  }
+  EXPECT_EQ(status.message().find("kept"), std::string::npos) << status.message();
+  EXPECT_EQ(memory->Save(), before);
+}
+
+TEST(MemoryState, EmptyStateIsAnotherModel) {
+  const auto memory = MakeResidualMemory();
+  EXPECT_TRUE(memory->Load({}).ok());
+  Remember(*memory, "p", {1.0f});
+  EXPECT_EQ(memory->Load({}).code(), StatusCode::kInvalidArgument);
+}
+
+TEST(MemoryState, ResetForgets) {
+  const auto memory = MakeResidualMemory();
+  Remember(*memory, "p", {1.0f, 2.0f});
+  memory->Reset();
+  EXPECT_TRUE(memory->Save().empty());
+  const Values gradient = {1.0f, 1.0f, 1.0f};
+  Accumulated accumulated;
+  ASSERT_TRUE(memory->Accumulate("p", gradient, &accumulated).ok()) << "nor is the size kept";
+  EXPECT_TRUE(SameBits(accumulated.values, gradient));
+}
+
+TEST(MemoryState, NoneRefusesAState) {
+  const auto memory = MakeNoMemory();
+  EXPECT_TRUE(memory->Load({}).ok());
+  const Status status = memory->Load({{"p", {1.0f}}});
+  EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
+  EXPECT_NE(status.message().find("none"), std::string::npos);
+  memory->Reset();
+  EXPECT_TRUE(memory->Save().empty());
+}
+
+TEST(MemoryState, Factory) {
+  std::unique_ptr<Memory> memory;
+  for (const char* name : {"none", "residual"}) {
+    ASSERT_TRUE(MakeMemory(name, &memory).ok());
+    EXPECT_EQ(memory->name(), name);
+  }
+  EXPECT_EQ(memory->BytesPerElement(), 8u);
+  const Status status = MakeMemory("momentum", &memory);
+  EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
+  for (const char* part : {"\"momentum\"", "none", "residual"}) {
+    EXPECT_NE(status.message().find(part), std::string::npos) << status.message();
+  }
+}
+
+}  // namespace
+}  // namespace cddp

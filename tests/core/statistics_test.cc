@@ -1,0 +1,73 @@
+// What a compressor counts, and how it starts over.
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "cddp/compressor.h"
+#include "cddp/frame.h"
+#include "tests/core/generators.h"
+#include "tests/core/owned_bucket.h"
+
+namespace cddp {
+namespace {
+
+OwnedBucket RandomBucket(uint32_t seed) {
+  OwnedBucket bucket(0, {100, 5});
+  bucket.values = ValuesOf({Pattern::kUniform, seed, bucket.values.size()});
+  return bucket;
+}
+
+TEST(Compressor, Statistics) {
+  std::unique_ptr<Compressor> compressor;
+  ASSERT_TRUE(Compressor::Create({.ratio = 0.1, .whole_limit = 5}, &compressor).ok());
+  EXPECT_EQ(compressor->statistics().calls, 0u);
+
+  std::vector<std::byte> frame;
+  uint64_t bytes = 0;
+  for (uint64_t step = 0; step < 3; ++step) {
+    OwnedBucket bucket = RandomBucket(static_cast<uint32_t>(step));
+    if (step == 1) bucket.values[50] = std::nanf("");
+    ASSERT_TRUE(compressor->Compress(bucket.At(step), 0, &frame).ok());
+    EXPECT_EQ(frame.size(), step == 1 ? 40u : 40u + 8 * 15);
+    bytes += frame.size();
+    compressor->EndStep(step != 1);
+  }
+  const CompressionStatistics& statistics = compressor->statistics();
+  EXPECT_EQ(statistics.calls, 3u);
+  EXPECT_EQ(statistics.elements, 3u * 105);
+  EXPECT_EQ(statistics.entries, 2u * 15) << "the non-finite frame has none";
+  EXPECT_EQ(statistics.bytes_in, 3u * 420);
+  EXPECT_EQ(statistics.bytes_out, bytes);
+  EXPECT_GT(statistics.time.count(), 0);
+
+  compressor->ResetStatistics();
+  EXPECT_EQ(compressor->statistics().calls, 0u);
+  EXPECT_EQ(compressor->statistics().elements, 0u);
+  EXPECT_EQ(compressor->statistics().entries, 0u);
+  EXPECT_EQ(compressor->statistics().bytes_in, 0u);
+  EXPECT_EQ(compressor->statistics().bytes_out, 0u);
+  EXPECT_EQ(compressor->statistics().time.count(), 0);
+}
+
+// After a reset of the memory a compressor sends what a new one sends.
+TEST(Compressor, Reset) {
+  std::unique_ptr<Compressor> used;
+  std::unique_ptr<Compressor> fresh;
+  ASSERT_TRUE(Compressor::Create({.ratio = 0.1, .whole_limit = 5}, &used).ok());
+  ASSERT_TRUE(Compressor::Create({.ratio = 0.1, .whole_limit = 5}, &fresh).ok());
+  std::vector<std::byte> frame;
+  for (uint64_t step = 0; step < 5; ++step) {
+    ASSERT_TRUE(used->Compress(RandomBucket(static_cast<uint32_t>(step)).At(0), 0, &frame).ok());
+    used->EndStep(true);
+  }
+  std::vector<std::byte> want;
+  ASSERT_TRUE(fresh->Compress(RandomBucket(9).At(0), 0, &want).ok());
+  ASSERT_TRUE(used->Compress(RandomBucket(9).At(0), 0, &frame).ok());
+  EXPECT_NE(frame, want) << "the memory takes part";
+  used->memory().Reset();
+  ASSERT_TRUE(used->Compress(RandomBucket(9).At(0), 0, &frame).ok());
+  EXPECT_EQ(frame, want);
+}
+
+}  // namespace
+}  // namespace cddp

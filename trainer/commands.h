@@ -1,0 +1,24 @@
+// The subcommands of `cddp`. Each returns the exit code or throws StatusError.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "trainer/options.h"
+
+namespace cddp {
+
+// `options` are resolved. `arguments` is the program's command line, with which
+// local workers are started.
+int TrainCommand(const TrainOptions& options, const std::vector<std::string>& arguments);
+
+// The same training dense and compressed, and one table.
+int CompareCommand(const TrainOptions& options, const std::vector<std::string>& arguments);
+
+// Five checks of this build on this machine, two of them with two workers.
+int ValidateCommand(const TrainOptions& options, const std::vector<std::string>& arguments);
+
+// Versions, processor, devices, backends; as JSON with `json`.
+int InfoCommand(const std::string& json);
+
+}  // namespace cddp

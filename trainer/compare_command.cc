@@ -1,0 +1,89 @@
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <cstdio>
+
+#include "trainer/commands.h"
+#include "trainer/data/dataset.h"
+#include "trainer/training.h"
+#include "trainer/worker.h"
+
+namespace cddp {
+namespace {
+
+TrainOptions Variant(TrainOptions options, bool compress) {
+  options.compress = compress;
+  options.collective = "auto";
+  Resolve(options);
+  return options;
+}
+
+double Times(double a, double b) { return b > 0 ? a / b : 0.0; }
+
+void PrintTable(std::FILE* out, const TrainOptions& options, const TrainingSummary& dense,
+                const TrainingSummary& sparse) {
+  fmt::print(out, "\n{} on {}, {} worker(s), {} epoch(s), {} parameters, seed {}\n\n", dense.model,
+             dense.dataset, dense.world_size, dense.epochs, dense.parameters, options.seed);
+  const auto row = [&](const char* name, const std::string& a, const std::string& b,
+                       const std::string& c) {
+    fmt::print(out, "{:<34} {:>14} {:>14} {:>14}\n", name, a, b, c);
+  };
+  row("", "dense", fmt::format("top {}%", 100 * sparse.ratio), "ratio");
+  row("test accuracy (%)", fmt::format("{:.2f}", dense.test_accuracy_percent),
+      fmt::format("{:.2f}", sparse.test_accuracy_percent),
+      fmt::format("{:+.2f} points", sparse.test_accuracy_percent - dense.test_accuracy_percent));
+  row("epoch time (s)", fmt::format("{:.2f}", dense.epoch_s_mean),
+      fmt::format("{:.2f}", sparse.epoch_s_mean),
+      fmt::format("{:.2f}x", Times(dense.epoch_s_mean, sparse.epoch_s_mean)));
+  row("step time, median (ms)", fmt::format("{:.2f}", dense.step_ms_median),
+      fmt::format("{:.2f}", sparse.step_ms_median),
+      fmt::format("{:.2f}x", Times(dense.step_ms_median, sparse.step_ms_median)));
+  row("images/s", fmt::format("{:.0f}", dense.images_per_s),
+      fmt::format("{:.0f}", sparse.images_per_s),
+      fmt::format("{:.2f}x", Times(sparse.images_per_s, dense.images_per_s)));
+  row("bytes sent per worker and step", fmt::format("{:.0f}", dense.tx_bytes_per_step),
+      fmt::format("{:.0f}", sparse.tx_bytes_per_step),
+      fmt::format("{:.1f}x", Times(dense.tx_bytes_per_step, sparse.tx_bytes_per_step)));
+  fmt::print(out, "\nBytes are what the workers' own sockets carried (TCP_INFO).\n");
+}
+
+}  // namespace
+
+int CompareCommand(const TrainOptions& options, const std::vector<std::string>& arguments) {
+  const TrainOptions dense_options = Variant(options, false);
+  const TrainOptions sparse_options = Variant(options, true);
+  if (IsLauncher(options)) {
+    LoadOrFetchDataset(options);
+    return LaunchLocalWorkers(options, arguments);
+  }
+  const DatasetSplits data = LoadOrFetchDataset(options);
+  auto configuration = AgreedConfiguration(sparse_options);
+  configuration["data (sha256)"] = data.sha256;
+  return RunInWorld(options, configuration, [&](World& world) {
+    std::unique_ptr<RunFolder> dense_folder, sparse_folder;
+    if (world.rank() == 0) {
+      dense_folder =
+          std::make_unique<RunFolder>(options.log_dir, "compare-dense", ToJson(dense_options));
+      sparse_folder = std::make_unique<RunFolder>(options.log_dir, "compare-compressed",
+                                                  ToJson(sparse_options));
+    }
+    spdlog::info("dense:");
+    const TrainingSummary dense = Train(dense_options, world, data, dense_folder.get());
+    spdlog::info("compressed (top {}%):", 100 * options.ratio);
+    const TrainingSummary sparse = Train(sparse_options, world, data, sparse_folder.get());
+    if (world.rank() != 0) return;
+
+    PrintTable(options.json == "-" ? stderr : stdout, options, dense, sparse);
+    const nlohmann::json report = {
+        {"dense", ToJson(dense)},
+        {"compressed", ToJson(sparse)},
+        {"accuracy_difference_percent", sparse.test_accuracy_percent - dense.test_accuracy_percent},
+        {"tx_bytes_reduction", Times(dense.tx_bytes_per_step, sparse.tx_bytes_per_step)},
+        {"epoch_speedup", Times(dense.epoch_s_mean, sparse.epoch_s_mean)},
+        {"run_folders", {dense_folder->path().string(), sparse_folder->path().string()}}};
+    WriteWhole(sparse_folder->path() / "comparison.json", report.dump(2) + '\n');
+    WriteJsonReport(options.json, report);
+  });
+}
+
+}  // namespace cddp

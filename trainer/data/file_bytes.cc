@@ -1,0 +1,131 @@
+#include "trainer/data/file_bytes.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <string>
+#include <system_error>
+#include <utility>
+
+#include "cddp/status.h"
+#include "trainer/data/file_descriptor.h"
+
+namespace cddp {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kTemporaryMark = ".cddp-part-";
+constexpr const char* kUniqueSuffix = "XXXXXX";
+
+[[noreturn]] void ThrowErrno(const std::string& what, const fs::path& path) {
+  throw StatusError(StatusCode::kUnavailable,
+                    fmt::format("{} {}: {}", what, path.string(), std::strerror(errno)));
+}
+
+// A file that disappears again unless it was renamed into place.
+class TemporaryFile {
+ public:
+  TemporaryFile(const fs::path& folder, const std::string& stem)
+      : path_((folder / (kTemporaryMark + stem + "-" + kUniqueSuffix)).string()),
+        descriptor_(mkostemp(path_.data(), O_CLOEXEC)) {
+    if (descriptor_.get() < 0) ThrowErrno("cannot create a file in", folder);
+  }
+  ~TemporaryFile() {
+    if (!renamed_) unlink(path_.c_str());
+  }
+  TemporaryFile(const TemporaryFile&) = delete;
+  TemporaryFile& operator=(const TemporaryFile&) = delete;
+
+  void Write(std::span<const uint8_t> bytes) {
+    while (!bytes.empty()) {
+      const ssize_t written = write(descriptor_.get(), bytes.data(), bytes.size());
+      if (written < 0 && errno == EINTR) continue;
+      if (written < 0) ThrowErrno("cannot write", path_);
+      bytes = bytes.subspan(static_cast<size_t>(written));
+    }
+  }
+
+  void RenameTo(const fs::path& target) {
+    // mkostemp makes files for the owner alone; data sets are for everybody.
+    if (fchmod(descriptor_.get(), 0644) != 0 || fsync(descriptor_.get()) != 0) {
+      ThrowErrno("cannot flush", path_);
+    }
+    if (rename(path_.c_str(), target.c_str()) != 0) ThrowErrno("cannot put a file at", target);
+    renamed_ = true;
+  }
+
+ private:
+  std::string path_;
+  FileDescriptor descriptor_;
+  bool renamed_ = false;
+};
+
+}  // namespace
+
+std::vector<uint8_t> ReadFileBytes(const fs::path& path, uint64_t max_bytes) {
+  // Without O_NONBLOCK the open of a pipe would wait for a writer.
+  const FileDescriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (file.get() < 0) ThrowErrno("cannot read", path);
+  struct stat info {};
+  if (fstat(file.get(), &info) != 0) ThrowErrno("cannot read", path);
+  if (!S_ISREG(info.st_mode)) {
+    throw StatusError(StatusCode::kUnavailable,
+                      fmt::format("cannot read {}: not a regular file", path.string()));
+  }
+  const auto size = static_cast<uint64_t>(info.st_size);
+  if (size > max_bytes) {
+    throw StatusError(StatusCode::kCorrupt, fmt::format("{}: expected at most {} bytes, found {}",
+                                                        path.string(), max_bytes, size));
+  }
+  std::vector<uint8_t> bytes(size);
+  size_t done = 0;
+  while (done < bytes.size()) {
+    const ssize_t got = read(file.get(), bytes.data() + done, bytes.size() - done);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) ThrowErrno("cannot read", path);
+    if (got == 0) break;
+    done += static_cast<size_t>(got);
+  }
+  bytes.resize(done);
+  return bytes;
+}
+
+void WriteFileAtomically(const fs::path& path, std::span<const uint8_t> bytes) {
+  const fs::path folder = path.has_parent_path() ? path.parent_path() : fs::path(".");
+  TemporaryFile file(folder, path.filename().string());
+  file.Write(bytes);
+  file.RenameTo(path);
+  // Best effort: some file systems refuse to flush a folder, and the file itself is safe.
+  if (const FileDescriptor dir(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+      dir.get() >= 0) {
+    fsync(dir.get());
+  }
+}
+
+bool IsTemporaryName(const std::string& name) { return name.starts_with(kTemporaryMark); }
+
+void RequireWritableFolder(const fs::path& folder) {
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error) {
+    throw StatusError(
+        StatusCode::kUnavailable,
+        fmt::format("cannot create the folder {}: {}; choose a data folder that can be written",
+                    folder.string(), error.message()));
+  }
+  try {
+    TemporaryFile probe(folder, "probe");
+  } catch (const StatusError& error) {
+    throw StatusError(error.code(),
+                      fmt::format("{}; choose a data folder that can be written", error.what()));
+  }
+}
+
+}  // namespace cddp

@@ -1,0 +1,33 @@
+// Whole files as bytes: bounded reading, and writing that is all or nothing.
+//
+// Thread safety: any thread, any process; writers of one path do not disturb
+// each other, the last one to finish wins.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <vector>
+
+namespace cddp {
+
+// The bytes of a regular file. Throws StatusError: kUnavailable if it is missing
+// or cannot be read, kCorrupt if it is larger than `max_bytes` (nothing is read
+// then).
+std::vector<uint8_t> ReadFileBytes(const std::filesystem::path& path, uint64_t max_bytes);
+
+// Makes `bytes` the content of `path`: written to a temporary file of a unique
+// name beside it, flushed to the disk, then renamed. A reader sees the old
+// content or the new one, never a part, also after a crash. The folder must
+// exist. Throws StatusError(kUnavailable) and leaves `path` as it was on failure.
+void WriteFileAtomically(const std::filesystem::path& path, std::span<const uint8_t> bytes);
+
+// Whether `name` (a file name without folder) is one that WriteFileAtomically
+// gives to its temporary files; one of a writer that was killed stays behind.
+bool IsTemporaryName(const std::string& name);
+
+// Creates `folder` with its parents where missing and tries a file in it. Throws
+// StatusError(kUnavailable) saying what stands in the way.
+void RequireWritableFolder(const std::filesystem::path& folder);
+
+}  // namespace cddp

@@ -1,0 +1,44 @@
+#include "trainer/failure.h"
+
+#include <spdlog/spdlog.h>
+
+#include <cstdlib>
+#include <ctime>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+namespace cddp {
+
+int ExitCode(StatusCode code) {
+  switch (code) {
+    case StatusCode::kOk:
+      return 0;
+    case StatusCode::kInvalidArgument:
+    case StatusCode::kUnavailable:
+      return 2;
+    case StatusCode::kPeerLost:
+      return 3;
+    case StatusCode::kDiverged:
+      return 4;
+    case StatusCode::kCorrupt:
+      return 5;
+    case StatusCode::kInternal:
+      return 1;
+  }
+  return 1;
+}
+
+int ReportFailure(const Status& status) {
+  spdlog::error("{}", status.message());
+  spdlog::default_logger()->flush();
+  if (const char* path = std::getenv("TORCHELASTIC_ERROR_FILE")) {
+    const nlohmann::json error = {
+        {"message",
+         {{"message", status.message()},
+          {"extraInfo", {{"timestamp", std::to_string(std::time(nullptr))}}}}}};
+    std::ofstream(path) << error.dump();
+  }
+  return ExitCode(status.code());
+}
+
+}  // namespace cddp

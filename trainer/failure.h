@@ -1,0 +1,18 @@
+// How the program ends when something went wrong.
+#pragma once
+
+#include <string>
+
+#include "cddp/status.h"
+
+namespace cddp {
+
+// Exit codes: 0 done, 1 internal error, 2 usage or configuration, 3 a peer was
+// lost, 4 diverged, 5 corrupt data.
+int ExitCode(StatusCode code);
+
+// Logs the message and leaves it where torchrun looks for the cause of a
+// failure (TORCHELASTIC_ERROR_FILE). Returns the exit code. Any thread.
+int ReportFailure(const Status& status);
+
+}  // namespace cddp

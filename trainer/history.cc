@@ -1,0 +1,113 @@
+#include "trainer/history.h"
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+
+#include <chrono>
+#include <iostream>
+
+#include "cddp/status.h"
+#include "trainer/data/file_bytes.h"
+
+namespace cddp {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string HistoryCsv(const std::vector<EpochRecord>& history) {
+  std::string csv;
+  for (const EpochRecord& record : history) {
+    const nlohmann::json row = ToJson(record);
+    if (csv.empty()) {
+      for (const auto& [key, value] : row.items()) csv += (csv.empty() ? "" : ",") + key;
+      csv += '\n';
+    }
+    std::string line;
+    for (const auto& [key, value] : row.items()) line += (line.empty() ? "" : ",") + value.dump();
+    csv += line + '\n';
+  }
+  return csv;
+}
+
+}  // namespace
+
+nlohmann::json ToJson(const EpochRecord& r) {
+  return {{"epoch", r.epoch},
+          {"train_loss", r.train_loss},
+          {"train_accuracy_percent", r.train_accuracy_percent},
+          {"test_loss", r.test_loss},
+          {"test_accuracy_percent", r.test_accuracy_percent},
+          {"learning_rate", r.learning_rate},
+          {"epoch_s", r.epoch_s},
+          {"images_per_s", r.images_per_s},
+          {"tx_bytes_per_step", r.tx_bytes_per_step},
+          {"rx_bytes_per_step", r.rx_bytes_per_step},
+          {"void_steps", r.void_steps}};
+}
+
+nlohmann::json ToJson(const TrainingSummary& s) {
+  nlohmann::json history = nlohmann::json::array();
+  for (const EpochRecord& record : s.history) history.push_back(ToJson(record));
+  return {{"compress", s.compress},
+          {"ratio", s.ratio},
+          {"memory", s.memory},
+          {"collective", s.collective},
+          {"dataset", s.dataset},
+          {"model", s.model},
+          {"epochs", s.epochs},
+          {"world_size", s.world_size},
+          {"parameters", s.parameters},
+          {"test_accuracy_percent", s.test_accuracy_percent},
+          {"test_loss", s.test_loss},
+          {"tx_bytes_per_step", s.tx_bytes_per_step},
+          {"rx_bytes_per_step", s.rx_bytes_per_step},
+          {"images_per_s", s.images_per_s},
+          {"step_ms_median", s.step_ms_median},
+          {"epoch_s_mean", s.epoch_s_mean},
+          {"steps", s.steps},
+          {"void_steps", s.void_steps},
+          {"parameters_xxh3", s.parameters_xxh3},
+          {"history", history}};
+}
+
+RunFolder::RunFolder(const fs::path& log_dir, const std::string& name,
+                     const nlohmann::json& config) {
+  const auto now =
+      std::chrono::time_point_cast<std::chrono::seconds>(std::chrono::system_clock::now());
+  const std::string base = fmt::format("{:%Y%m%d-%H%M%S}-{}", now, name);
+  try {
+    fs::create_directories(log_dir);
+    path_ = log_dir / base;
+    for (int number = 2; !fs::create_directory(path_); ++number) {
+      path_ = log_dir / fmt::format("{}-{}", base, number);
+    }
+  } catch (const fs::filesystem_error& error) {
+    throw StatusError(
+        StatusCode::kUnavailable,
+        fmt::format("cannot make a run folder in {}: {}; choose another with --log-dir",
+                    log_dir.string(), error.code().message()));
+  }
+  WriteWhole(path_ / "config.json", config.dump(2) + '\n');
+}
+
+void RunFolder::Write(const TrainingSummary& summary) const {
+  const nlohmann::json report = ToJson(summary);
+  WriteWhole(path_ / "history.csv", HistoryCsv(summary.history));
+  WriteWhole(path_ / "history.json", report["history"].dump(2) + '\n');
+  WriteWhole(path_ / "summary.json", report.dump(2) + '\n');
+}
+
+void WriteWhole(const fs::path& path, const std::string& content) {
+  WriteFileAtomically(path, {reinterpret_cast<const uint8_t*>(content.data()), content.size()});
+}
+
+void WriteJsonReport(const std::string& json, const nlohmann::json& report) {
+  if (json.empty()) return;
+  if (json == "-") {
+    std::cout << report.dump(2) << std::endl;
+  } else {
+    WriteWhole(json, report.dump(2) + '\n');
+  }
+}
+
+}  // namespace cddp

@@ -1,0 +1,78 @@
+// What a training run reports: one record per epoch, one summary, and the run
+// folder that keeps both.
+//
+// Units: milliseconds, bytes, percent where the name says so.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+namespace cddp {
+
+struct EpochRecord {
+  int epoch = 0;  // from 1
+  double train_loss = 0;
+  double train_accuracy_percent = 0;
+  double test_loss = 0;
+  double test_accuracy_percent = 0;
+  double learning_rate = 0;      // of the last step
+  double epoch_s = 0;            // training only
+  double images_per_s = 0;       // of all workers together
+  double tx_bytes_per_step = 0;  // gradient traffic sent by one worker, mean over workers
+  double rx_bytes_per_step = 0;
+  uint64_t void_steps = 0;
+};
+
+struct TrainingSummary {
+  bool compress = false;
+  double ratio = 1.0;  // 1 without compression
+  std::string memory = "none";
+  std::string collective = "dense";
+  std::string dataset;
+  std::string model;
+  int epochs = 0;
+  int world_size = 1;
+  int64_t parameters = 0;
+  double test_accuracy_percent = 0;
+  double test_loss = 0;
+  double tx_bytes_per_step = 0;
+  double rx_bytes_per_step = 0;
+  double images_per_s = 0;
+  double step_ms_median = 0;
+  double epoch_s_mean = 0;
+  uint64_t steps = 0;
+  uint64_t void_steps = 0;
+  std::string parameters_xxh3;  // of the final parameters, the same on all workers
+  std::vector<EpochRecord> history;
+};
+
+nlohmann::json ToJson(const EpochRecord& record);
+nlohmann::json ToJson(const TrainingSummary& summary);
+
+// A new folder `<log_dir>/<date>-<name>` (with a number behind it if it exists)
+// that holds config.json, history.csv, history.json and summary.json.
+class RunFolder {
+ public:
+  // Writes config.json. Throws StatusError(kUnavailable) when that can't be done.
+  RunFolder(const std::filesystem::path& log_dir, const std::string& name,
+            const nlohmann::json& config);
+
+  // Rewrites the files; each is whole at any moment.
+  void Write(const TrainingSummary& summary) const;
+
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+// Writes to a temporary name and renames. Throws StatusError(kUnavailable).
+void WriteWhole(const std::filesystem::path& path, const std::string& content);
+
+// Writes `report` to the file, or to standard output for "-"; nothing for "".
+void WriteJsonReport(const std::string& json, const nlohmann::json& report);
+
+}  // namespace cddp

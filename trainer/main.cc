@@ -1,0 +1,238 @@
+// The program `cddp`: its command line.
+#include <fmt/format.h>
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <iostream>
+#include <span>
+
+#include "cddp/status.h"
+#include "ddp/launch_environment.h"
+#include "trainer/commands.h"
+#include "trainer/data/catalog.h"
+#include "trainer/data/data_command.h"
+#include "trainer/failure.h"
+#include "trainer/model_names.h"
+#include "trainer/nearest_name.h"
+#include "trainer/schedule.h"
+
+namespace cddp {
+namespace {
+
+std::string OneOf(const std::vector<std::string>& names) {
+  std::string list;
+  for (const std::string& name : names) list += (list.empty() ? "" : ", ") + name;
+  return list;
+}
+
+// What train and compare have in common.
+void AddTrainingOptions(CLI::App* app, TrainOptions* o) {
+  app->add_option("--model", o->model, "Model: " + OneOf(ModelNames()))->group("Training");
+  app->add_option("--dataset", o->dataset, "Data set: " + OneOf(DatasetNames()))->group("Training");
+  app->add_option("--data-dir", o->data_dir, "Folder of the data sets; missing ones are fetched")
+      ->group("Training");
+  app->add_option("--max-train-samples", o->max_train_samples,
+                  "Train on the first N samples only (0: all)")
+      ->group("Training");
+  app->add_option("--epochs", o->epochs, "Passes over the training data")->group("Training");
+  app->add_option("--batch-size", o->batch_size, "Samples per worker and step")->group("Training");
+  app->add_option("--optimizer", o->optimizer, "Optimiser: sgd")->group("Training");
+  app->add_option("--lr", o->lr, "Learning rate")->group("Training");
+  app->add_option("--momentum", o->momentum, "Momentum of SGD")->group("Training");
+  app->add_option("--weight-decay", o->weight_decay, "L2 penalty added to the gradient")
+      ->group("Training");
+  app->add_option("--schedule", o->schedule, "Learning rate over time: " + OneOf(ScheduleNames()))
+      ->group("Training");
+  app->add_option("--seed", o->seed, "Seed of initialisation, shuffling and dropout")
+      ->group("Training");
+
+  app->add_option("--ratio", o->ratio, "Share of each parameter's gradient that is sent, in (0, 1]")
+      ->group("Compression");
+  app->add_option("--memory", o->memory,
+                  "What happens to the rest: residual keeps it for the next step, none drops it")
+      ->group("Compression");
+  app->add_flag("--no-error-feedback", o->no_error_feedback, "The same as --memory none")
+      ->group("Compression");
+  app->add_option("--values", o->values, "How values travel: fp32")->group("Compression");
+  app->add_option("--bucket-mb", o->bucket_mb,
+                  "Gradients are synchronised in buckets of this many MiB, during backward")
+      ->group("Compression");
+
+  app->add_option("--workers", o->workers,
+                  "Start N workers on this machine (not under torchrun, which starts its own)")
+      ->check(CLI::Range(1, 1024))
+      ->group("Running");
+  app->add_option("--rendezvous", o->rendezvous,
+                  "Where workers meet: env (MASTER_ADDR, MASTER_PORT) or file:PATH, a path that "
+                  "does not exist yet, for workers of one machine")
+      ->group("Running");
+  app->add_option("--backend", o->backend, "Communication backend: gloo")->group("Running");
+  app->add_option("--interface", o->interface, "Network interface for the gradients, such as eth0")
+      ->group("Running");
+  app->add_option("--device", o->device, "Device: auto, cpu")->group("Running");
+  app->add_option("--threads", o->threads, "Threads per worker (0: the cores, shared out)")
+      ->group("Running");
+  app->add_option("--timeout", o->timeout_s,
+                  "Seconds of silence after which a worker counts as lost")
+      ->group("Running");
+  app->add_option("--log-dir", o->log_dir, "Each run makes a folder here")->group("Output");
+  app->add_option("--json", o->json, "Write the result as JSON to this file (-: standard output)")
+      ->group("Output");
+  app->add_option("--log-level", o->log_level, "trace, debug, info, warning, error or off")
+      ->group("Output");
+}
+
+// Messages go to standard error. Ranks other than 0 speak up only in trouble.
+void SetUpLogging(const std::string& level) {
+  auto logger = spdlog::stderr_color_mt("cddp");
+  spdlog::set_default_logger(logger);
+  const LaunchEnvironment launch = ReadLaunchEnvironment();
+  auto threshold = spdlog::level::from_str(level);
+  if (launch.rank != 0 && threshold < spdlog::level::err) threshold = spdlog::level::err;
+  spdlog::set_level(threshold);
+  spdlog::set_pattern(launch.world_size > 1
+                          ? fmt::format("%^%L%$ %H:%M:%S [rank {}] %v", launch.rank)
+                          : "%^%L%$ %H:%M:%S %v");
+}
+
+// The flags of the subcommand that was meant, for "did you mean".
+std::vector<std::string> KnownNames(const CLI::App& app) {
+  std::vector<std::string> names;
+  const auto add = [&](const CLI::App& from) {
+    for (const CLI::Option* option : from.get_options()) {
+      for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+    }
+  };
+  add(app);
+  for (const CLI::App* sub : app.get_subcommands({})) {
+    if (app.get_subcommands().empty()) names.push_back(sub->get_name());
+    if (sub->parsed()) {
+      add(*sub);
+      for (const CLI::App* action : sub->get_subcommands({})) {
+        if (sub->get_subcommands().empty()) names.push_back(action->get_name());
+        if (action->parsed()) add(*action);
+      }
+    }
+  }
+  return names;
+}
+
+int UsageError(const CLI::App& app, const CLI::ParseError& error) {
+  std::string message = error.what();
+  if (dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr) {
+    const std::vector<std::string> extras = app.remaining(/*recurse=*/true);
+    if (!extras.empty()) {
+      const std::string name = extras.front().substr(0, extras.front().find('='));
+      const std::string nearest = NearestName(name, KnownNames(app));
+      message = fmt::format("unknown argument {}{}", name,
+                            nearest.empty() ? "" : fmt::format("; did you mean {}?", nearest));
+    }
+  }
+  std::cerr << "cddp: " << message << "\nRun with --help for what there is.\n";
+  return 2;
+}
+
+int Main(int argc, char** argv) {
+  CLI::App app{"Data-parallel training over slow networks with Top-K gradient compression."};
+  app.set_version_flag("--version", CDDP_VERSION);
+  app.require_subcommand(1);
+  app.get_formatter()->column_width(34);
+  app.option_defaults()->always_capture_default();
+
+  TrainOptions train;
+  CLI::App* train_app = app.add_subcommand("train", "Train a model");
+  train_app->footer(
+      "Examples:\n"
+      "  cddp train                                  one worker\n"
+      "  cddp train --workers 2 --compress           two workers, the top 1% is sent\n"
+      "  torchrun --no-python --nproc-per-node 2 cddp train --compress --ratio 0.001");
+  AddTrainingOptions(train_app, &train);
+  train_app->add_flag("--compress", train.compress, "Send only the largest gradients")
+      ->group("Compression");
+  train_app
+      ->add_option("--collective", train.collective,
+                   "How gradients are combined: auto (dense without --compress, gather with it), "
+                   "dense, gather")
+      ->group("Compression");
+
+  TrainOptions compare;
+  CLI::App* compare_app =
+      app.add_subcommand("compare", "Run the same training dense and compressed; print one table");
+  AddTrainingOptions(compare_app, &compare);
+
+  CLI::App* data_app = app.add_subcommand("data", "List, fetch or verify data sets");
+  data_app->require_subcommand(1);
+  std::string data_dir = "data";
+  std::vector<std::string> datasets;
+  bool offline = false;
+  data_app->add_option("--data-dir", data_dir, "Folder of the data sets");
+  CLI::App* list_app = data_app->add_subcommand("list", "Known data sets and what is on disk");
+  CLI::App* fetch_app = data_app->add_subcommand("fetch", "Get data sets (default: all)");
+  CLI::App* verify_app = data_app->add_subcommand("verify", "Check files against their SHA-256");
+  for (CLI::App* sub : {list_app, fetch_app, verify_app}) sub->fallthrough();
+  fetch_app->add_option("dataset", datasets, OneOf(DatasetNames()));
+  fetch_app->add_flag("--offline", offline, "Use only what lies in the data folder");
+  verify_app->add_option("dataset", datasets, OneOf(DatasetNames()));
+
+  TrainOptions validate;
+  CLI::App* validate_app =
+      app.add_subcommand("validate", "Check this build on this machine (under 30 s)");
+  validate_app->add_option("--json", validate.json,
+                           "Write the result as JSON (-: standard output)");
+  validate_app->add_option("--rendezvous", validate.rendezvous)->group("");
+  validate_app->add_option("--log-level", validate.log_level,
+                           "trace, debug, info, warning, error or off");
+
+  std::string info_json;
+  CLI::App* info_app = app.add_subcommand("info", "Versions, processor, devices, backends");
+  info_app->add_option("--json", info_json, "Write as JSON to this file (-: standard output)");
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& success) {
+    return app.exit(success);  // --help, --version
+  } catch (const CLI::ParseError& error) {
+    return UsageError(app, error);
+  }
+
+  const std::vector<std::string> arguments(argv, argv + argc);
+  try {
+    if (train_app->parsed()) {
+      Resolve(train);
+      SetUpLogging(train.log_level);
+      return TrainCommand(train, arguments);
+    }
+    if (compare_app->parsed()) {
+      Resolve(compare);
+      SetUpLogging(compare.log_level);
+      return CompareCommand(compare, arguments);
+    }
+    if (validate_app->parsed()) {
+      Resolve(validate);
+      SetUpLogging(validate.log_level);
+      return ValidateCommand(validate, arguments);
+    }
+    if (info_app->parsed()) return InfoCommand(info_json);
+
+    if (datasets.empty()) datasets = DatasetNames();
+    if (list_app->parsed()) ListDatasets(data_dir, std::cout);
+    if (fetch_app->parsed()) {
+      FetchDatasets(datasets, data_dir, std::cerr, isatty(STDERR_FILENO) != 0, offline);
+    }
+    if (verify_app->parsed() && !VerifyDatasets(datasets, data_dir, std::cout)) {
+      return ExitCode(StatusCode::kCorrupt);
+    }
+    return 0;
+  } catch (const StatusError& error) {
+    return ReportFailure(error.status());
+  } catch (const std::exception& error) {
+    return ReportFailure(Status::Internal(error.what()));
+  }
+}
+
+}  // namespace
+}  // namespace cddp
+
+int main(int argc, char** argv) { return cddp::Main(argc, argv); }

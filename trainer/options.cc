@@ -1,0 +1,117 @@
+#include "trainer/options.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "cddp/selection.h"
+#include "cddp/status.h"
+#include "trainer/data/catalog.h"
+#include "trainer/model_names.h"
+#include "trainer/nearest_name.h"
+#include "trainer/schedule.h"
+
+namespace cddp {
+namespace {
+
+[[noreturn]] void Refuse(const std::string& message) {
+  throw StatusError(StatusCode::kInvalidArgument, message);
+}
+
+void RequireName(const std::string& kind, const std::string& name,
+                 const std::vector<std::string>& known) {
+  if (std::ranges::find(known, name) == known.end()) Refuse(UnknownName(kind, name, known));
+}
+
+void RequireRange(const char* flag, double value, double low, double high) {
+  if (value >= low && value <= high) return;  // not so for NaN
+  Refuse(fmt::format("{} must be from {} to {}, got {}", flag, low, high, value));
+}
+
+}  // namespace
+
+void Resolve(TrainOptions& options) {
+  RequireName("model", options.model, ModelNames());
+  RequireName("dataset", options.dataset, DatasetNames());
+  RequireName("optimizer", options.optimizer, {"sgd"});
+  RequireName("schedule", options.schedule, ScheduleNames());
+  RequireName("memory", options.memory, {"none", "residual"});
+  RequireName("values", options.values, {"fp32"});
+  RequireName("collective", options.collective, {"auto", "dense", "gather"});
+  RequireName("backend", options.backend, {"gloo"});
+  RequireName("device", options.device, {"auto", "cpu"});
+  RequireName("log level", options.log_level,
+              {"trace", "debug", "info", "warning", "error", "off"});
+  RequireRange("--epochs", options.epochs, 1, 1'000'000);
+  RequireRange("--batch-size", static_cast<double>(options.batch_size), 1, 1'000'000'000);
+  RequireRange("--lr", options.lr, 0.0, 1e6);
+  RequireRange("--momentum", options.momentum, 0.0, 1.0);
+  RequireRange("--weight-decay", options.weight_decay, 0.0, 1e6);
+  RequireRange("--bucket-mb", options.bucket_mb, 0.001, 4096.0);
+  RequireRange("--timeout", options.timeout_s, 1.0, 86'400.0);
+  RequireRange("--threads", options.threads, 0, 4096);
+  if (Status ratio = ValidateRatio(options.ratio); !ratio.ok()) {
+    Refuse("--ratio: " + ratio.message());
+  }
+  if (options.rendezvous != "env" && !options.rendezvous.starts_with("file:")) {
+    Refuse(fmt::format("--rendezvous is env or file:PATH, got \"{}\"", options.rendezvous));
+  }
+
+  if (options.no_error_feedback) options.memory = "none";
+  if (options.collective == "auto") options.collective = options.compress ? "gather" : "dense";
+  if (options.compress != (options.collective != "dense")) {
+    Refuse(options.compress ? "--collective dense sends everything: leave out --compress"
+                            : "--collective gather sends compressed gradients: add --compress");
+  }
+  options.device = "cpu";
+}
+
+nlohmann::json ToJson(const TrainOptions& o) {
+  return {{"model", o.model},
+          {"dataset", o.dataset},
+          {"data_dir", o.data_dir},
+          {"max_train_samples", o.max_train_samples},
+          {"epochs", o.epochs},
+          {"batch_size", o.batch_size},
+          {"optimizer", o.optimizer},
+          {"lr", o.lr},
+          {"momentum", o.momentum},
+          {"weight_decay", o.weight_decay},
+          {"schedule", o.schedule},
+          {"seed", o.seed},
+          {"compress", o.compress},
+          {"ratio", o.ratio},
+          {"memory", o.memory},
+          {"values", o.values},
+          {"collective", o.collective},
+          {"bucket_mb", o.bucket_mb},
+          {"workers", o.workers},
+          {"rendezvous", o.rendezvous},
+          {"backend", o.backend},
+          {"device", o.device},
+          {"interface", o.interface},
+          {"threads", o.threads},
+          {"timeout", o.timeout_s},
+          {"log_dir", o.log_dir},
+          {"json", o.json},
+          {"log_level", o.log_level}};
+}
+
+std::map<std::string, std::string> AgreedConfiguration(const TrainOptions& options) {
+  // Where a worker lies may differ from worker to worker; what it computes may not.
+  static const std::set<std::string> kLocal = {"data_dir", "workers", "rendezvous", "interface",
+                                               "threads",  "log_dir", "json",       "log_level"};
+  std::map<std::string, std::string> agreed;
+  const nlohmann::json json = ToJson(options);
+  for (const auto& [key, value] : json.items()) {
+    if (kLocal.contains(key)) continue;
+    std::string flag = "--" + key;
+    std::ranges::replace(flag, '_', '-');
+    agreed[flag] = value.is_string() ? value.get<std::string>() : value.dump();
+  }
+  return agreed;
+}
+
+}  // namespace cddp

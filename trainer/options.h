@@ -1,0 +1,59 @@
+// Options of a training run, as the command line sets them.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string>
+
+namespace cddp {
+
+struct TrainOptions {
+  // What is trained.
+  std::string model = "simple_cnn";
+  std::string dataset = "mnist";
+  std::string data_dir = "data";
+  uint32_t max_train_samples = 0;  // 0: all
+  int epochs = 3;
+  int64_t batch_size = 64;  // per worker
+  std::string optimizer = "sgd";
+  double lr = 0.05;
+  double momentum = 0.9;
+  double weight_decay = 0.0;
+  std::string schedule = "constant";
+  uint64_t seed = 1;
+
+  // How gradients travel.
+  bool compress = false;
+  double ratio = 0.01;
+  std::string memory = "residual";
+  bool no_error_feedback = false;  // the same as memory = "none"
+  std::string values = "fp32";
+  std::string collective = "auto";
+  double bucket_mb = 25.0;
+
+  // Where and how it runs.
+  int workers = 0;  // local processes to start; 0: as the environment says
+  std::string rendezvous = "env";
+  std::string backend = "gloo";
+  std::string device = "auto";
+  std::string interface;
+  int threads = 0;          // per worker; 0: the cores, shared out
+  double timeout_s = 60.0;  // of a silent peer
+  std::string log_dir = "runs";
+  std::string json;
+  std::string log_level = "info";
+};
+
+// Checks ranges and names that do not depend on the data. Replaces "auto" and
+// derived values by what they stand for. Throws StatusError(kInvalidArgument)
+// naming the flag.
+void Resolve(TrainOptions& options);
+
+// The resolved options under the names of their flags, with '_' for '-'.
+nlohmann::json ToJson(const TrainOptions& options);
+
+// What all workers must agree on: flag -> value.
+std::map<std::string, std::string> AgreedConfiguration(const TrainOptions& options);
+
+}  // namespace cddp

@@ -1,0 +1,75 @@
+#include "trainer/progress.h"
+
+#include <fmt/format.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdio>
+
+namespace cddp {
+namespace {
+
+constexpr auto kTerminalPeriod = std::chrono::milliseconds(100);
+constexpr auto kLogPeriod = std::chrono::seconds(30);
+
+size_t TerminalColumns() {
+  winsize size{};
+  return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
+}  // namespace
+
+ProgressBar::ProgressBar(std::string title, uint64_t total, bool enabled)
+    : title_(std::move(title)),
+      total_(total),
+      enabled_(enabled),
+      terminal_(isatty(STDERR_FILENO) != 0),
+      due_(terminal_ ? start_ : start_ + kLogPeriod) {}
+
+ProgressBar::~ProgressBar() {
+  if (enabled_ && terminal_) fmt::print(stderr, "\r\033[K");
+}
+
+void ProgressBar::Update(uint64_t done, const std::function<std::string()>& details) {
+  if (!enabled_ || Clock::now() < due_) return;
+  due_ = Clock::now() + (terminal_ ? std::chrono::milliseconds(kTerminalPeriod)
+                                   : std::chrono::milliseconds(kLogPeriod));
+  const double seconds = std::chrono::duration<double>(Clock::now() - start_).count();
+  const double share = total_ == 0 ? 1.0 : static_cast<double>(done) / static_cast<double>(total_);
+  const double left = share > 0 ? seconds / share - seconds : 0;
+
+  std::string line = fmt::format("{} {:3.0f}% ", title_, 100 * share);
+  if (terminal_) {
+    constexpr size_t kWidth = 20;
+    const auto filled = static_cast<size_t>(share * kWidth);
+    line += fmt::format("[{}{}] ", std::string(filled, '='), std::string(kWidth - filled, ' '));
+  }
+  line += fmt::format("{}/{} {} {} left", done, total_, details(), FormatDuration(left));
+  if (terminal_) {
+    fmt::print(stderr, "\r\033[K{}", line.substr(0, TerminalColumns() - 1));
+    std::fflush(stderr);
+  } else {
+    fmt::print(stderr, "{}\n", line);
+  }
+}
+
+std::string FormatBytes(double bytes) {
+  constexpr std::array kUnits = {"B", "kB", "MB", "GB", "TB"};
+  size_t unit = 0;
+  while (bytes >= 999.5 && unit + 1 < kUnits.size()) {
+    bytes /= 1000;
+    ++unit;
+  }
+  return unit == 0 ? fmt::format("{:.0f} B", bytes) : fmt::format("{:.3g} {}", bytes, kUnits[unit]);
+}
+
+std::string FormatDuration(double seconds) {
+  const auto whole = static_cast<uint64_t>(seconds + 0.5);
+  if (whole >= 3600) {
+    return fmt::format("{}:{:02}:{:02}", whole / 3600, whole / 60 % 60, whole % 60);
+  }
+  return fmt::format("{}:{:02}", whole / 60, whole % 60);
+}
+
+}  // namespace cddp

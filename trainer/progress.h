@@ -1,0 +1,41 @@
+// ProgressBar: how a long pass goes, on standard error.
+//
+// On a terminal one line is drawn over, at most ten times a second. Elsewhere
+// (a log file, a pipe) a line of its own is written every 30 seconds.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <string>
+
+namespace cddp {
+
+class ProgressBar {
+ public:
+  // `enabled` false: draws nothing (ranks other than 0, --log-level off).
+  ProgressBar(std::string title, uint64_t total, bool enabled);
+
+  // Wipes the line, so that log lines start clean.
+  ~ProgressBar();
+
+  // `details` is asked for only when a line is due, for example "loss 0.12".
+  void Update(uint64_t done, const std::function<std::string()>& details);
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  std::string title_;
+  uint64_t total_;
+  bool enabled_;
+  bool terminal_;
+  Clock::time_point start_ = Clock::now();
+  Clock::time_point due_;
+};
+
+// 12345678 -> "12.3 MB" (powers of 1000).
+std::string FormatBytes(double bytes);
+
+// 75.2 -> "1:15".
+std::string FormatDuration(double seconds);
+
+}  // namespace cddp

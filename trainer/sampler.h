@@ -1,0 +1,44 @@
+// DistributedSampler: which samples each worker sees in each step.
+//
+// An epoch is a permutation of all samples, drawn from (seed, epoch) alone. Step
+// s takes the next world_size * batch_size of them, the global batch, and splits
+// it evenly over the workers, so every sample is seen once per epoch and the last
+// global batch may give some workers one sample less than others, or none.
+//
+// The permutation does not depend on the standard library (own shuffle over
+// std::mt19937_64, whose sequence is standardised). One thread.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace cddp {
+
+class DistributedSampler {
+ public:
+  // Requires samples >= 1, batch_size >= 1, 0 <= rank < world_size.
+  DistributedSampler(uint32_t samples, int world_size, int rank, uint32_t batch_size,
+                     uint64_t seed);
+
+  // Draws the permutation of `epoch`, counted from 0.
+  void SetEpoch(uint64_t epoch);
+
+  uint32_t steps_per_epoch() const;
+
+  // Samples of the global batch of `step`, over all workers.
+  uint32_t GlobalBatch(uint32_t step) const;
+
+  // This worker's part of it. Valid until the next SetEpoch.
+  std::span<const int64_t> Batch(uint32_t step) const;
+
+ private:
+  uint32_t samples_;
+  uint32_t global_batch_;
+  uint32_t world_size_;
+  uint32_t rank_;
+  uint64_t seed_;
+  std::vector<int64_t> permutation_;
+};
+
+}  // namespace cddp

@@ -1,0 +1,67 @@
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include "trainer/commands.h"
+#include "trainer/data/dataset.h"
+#include "trainer/progress.h"
+#include "trainer/training.h"
+#include "trainer/worker.h"
+
+namespace cddp {
+namespace {
+
+std::string RunName(const TrainOptions& options) {
+  const std::string how = options.compress ? fmt::format("topk{}", options.ratio) : "dense";
+  return fmt::format("{}-{}-{}", options.model, options.dataset, how);
+}
+
+void PrintSummary(const TrainingSummary& s, const std::string& folder) {
+  spdlog::info("test accuracy    {:.2f}%", s.test_accuracy_percent);
+  spdlog::info("throughput       {:.0f} images/s, {:.2f} ms per step (median), {} per epoch",
+               s.images_per_s, s.step_ms_median, FormatDuration(s.epoch_s_mean));
+  const double dense = 4.0 * static_cast<double>(s.parameters);
+  if (s.world_size == 1) {
+    spdlog::info("gradient traffic none: one worker sends nothing");
+  } else {
+    spdlog::info("gradient traffic {} sent, {} received per worker and step (gradient: {})",
+                 FormatBytes(s.tx_bytes_per_step), FormatBytes(s.rx_bytes_per_step),
+                 FormatBytes(dense));
+  }
+  if (s.void_steps > 0) {
+    spdlog::warn("{} of {} steps were void (non-finite gradients)", s.void_steps, s.steps);
+  }
+  spdlog::info("run folder       {}", folder);
+}
+
+}  // namespace
+
+int TrainCommand(const TrainOptions& options, const std::vector<std::string>& arguments) {
+  if (IsLauncher(options)) {
+    LoadOrFetchDataset(options);  // once, with progress, before the workers need it
+    return LaunchLocalWorkers(options, arguments);
+  }
+  const DatasetSplits data = LoadOrFetchDataset(options);
+  auto configuration = AgreedConfiguration(options);
+  configuration["data (sha256)"] = data.sha256;
+  return RunInWorld(options, configuration, [&](World& world) {
+    if (options.compress && world.size() == 1) {
+      spdlog::warn("--compress with one worker: the gradient is compressed, but nothing is sent");
+    }
+    std::unique_ptr<RunFolder> folder;
+    if (world.rank() == 0) {
+      folder = std::make_unique<RunFolder>(options.log_dir, RunName(options), ToJson(options));
+      spdlog::info(
+          "training {} on {} with {} worker(s), {}", options.model, options.dataset, world.size(),
+          options.compress ? fmt::format("top {}% of the gradient by {}, memory {}",
+                                         100 * options.ratio, options.collective, options.memory)
+                           : "dense gradients");
+    }
+    const TrainingSummary summary = Train(options, world, data, folder.get());
+    if (world.rank() == 0) {
+      PrintSummary(summary, folder->path().string());
+      WriteJsonReport(options.json, ToJson(summary));
+    }
+  });
+}
+
+}  // namespace cddp

@@ -1,0 +1,341 @@
+#include "trainer/training.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+#include <torch/torch.h>
+#include <xxhash.h>
+
+#include <algorithm>
+#include <chrono>
+#include <thread>
+
+#include "cddp/collective.h"
+#include "cddp/status.h"
+#include "ddp/c10d_transport.h"
+#include "ddp/engine.h"
+#include "trainer/model.h"
+#include "trainer/progress.h"
+#include "trainer/sampler.h"
+#include "trainer/schedule.h"
+
+namespace cddp {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr int kMaxVoidStepsInARow = 20;
+constexpr int64_t kEvaluationBatch = 500;
+
+double Seconds(Clock::duration duration) { return std::chrono::duration<double>(duration).count(); }
+
+// A data set's images and labels as tensors over its own memory.
+class TensorDataset {
+ public:
+  explicit TensorDataset(const ImageDataset& data)
+      : images_(torch::from_blob(const_cast<uint8_t*>(data.pixels.data()),
+                                 {data.count, data.channels, data.rows, data.cols}, torch::kByte)),
+        labels_(
+            torch::from_blob(const_cast<uint8_t*>(data.labels.data()), {data.count}, torch::kByte)
+                .to(torch::kLong)),
+        mean_(data.mean),
+        std_(data.std) {}
+
+  int64_t size() const { return labels_.size(0); }
+
+  std::pair<at::Tensor, at::Tensor> Take(std::span<const int64_t> indices) const {
+    const auto index = torch::from_blob(const_cast<int64_t*>(indices.data()),
+                                        {static_cast<int64_t>(indices.size())}, torch::kLong);
+    return {Normalise(images_.index_select(0, index)), labels_.index_select(0, index)};
+  }
+
+  std::pair<at::Tensor, at::Tensor> Range(int64_t begin, int64_t end) const {
+    return {Normalise(images_.slice(0, begin, end)), labels_.slice(0, begin, end)};
+  }
+
+ private:
+  at::Tensor Normalise(const at::Tensor& pixels) const {
+    return pixels.to(torch::kFloat).mul_(1.0 / (255.0 * std_)).sub_(mean_ / std_);
+  }
+
+  at::Tensor images_, labels_;
+  double mean_, std_;
+};
+
+// Sums over the samples seen by one worker.
+struct Tally {
+  double loss = 0;
+  double correct = 0;
+  double samples = 0;
+
+  void Add(const at::Tensor& logits, const at::Tensor& labels, double loss_sum) {
+    loss += loss_sum;
+    correct += logits.argmax(1).eq(labels).sum().item<double>();
+    samples += static_cast<double>(labels.size(0));
+  }
+  double mean_loss() const { return loss / samples; }
+  double accuracy_percent() const { return 100.0 * correct / samples; }
+};
+
+Tally SumOverWorkers(World& world, const Tally& tally) {
+  std::vector<double> sums{tally.loss, tally.correct, tally.samples};
+  world.Sum(sums);
+  return {sums[0], sums[1], sums[2]};
+}
+
+std::unique_ptr<Collective> MakeCollective(const TrainOptions& options, Transport* transport) {
+  if (!options.compress) return MakeDenseCollective(transport);
+  std::unique_ptr<Compressor> compressor;
+  ThrowIfError(Compressor::Create({.ratio = options.ratio, .memory = options.memory}, &compressor));
+  return MakeGatherCollective(transport, std::move(compressor));
+}
+
+class TrainingRun {
+ public:
+  TrainingRun(const TrainOptions& options, World& world, const DatasetSplits& data)
+      : options_(options),
+        world_(world),
+        train_(data.train),
+        test_(data.test),
+        samples_(options.max_train_samples == 0
+                     ? data.train.count
+                     : std::min(options.max_train_samples, data.train.count)),
+        sampler_(samples_, world.size(), world.rank(), CheckedBatchSize(), options.seed),
+        transport_(world),
+        collective_(MakeCollective(options, &transport_)) {
+    torch::manual_seed(options.seed);
+    model_ = MakeModel(options.model, data.train.classes);
+    const auto bucket_bytes = static_cast<int64_t>(options.bucket_mb * (1 << 20));
+    DdpOptions ddp;
+    ddp.bucket_bytes = bucket_bytes;
+    ddp.first_bucket_bytes = std::min(ddp.first_bucket_bytes, bucket_bytes);
+    engine_ = std::make_unique<DdpEngine>(*model_, world, collective_.get(), ddp);
+    optimizer_ = std::make_unique<torch::optim::SGD>(engine_->parameters(),
+                                                     torch::optim::SGDOptions(options.lr)
+                                                         .momentum(options.momentum)
+                                                         .weight_decay(options.weight_decay));
+    // Dropout draws differ between the workers.
+    torch::manual_seed(options.seed +
+                       0x9e3779b97f4a7c15ull * (1 + static_cast<uint64_t>(world.rank())));
+  }
+
+  TrainingSummary Run(const RunFolder* folder) {
+    TrainingSummary summary;
+    summary.compress = options_.compress;
+    summary.ratio = options_.compress ? options_.ratio : 1.0;
+    summary.memory = options_.compress ? options_.memory : "none";
+    summary.collective = std::string(collective_->name());
+    summary.dataset = options_.dataset;
+    summary.model = options_.model;
+    summary.world_size = world_.size();
+    summary.parameters = CountParameters(*model_);
+
+    double images = 0;
+    double seconds = 0;
+    for (int epoch = 1; epoch <= options_.epochs; ++epoch) {
+      const EpochRecord record = Epoch(epoch);
+      summary.history.push_back(record);
+      summary.epochs = epoch;
+      summary.steps = engine_->steps();
+      summary.void_steps += record.void_steps;
+      summary.test_accuracy_percent = record.test_accuracy_percent;
+      summary.test_loss = record.test_loss;
+      images += samples_;
+      seconds += record.epoch_s;
+      summary.images_per_s = images / seconds;
+      summary.epoch_s_mean = seconds / epoch;
+      summary.step_ms_median = Median(step_ms_);
+      // Epochs have equally many steps.
+      const double share = 1.0 / epoch;
+      summary.tx_bytes_per_step += share * (record.tx_bytes_per_step - summary.tx_bytes_per_step);
+      summary.rx_bytes_per_step += share * (record.rx_bytes_per_step - summary.rx_bytes_per_step);
+      summary.parameters_xxh3 = fmt::format("{:016x}", RequireIdenticalReplicas());
+      if (folder != nullptr && world_.rank() == 0) folder->Write(summary);
+      spdlog::info(
+          "epoch {}/{}: loss {:.4f}, accuracy {:.2f}%, test loss {:.4f}, test accuracy {:.2f}%, "
+          "{:.1f} s, {:.0f} images/s, {} sent per worker and step",
+          epoch, options_.epochs, record.train_loss, record.train_accuracy_percent,
+          record.test_loss, record.test_accuracy_percent, record.epoch_s, record.images_per_s,
+          FormatBytes(record.tx_bytes_per_step));
+    }
+    return summary;
+  }
+
+ private:
+  uint32_t CheckedBatchSize() const {
+    const int64_t shard = samples_ / world_.size();
+    if (options_.batch_size > shard) {
+      throw StatusError(
+          StatusCode::kInvalidArgument,
+          fmt::format(
+              "--batch-size {} is larger than a worker's share of the data: {} samples over "
+              "{} workers are {} each",
+              options_.batch_size, samples_, world_.size(), shard));
+    }
+    return static_cast<uint32_t>(options_.batch_size);
+  }
+
+  EpochRecord Epoch(int epoch) {
+    sampler_.SetEpoch(static_cast<uint64_t>(epoch - 1));
+    model_->train();
+    world_.Barrier();
+    const TrafficBytes before = transport_.traffic();
+    const auto start = Clock::now();
+    const uint32_t steps = sampler_.steps_per_epoch();
+    Tally tally;
+    EpochRecord record;
+    {
+      ProgressBar bar(fmt::format("epoch {}/{}", epoch, options_.epochs), steps,
+                      world_.rank() == 0 && spdlog::should_log(spdlog::level::info));
+      for (uint32_t step = 0; step < steps; ++step) {
+        record.void_steps += Step(step, steps, &tally) == StepOutcome::kVoid;
+        bar.Update(step + 1, [&] {
+          const double done = static_cast<double>(step + 1);
+          const double sent = static_cast<double>(transport_.traffic().sent - before.sent);
+          return fmt::format(
+              "loss {:.4f} acc {:.2f}% {:.0f} images/s {}/step", tally.mean_loss(),
+              tally.accuracy_percent(),
+              done * static_cast<double>(sampler_.GlobalBatch(0)) / Seconds(Clock::now() - start),
+              FormatBytes(sent / done));
+        });
+      }
+    }
+    const double own_seconds = Seconds(Clock::now() - start);
+    // After the barrier everything that was sent has arrived.
+    world_.Barrier();
+    const TrafficBytes after = transport_.traffic();
+    std::vector<double> sums{static_cast<double>(after.sent - before.sent),
+                             static_cast<double>(after.received - before.received), own_seconds};
+    world_.Sum(sums);
+    const double worker_steps = static_cast<double>(steps) * world_.size();
+    const Tally trained = SumOverWorkers(world_, tally);
+    const Tally tested = Evaluate();
+
+    record.epoch = epoch;
+    record.train_loss = trained.mean_loss();
+    record.train_accuracy_percent = trained.accuracy_percent();
+    record.test_loss = tested.mean_loss();
+    record.test_accuracy_percent = tested.accuracy_percent();
+    record.learning_rate = learning_rate_;
+    record.epoch_s = sums[2] / world_.size();
+    record.images_per_s = static_cast<double>(samples_) / record.epoch_s;
+    record.tx_bytes_per_step = sums[0] / worker_steps;
+    record.rx_bytes_per_step = sums[1] / worker_steps;
+    return record;
+  }
+
+  StepOutcome Step(uint32_t step, uint32_t steps_per_epoch, Tally* tally) {
+    const auto start = Clock::now();
+    SetLearningRate(static_cast<uint64_t>(steps_per_epoch) *
+                    static_cast<uint64_t>(options_.epochs));
+
+    // A worker without samples joins with one of weight zero.
+    constexpr int64_t kFirst = 0;
+    const std::span<const int64_t> batch = sampler_.Batch(step);
+    const auto [images, labels] = train_.Take(batch.empty() ? std::span(&kFirst, 1) : batch);
+    // The workers' gradients are averaged: so weighted, the mean over workers is
+    // the mean over the samples of the global batch.
+    const double weight =
+        batch.empty() ? 0.0 : static_cast<double>(world_.size()) / sampler_.GlobalBatch(step);
+
+    engine_->BeginStep();
+    const at::Tensor logits = model_->forward(images);
+    const at::Tensor loss_sum = torch::nn::functional::cross_entropy(
+        logits, labels, torch::nn::functional::CrossEntropyFuncOptions().reduction(torch::kSum));
+    engine_->Backward(logits, loss_sum * weight);
+    const StepOutcome outcome = engine_->EndStep();
+    if (outcome == StepOutcome::kCommitted) {
+      optimizer_->step();
+      void_in_a_row_ = 0;
+    } else {
+      CountVoidStep();
+    }
+    if (!batch.empty()) tally->Add(logits, labels, loss_sum.item<double>());
+    step_ms_.push_back(1e3 * Seconds(Clock::now() - start));
+    return outcome;
+  }
+
+  void SetLearningRate(uint64_t total_steps) {
+    learning_rate_ = options_.lr * ScheduleFactor(options_.schedule, engine_->steps(), total_steps);
+    for (auto& group : optimizer_->param_groups()) {
+      static_cast<torch::optim::SGDOptions&>(group.options()).lr(learning_rate_);
+    }
+  }
+
+  void CountVoidStep() {
+    ++void_in_a_row_;
+    spdlog::warn("step {} is void: some gradient is not finite; parameters and memories stay",
+                 engine_->steps());
+    if (void_in_a_row_ < kMaxVoidStepsInARow) return;
+    throw StatusError(StatusCode::kDiverged,
+                      fmt::format("training has diverged: {} steps in a row had non-finite "
+                                  "gradients (last: step {}); lower --lr",
+                                  void_in_a_row_, engine_->steps()));
+  }
+
+  Tally Evaluate() {
+    const torch::NoGradGuard no_grad;
+    model_->eval();
+    const int64_t begin = test_.size() * world_.rank() / world_.size();
+    const int64_t end = test_.size() * (world_.rank() + 1) / world_.size();
+    Tally tally;
+    for (int64_t at = begin; at < end; at += kEvaluationBatch) {
+      const auto [images, labels] = test_.Range(at, std::min(at + kEvaluationBatch, end));
+      const at::Tensor logits = model_->forward(images);
+      const at::Tensor loss = torch::nn::functional::cross_entropy(
+          logits, labels, torch::nn::functional::CrossEntropyFuncOptions().reduction(torch::kSum));
+      tally.Add(logits, labels, loss.item<double>());
+    }
+    return SumOverWorkers(world_, tally);
+  }
+
+  uint64_t RequireIdenticalReplicas() {
+    uint64_t hash = 0;
+    for (const at::Tensor& parameter : engine_->parameters()) {
+      const at::Tensor flat = parameter.detach().contiguous();
+      hash = XXH3_64bits_withSeed(flat.data_ptr(), flat.nbytes(), hash);
+    }
+    std::vector<double> differing{world_.AgreeOnNumber(hash) == hash ? 0.0 : 1.0};
+    world_.Sum(differing);
+    if (differing[0] != 0) {
+      throw StatusError(StatusCode::kInternal,
+                        fmt::format("the parameters of {:.0f} of {} workers differ from rank 0's",
+                                    differing[0], world_.size()));
+    }
+    return hash;
+  }
+
+  static double Median(std::vector<double> values) {
+    const auto middle = values.begin() + static_cast<ptrdiff_t>(values.size() / 2);
+    std::nth_element(values.begin(), middle, values.end());
+    return *middle;
+  }
+
+  const TrainOptions& options_;
+  World& world_;
+  TensorDataset train_, test_;
+  uint32_t samples_;
+  DistributedSampler sampler_;
+  C10dTransport transport_;
+  std::unique_ptr<Collective> collective_;
+  std::shared_ptr<Classifier> model_;
+  std::unique_ptr<DdpEngine> engine_;
+  std::unique_ptr<torch::optim::SGD> optimizer_;
+  double learning_rate_ = 0;
+  int void_in_a_row_ = 0;
+  std::vector<double> step_ms_;
+};
+
+}  // namespace
+
+TrainingSummary Train(const TrainOptions& options, World& world, const DatasetSplits& data,
+                      const RunFolder* folder) {
+  return TrainingRun(options, world, data).Run(folder);
+}
+
+int ThreadsPerWorker(const TrainOptions& options, int local_workers) {
+  if (options.threads > 0) return options.threads;
+  const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  return std::max(1, cores / local_workers);
+}
+
+}  // namespace cddp

@@ -1,0 +1,103 @@
+#include "trainer/worker.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+#include <torch/torch.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <iostream>
+
+#include "cddp/status.h"
+#include "trainer/data/data_command.h"
+#include "trainer/data/temporary_folder.h"
+#include "trainer/data/verify.h"
+#include "trainer/failure.h"
+#include "trainer/launcher.h"
+#include "trainer/training.h"
+
+namespace cddp {
+namespace {
+
+constexpr std::string_view kFilePrefix = "file:";
+
+// Called on the liveness thread. The main thread may be blocked in a collective
+// that nothing can interrupt: the process ends here.
+void EndAfterLoss(const Loss& loss) {
+  const int code =
+      ReportFailure(Status::PeerLost(fmt::format("rank {} was lost: {}", loss.rank, loss.reason)));
+  std::_Exit(code);
+}
+
+}  // namespace
+
+bool IsLauncher(const TrainOptions& options) {
+  if (options.workers <= 1 || options.rendezvous != "env") return false;
+  if (std::getenv("RANK") != nullptr) {
+    throw StatusError(StatusCode::kInvalidArgument,
+                      "--workers starts workers of its own, but RANK is set: this process was "
+                      "started by torchrun or another launcher; leave out --workers");
+  }
+  return true;
+}
+
+int LaunchLocalWorkers(const TrainOptions& options, const std::vector<std::string>& arguments) {
+  const TemporaryFolder folder;
+  LaunchOptions launch{.workers = options.workers,
+                       .command = arguments,
+                       .threads_per_worker = ThreadsPerWorker(options, options.workers)};
+  launch.command[0] = std::filesystem::read_symlink("/proc/self/exe");
+  launch.command.insert(
+      launch.command.end(),
+      {"--rendezvous", fmt::format("{}{}", kFilePrefix, (folder.path() / "meeting").string())});
+  return RunWorkers(launch);
+}
+
+DatasetSplits LoadOrFetchDataset(const TrainOptions& options) {
+  const DatasetInfo& info = RequireDataset(options.dataset);
+  const bool missing = std::ranges::any_of(info.files(), [&](const DataFile* file) {
+    return !std::filesystem::exists(DataFilePath(info, *file, options.data_dir));
+  });
+  if (missing) {
+    FetchDatasets(std::span(&options.dataset, 1), options.data_dir, std::cerr,
+                  isatty(STDERR_FILENO) != 0);
+  }
+  return LoadDataset(options.dataset, options.data_dir);
+}
+
+int RunInWorld(const TrainOptions& options, std::map<std::string, std::string> configuration,
+               const std::function<void(World&)>& work) {
+  WorldOptions join;
+  join.launch = ReadLaunchEnvironment();
+  if (options.rendezvous.starts_with(kFilePrefix)) {
+    join.meeting_file = options.rendezvous.substr(kFilePrefix.size());
+  }
+  join.interface = options.interface;
+  if (const char* name = std::getenv("GLOO_SOCKET_IFNAME"); join.interface.empty() && name) {
+    join.interface = name;
+  }
+  join.timeout = std::chrono::milliseconds(static_cast<int64_t>(1e3 * options.timeout_s));
+  join.on_lost = EndAfterLoss;
+  join.configuration = std::move(configuration);
+  torch::set_num_threads(ThreadsPerWorker(options, join.launch.local_world_size));
+
+  const std::unique_ptr<World> world = World::Join(join);
+  try {
+    work(*world);
+    world->Barrier();
+    world->Leave();
+  } catch (const StatusError& error) {
+    if (error.code() == StatusCode::kPeerLost) {
+      // Gloo's error is often first; the liveness thread then ends the process
+      // with the name of the rank.
+      world->WaitForLoss();
+    } else if (error.code() == StatusCode::kDiverged) {
+      world->Leave();  // all ranks see the same, at the same step
+    }
+    throw;
+  }
+  return 0;
+}
+
+}  // namespace cddp

@@ -1,0 +1,33 @@
+// From the command line to a World: starting local workers, and joining as one.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "ddp/world.h"
+#include "trainer/data/dataset.h"
+#include "trainer/options.h"
+
+namespace cddp {
+
+// True when this process is to start `options.workers` local ones and wait for
+// them: --workers above 1, and not one of them itself. Throws
+// StatusError(kInvalidArgument) when another launcher has started it.
+bool IsLauncher(const TrainOptions& options);
+
+// Starts the workers with this program's own arguments and returns its exit code.
+int LaunchLocalWorkers(const TrainOptions& options, const std::vector<std::string>& arguments);
+
+// The data set, fetched when it is missing.
+DatasetSplits LoadOrFetchDataset(const TrainOptions& options);
+
+// Joins the World with the threads that this worker should use and runs `work`
+// in it. A lost peer ends the process with exit code 3 and the rank's name, also
+// when this thread is blocked in a collective. `configuration` is what all
+// workers must agree on.
+int RunInWorld(const TrainOptions& options, std::map<std::string, std::string> configuration,
+               const std::function<void(World&)>& work);
+
+}  // namespace cddp
