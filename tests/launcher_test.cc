@@ -39,6 +39,8 @@ bool Eventually(const std::function<bool()>& condition) {
 class LauncherTest : public testing::Test {
  protected:
   void SetUp() override {
+    // A shell that runs the test in the background has SIGINT ignored.
+    for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGUSR1}) signal(number, SIG_DFL);
     std::string name = (std::filesystem::temp_directory_path() / "launcher_test.XXXXXX").string();
     ASSERT_NE(mkdtemp(name.data()), nullptr);
     folder_ = name;

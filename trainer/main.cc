@@ -84,10 +84,8 @@ void AddTrainingOptions(CLI::App* app, TrainOptions* o) {
       ->group("Output");
 }
 
-// Messages go to standard error. Ranks other than 0 speak up only in trouble.
-void SetUpLogging(const std::string& level) {
-  auto logger = spdlog::stderr_color_mt("cddp");
-  spdlog::set_default_logger(logger);
+// Ranks other than 0 speak up only in trouble.
+void SetLogLevel(const std::string& level) {
   const LaunchEnvironment launch = ReadLaunchEnvironment();
   auto threshold = spdlog::level::from_str(level);
   if (launch.rank != 0 && threshold < spdlog::level::err) threshold = spdlog::level::err;
@@ -135,6 +133,9 @@ int UsageError(const CLI::App& app, const CLI::ParseError& error) {
 }
 
 int Main(int argc, char** argv) {
+  // Standard output is for results.
+  spdlog::set_default_logger(spdlog::stderr_color_mt("cddp"));
+  spdlog::set_pattern("%^%L%$ %H:%M:%S %v");
   CLI::App app{"Data-parallel training over slow networks with Top-K gradient compression."};
   app.set_version_flag("--version", CDDP_VERSION);
   app.require_subcommand(1);
@@ -201,17 +202,17 @@ int Main(int argc, char** argv) {
   try {
     if (train_app->parsed()) {
       Resolve(train);
-      SetUpLogging(train.log_level);
+      SetLogLevel(train.log_level);
       return TrainCommand(train, arguments);
     }
     if (compare_app->parsed()) {
       Resolve(compare);
-      SetUpLogging(compare.log_level);
+      SetLogLevel(compare.log_level);
       return CompareCommand(compare, arguments);
     }
     if (validate_app->parsed()) {
       Resolve(validate);
-      SetUpLogging(validate.log_level);
+      SetLogLevel(validate.log_level);
       return ValidateCommand(validate, arguments);
     }
     if (info_app->parsed()) return InfoCommand(info_json);

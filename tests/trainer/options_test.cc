@@ -1,0 +1,55 @@
+#include "trainer/options.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "cddp/status.h"
+#include "trainer/nearest_name.h"
+#include "trainer/schedule.h"
+
+namespace cddp {
+namespace {
+
+TEST(Options, AutoBecomesWhatItStandsFor) {
+  TrainOptions dense;
+  Resolve(dense);
+  EXPECT_EQ(dense.collective, "dense");
+  TrainOptions sparse{.compress = true, .no_error_feedback = true};
+  Resolve(sparse);
+  EXPECT_EQ(sparse.collective, "gather");
+  EXPECT_EQ(sparse.memory, "none");
+}
+
+TEST(Options, WorkersAgreeOnWhatIsComputedNotOnPlaces) {
+  TrainOptions options;
+  Resolve(options);
+  const auto agreed = AgreedConfiguration(options);
+  for (const char* flag :
+       {"--ratio", "--seed", "--lr", "--batch-size", "--bucket-mb", "--memory"}) {
+    EXPECT_TRUE(agreed.contains(flag)) << flag;
+  }
+  EXPECT_FALSE(agreed.contains("--data-dir"));
+  EXPECT_FALSE(agreed.contains("--log-dir"));
+}
+
+TEST(Options, NotANumberIsOutOfRange) {
+  TrainOptions options{.lr = std::nan("")};
+  EXPECT_THROW(Resolve(options), StatusError);
+}
+
+TEST(NearestName, FindsTyposAndNothingElse) {
+  EXPECT_EQ(NearestName("mnits", {"mnist", "fashion-mnist"}), "mnist");
+  EXPECT_EQ(NearestName("--ratoi", {"--ratio", "--rounds"}), "--ratio");
+  EXPECT_EQ(NearestName("xyzzy", {"mnist", "fashion-mnist"}), "");
+}
+
+TEST(Schedule, CosineFallsFromOneToZero) {
+  EXPECT_EQ(ScheduleFactor("constant", 99, 100), 1.0);
+  EXPECT_EQ(ScheduleFactor("cosine", 0, 100), 1.0);
+  EXPECT_NEAR(ScheduleFactor("cosine", 50, 100), 0.5, 1e-12);
+  EXPECT_NEAR(ScheduleFactor("cosine", 100, 100), 0.0, 1e-12);
+}
+
+}  // namespace
+}  // namespace cddp

@@ -1,0 +1,82 @@
+#include "trainer/sampler.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+namespace cddp {
+namespace {
+
+// All batches of an epoch, over all workers and steps.
+std::vector<int64_t> Epoch(uint32_t samples, int world, uint32_t batch, uint64_t seed,
+                           uint64_t epoch) {
+  std::vector<int64_t> seen;
+  for (int rank = 0; rank < world; ++rank) {
+    DistributedSampler sampler(samples, world, rank, batch, seed);
+    sampler.SetEpoch(epoch);
+    for (uint32_t step = 0; step < sampler.steps_per_epoch(); ++step) {
+      const auto part = sampler.Batch(step);
+      seen.insert(seen.end(), part.begin(), part.end());
+    }
+  }
+  return seen;
+}
+
+TEST(DistributedSampler, CoversEveryIndexOnce) {
+  for (uint32_t samples : {1u, 2u, 7u, 100u, 1000u, 1003u}) {
+    for (int world : {1, 2, 3, 4, 8}) {
+      for (uint32_t batch : {1u, 3u, 64u}) {
+        std::vector<int64_t> seen = Epoch(samples, world, batch, 1, 0);
+        std::sort(seen.begin(), seen.end());
+        ASSERT_EQ(seen.size(), samples);
+        for (uint32_t i = 0; i < samples; ++i) ASSERT_EQ(seen[i], i);
+      }
+    }
+  }
+}
+
+TEST(DistributedSampler, SplitsEachGlobalBatchEvenly) {
+  for (uint32_t samples : {5u, 100u, 131u}) {
+    for (uint32_t step = 0; step < 2; ++step) {
+      size_t least = SIZE_MAX, most = 0, sum = 0;
+      for (int rank = 0; rank < 4; ++rank) {
+        const DistributedSampler sampler(samples, 4, rank, 16, 3);
+        if (step >= sampler.steps_per_epoch()) return;
+        least = std::min(least, sampler.Batch(step).size());
+        most = std::max(most, sampler.Batch(step).size());
+        sum += sampler.Batch(step).size();
+        EXPECT_EQ(sampler.GlobalBatch(step), std::min(64u, samples - 64 * step));
+      }
+      EXPECT_LE(most - least, 1u);
+      EXPECT_EQ(sum, std::min(64u, samples - 64 * step));
+    }
+  }
+}
+
+TEST(DistributedSampler, AWorkerMayBeLeftWithoutSamples) {
+  const DistributedSampler sampler(66, 4, 0, 16, 3);
+  EXPECT_EQ(sampler.steps_per_epoch(), 2u);
+  EXPECT_TRUE(sampler.Batch(1).empty());
+}
+
+TEST(DistributedSampler, ReshufflesByEpochAndSeedOnly) {
+  const auto first = Epoch(1000, 2, 10, 1, 0);
+  EXPECT_EQ(first, Epoch(1000, 2, 10, 1, 0));
+  EXPECT_NE(first, Epoch(1000, 2, 10, 1, 1));
+  EXPECT_NE(first, Epoch(1000, 2, 10, 2, 0));
+}
+
+// The global batch of a step does not depend on the number of workers.
+TEST(DistributedSampler, GlobalBatchesAreThoseOfOneWorker) {
+  DistributedSampler one(1000, 1, 0, 40, 7);
+  std::vector<int64_t> together;
+  for (int rank = 0; rank < 4; ++rank) {
+    const DistributedSampler part(1000, 4, rank, 10, 7);
+    together.insert(together.end(), part.Batch(3).begin(), part.Batch(3).end());
+  }
+  const auto whole = one.Batch(3);
+  EXPECT_EQ(together, std::vector<int64_t>(whole.begin(), whole.end()));
+}
+
+}  // namespace
+}  // namespace cddp
