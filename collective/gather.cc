@@ -7,12 +7,15 @@
 // and the frame says how many of them it is.
 //
 // One exchange per bucket sends (P-1) frames and receives (P-1) frames per rank.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <limits>
 #include <utility>
 
 #include "cddp/collective.h"
 #include "cddp/frame.h"
+#include "core/sweep.h"
 
 namespace cddp {
 namespace {
@@ -49,7 +52,10 @@ class GatherCollective final : public Collective {
       std::span<const std::byte> frame = frame_;
       if (r != self) {
         size_t length = 0;
-        CDDP_RETURN_IF_ERROR(FrameLength(incoming_[r], &length));
+        if (Status status = FrameLength(incoming_[r], &length); !status.ok()) {
+          return Status::Corrupt(fmt::format("frame of rank {}, step {}, bucket {}: {}", r,
+                                             bucket.step, bucket.index, status.message()));
+        }
         frame = incoming_[r].first(length);
       }
       const FrameId id{.step = bucket.step,
@@ -60,14 +66,17 @@ class GatherCollective final : public Collective {
       non_finite |= views_[r].non_finite;
     }
 
+    if (!non_finite) {
+      std::ranges::fill(bucket.values, 0.0f);
+      for (const FrameView& view : views_) DecodeAdd(view, bucket.values);
+      for (float& value : bucket.values) value /= static_cast<float>(ranks);
+      // Finite values of several ranks may still overflow in their sum.
+      non_finite = !AllFinite(bucket.values);
+    }
     if (non_finite) {
       void_ = true;
       std::ranges::fill(bucket.values, std::numeric_limits<float>::quiet_NaN());
-      return Status::Ok();
     }
-    std::ranges::fill(bucket.values, 0.0f);
-    for (const FrameView& view : views_) DecodeAdd(view, bucket.values);
-    for (float& value : bucket.values) value /= static_cast<float>(ranks);
     return Status::Ok();
   }
 

@@ -29,6 +29,7 @@ using Clock = std::chrono::steady_clock;
 constexpr int kCannotStart = 2;
 constexpr int kPeerLost = 3;
 constexpr std::chrono::seconds kTermToKill{2};
+constexpr Clock::time_point kNever = Clock::time_point::max();
 
 [[noreturn]] void ThrowUnavailable(const char* what) {
   throw StatusError(StatusCode::kUnavailable,
@@ -66,10 +67,10 @@ class SignalReader {
   SignalReader(const SignalReader&) = delete;
   SignalReader& operator=(const SignalReader&) = delete;
 
-  void Wait(std::optional<Clock::time_point> until) const {
+  void Wait(Clock::time_point until) const {
     int timeout = -1;
-    if (until) {
-      const auto left = std::chrono::ceil<std::chrono::milliseconds>(*until - Clock::now());
+    if (until != kNever) {
+      const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - Clock::now());
       timeout = static_cast<int>(std::clamp<int64_t>(left.count(), 0, 60'000));
     }
     pollfd entry{fd_, POLLIN, 0};
@@ -183,7 +184,7 @@ class Workers {
         if (info->ssi_signo != SIGCHLD) PassOn(*info);
       }
       Reap();
-      if (deadline_ && Clock::now() >= *deadline_) Press();
+      if (Clock::now() >= deadline_) Press();
     }
     if (asked_ != 0) return 128 + asked_;
     return failure_;
@@ -250,7 +251,7 @@ class Workers {
       failure_ = code;
       failure_only_reports_ = only_reports;
     }
-    if (!deadline_) deadline_ = Clock::now() + options_.grace;
+    if (deadline_ == kNever) deadline_ = Clock::now() + options_.grace;
   }
 
   void Press() {
@@ -267,8 +268,8 @@ class Workers {
   int interrupts_ = 0;
   int failure_ = 0;  // the exit code for it; 0 while there is none
   bool failure_only_reports_ = false;
-  int presses_ = 0;                            // how often the rest were told to end
-  std::optional<Clock::time_point> deadline_;  // when they are told the next time
+  int presses_ = 0;                      // how often the rest were told to end
+  Clock::time_point deadline_ = kNever;  // when they are told the next time
 };
 
 }  // namespace

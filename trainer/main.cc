@@ -119,7 +119,9 @@ std::vector<std::string> KnownNames(const CLI::App& app) {
 
 int UsageError(const CLI::App& app, const CLI::ParseError& error) {
   std::string message = error.what();
-  if (dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr) {
+  // A mistyped subcommand shows as a missing one.
+  if (dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr ||
+      dynamic_cast<const CLI::RequiredError*>(&error) != nullptr) {
     const std::vector<std::string> extras = app.remaining(/*recurse=*/true);
     if (!extras.empty()) {
       const std::string name = extras.front().substr(0, extras.front().find('='));
