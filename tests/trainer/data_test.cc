@@ -14,13 +14,13 @@
 #include <thread>
 
 #include "cddp/status.h"
+#include "ddp/file_descriptor.h"
 #include "trainer/data/catalog.h"
 #include "trainer/data/child_process.h"
 #include "trainer/data/data_command.h"
 #include "trainer/data/dataset.h"
 #include "trainer/data/fetch.h"
 #include "trainer/data/file_bytes.h"
-#include "trainer/data/file_descriptor.h"
 #include "trainer/data/folder_lock.h"
 #include "trainer/data/gunzip.h"
 #include "trainer/data/http_download.h"

@@ -14,7 +14,7 @@
 #include <utility>
 
 #include "cddp/status.h"
-#include "trainer/data/file_descriptor.h"
+#include "ddp/file_descriptor.h"
 
 namespace cddp {
 namespace {

@@ -4,7 +4,7 @@
 #include <filesystem>
 #include <functional>
 
-#include "trainer/data/file_descriptor.h"
+#include "ddp/file_descriptor.h"
 
 namespace cddp {
 
