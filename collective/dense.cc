@@ -1,4 +1,6 @@
 // The baseline: the transport's own allreduce, then the division by P.
+#include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "cddp/collective.h"
@@ -20,7 +22,10 @@ class DenseCollective final : public Collective {
       for (float& value : bucket.values) value /= ranks;
     }
     // NaN and Inf spread through the sum, so that all ranks see them alike.
-    void_ |= !AllFinite(bucket.values);
+    if (!AllFinite(bucket.values)) {
+      void_ = true;
+      std::ranges::fill(bucket.values, std::numeric_limits<float>::quiet_NaN());
+    }
     return Status::Ok();
   }
 
