@@ -46,7 +46,6 @@ LaunchEnvironment ReadLaunchEnvironment() {
   launch.world_size = world.value_or(1);
   launch.rank = rank.value_or(0);
   launch.local_world_size = Number("LOCAL_WORLD_SIZE", 1, launch.world_size).value_or(1);
-  launch.local_rank = Number("LOCAL_RANK", 0, kMaxWorld - 1).value_or(0);
   launch.master_port = Number("MASTER_PORT", 1, 65'535).value_or(launch.master_port);
   launch.restart_count = Number("TORCHELASTIC_RESTART_COUNT", 0, 1 << 30).value_or(0);
   if (const char* address = std::getenv("MASTER_ADDR")) launch.master_address = address;

@@ -1,6 +1,6 @@
 // What a launcher tells a worker about its place, by environment variables:
-// torchrun's RANK, WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE, MASTER_ADDR,
-// MASTER_PORT, TORCHELASTIC_USE_AGENT_STORE and TORCHELASTIC_RESTART_COUNT.
+// torchrun's RANK, WORLD_SIZE, LOCAL_WORLD_SIZE, MASTER_ADDR, MASTER_PORT,
+// TORCHELASTIC_USE_AGENT_STORE and TORCHELASTIC_RESTART_COUNT.
 #pragma once
 
 #include <string>
@@ -10,7 +10,6 @@ namespace cddp {
 struct LaunchEnvironment {
   int rank = 0;
   int world_size = 1;
-  int local_rank = 0;
   int local_world_size = 1;
   std::string master_address = "127.0.0.1";
   int master_port = 29500;
