@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds everything and runs all tests: the release
-# build, then core and collective without libtorch under the sanitizers.
+# build, and under the sanitizers all rooms as far as they need no libtorch.
 #
 #   ./test.sh            all of it
 #   ./test.sh release    only one preset: release, asan or tsan

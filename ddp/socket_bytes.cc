@@ -44,7 +44,7 @@ TrafficBytes CountTraffic(const SocketSet& sockets) {
   TrafficBytes traffic;
   ForEachTcpSocket([&](uint64_t inode, const tcp_info& info) {
     if (!sockets.contains(inode)) return;
-    traffic.sent += info.tcpi_bytes_sent;
+    traffic.sent += info.tcpi_bytes_sent - info.tcpi_bytes_retrans;
     traffic.received += info.tcpi_bytes_received;
   });
   return traffic;

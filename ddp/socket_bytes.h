@@ -1,6 +1,6 @@
 // Bytes that this process's own TCP sockets carried, as the kernel counted them
-// (TCP_INFO): payload handed to the network including retransmissions, and
-// payload received. Packet headers are not included.
+// (TCP_INFO): payload sent, each byte once however often it had to be sent again,
+// and payload received. Packet headers are not included.
 #pragma once
 
 #include <cstdint>
