@@ -1,8 +1,7 @@
 #include "trainer/data/catalog.h"
 
-#include <fmt/format.h>
-
 #include "cddp/status.h"
+#include "trainer/nearest_name.h"
 
 namespace cddp {
 namespace {
@@ -81,9 +80,7 @@ std::vector<std::string> DatasetNames() {
 
 const DatasetInfo& RequireDataset(const std::string& name) {
   if (const DatasetInfo* info = FindDataset(name)) return *info;
-  throw StatusError(
-      StatusCode::kInvalidArgument,
-      fmt::format("unknown data set '{}'; known are: {}", name, fmt::join(DatasetNames(), ", ")));
+  throw StatusError(StatusCode::kInvalidArgument, UnknownName("data set", name, DatasetNames()));
 }
 
 }  // namespace cddp

@@ -55,8 +55,8 @@ const DatasetInfo* FindDataset(const std::string& name);
 // In the order in which they are listed to the user.
 std::vector<std::string> DatasetNames();
 
-// As FindDataset, but throws StatusError(kInvalidArgument) that lists the known
-// names.
+// As FindDataset, but throws StatusError(kInvalidArgument) that suggests the nearest
+// name and lists the known ones.
 const DatasetInfo& RequireDataset(const std::string& name);
 
 }  // namespace cddp

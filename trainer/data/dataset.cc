@@ -24,12 +24,15 @@ std::vector<uint8_t> ReadVerified(const DatasetInfo& info, const DataFile& file,
     throw StatusError(StatusCode::kUnavailable,
                       fmt::format("{} is missing; {}", path.string(), remedy));
   }
-  std::vector<uint8_t> bytes = ReadFileBytes(path, kMaxIdxPayloadBytes);
-  if (bytes.size() != file.bytes) {
-    throw StatusError(StatusCode::kCorrupt,
-                      fmt::format("{}: expected {} bytes, found {}; {}", path.string(), file.bytes,
-                                  bytes.size(), remedy));
-  }
+  // A wrong file may be huge: its size is looked at before its bytes.
+  const auto require_size = [&](uint64_t found) {
+    if (found == file.bytes) return;
+    throw StatusError(StatusCode::kCorrupt, fmt::format("{}: expected {} bytes, found {}; {}",
+                                                        path.string(), file.bytes, found, remedy));
+  };
+  if (const uintmax_t size = fs::file_size(path, error); !error) require_size(size);
+  std::vector<uint8_t> bytes = ReadFileBytes(path, file.bytes);
+  require_size(bytes.size());
   if (const std::string found = Sha256Hex(bytes); found != file.sha256) {
     throw StatusError(StatusCode::kCorrupt, fmt::format("{}: expected SHA-256 {}, found {}; {}",
                                                         path.string(), file.sha256, found, remedy));

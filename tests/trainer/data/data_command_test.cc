@@ -36,9 +36,12 @@ TEST(DataCommandTest, ListsAndVerifiesWhatIsThere) {
 TEST(DataCommandTest, UnknownNamesAreToldBeforeAnythingIsDone) {
   TemporaryFolder folder;
   std::ostringstream os;
-  const std::vector<std::string> names = {"mnist", "cifar"};
+  const std::vector<std::string> names = {"mnist", "mnits"};
+  const std::string hint = "did you mean \"mnist\"?";
   ExpectError([&] { FetchDatasets(names, folder.path(), os, false, true); },
-              StatusCode::kInvalidArgument, {"cifar"});
+              StatusCode::kInvalidArgument, {"mnits", hint});
+  ExpectError([&] { VerifyDatasets(names, folder.path(), os); }, StatusCode::kInvalidArgument,
+              {"mnits", hint});
   EXPECT_TRUE(os.str().empty());
   EXPECT_TRUE(NamesIn(folder.path()).empty());
 }

@@ -69,6 +69,9 @@ TEST(DatasetTest, RejectsMissingAlteredAndShortFiles) {
   altered.pop_back();
   WriteRaw(folder.path() / "small" / "test-labels", altered);
   ExpectError(load, StatusCode::kCorrupt, {"expected 10 bytes, found 9"});
+  // Sparse: nothing but its size is ever looked at.
+  fs::resize_file(folder.path() / "small" / "test-labels", uintmax_t{1} << 40);
+  ExpectError(load, StatusCode::kCorrupt, {"expected 10 bytes, found 1099511627776"});
   ExpectError([&] { LoadDataset("cifar", folder.path()); }, StatusCode::kInvalidArgument, {});
 }
 
