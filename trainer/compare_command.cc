@@ -53,6 +53,7 @@ int CompareCommand(const TrainOptions& options, const std::vector<std::string>& 
   const TrainOptions dense_options = Variant(options, false);
   const TrainOptions sparse_options = Variant(options, true);
   if (IsLauncher(options)) {
+    RequireWritableOutputs(options);
     LoadOrFetchDataset(options);
     return LaunchLocalWorkers(options, arguments);
   }
@@ -62,6 +63,7 @@ int CompareCommand(const TrainOptions& options, const std::vector<std::string>& 
   return RunInWorld(options, configuration, [&](World& world) {
     std::unique_ptr<RunFolder> dense_folder, sparse_folder;
     if (world.rank() == 0) {
+      RequireWritableOutputs(options);
       dense_folder =
           std::make_unique<RunFolder>(options.log_dir, "compare-dense", ToJson(dense_options));
       sparse_folder = std::make_unique<RunFolder>(options.log_dir, "compare-compressed",

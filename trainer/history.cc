@@ -106,7 +106,17 @@ void WriteJsonReport(const std::string& json, const nlohmann::json& report) {
   if (json == "-") {
     std::cout << report.dump(2) << std::endl;
   } else {
-    WriteWhole(json, report.dump(2) + '\n');
+    const std::string text = report.dump(2) + '\n';
+    WriteResult(json, {reinterpret_cast<const uint8_t*>(text.data()), text.size()});
+  }
+}
+
+void RequireWritableReport(const std::string& json) {
+  if (json.empty() || json == "-") return;
+  try {
+    RequireWritableResult(json);
+  } catch (const StatusError& error) {
+    throw StatusError(error.code(), fmt::format("--json {}: {}", json, error.what()));
   }
 }
 

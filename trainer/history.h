@@ -72,7 +72,12 @@ class RunFolder {
 // Writes to a temporary name and renames. Throws StatusError(kUnavailable).
 void WriteWhole(const std::filesystem::path& path, const std::string& content);
 
-// Writes `report` to the file, or to standard output for "-"; nothing for "".
+// Writes `report` to the file (into it, when it is a device or a pipe), or to
+// standard output for "-"; nothing for "". Throws StatusError(kUnavailable).
 void WriteJsonReport(const std::string& json, const nlohmann::json& report);
+
+// Throws StatusError(kUnavailable) when WriteJsonReport could not write there: to
+// be asked before hours of training.
+void RequireWritableReport(const std::string& json);
 
 }  // namespace cddp

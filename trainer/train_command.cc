@@ -37,6 +37,7 @@ void PrintSummary(const TrainingSummary& s, const std::string& folder) {
 
 int TrainCommand(const TrainOptions& options, const std::vector<std::string>& arguments) {
   if (IsLauncher(options)) {
+    RequireWritableOutputs(options);
     LoadOrFetchDataset(options);  // once, with progress, before the workers need it
     return LaunchLocalWorkers(options, arguments);
   }
@@ -49,6 +50,7 @@ int TrainCommand(const TrainOptions& options, const std::vector<std::string>& ar
     }
     std::unique_ptr<RunFolder> folder;
     if (world.rank() == 0) {
+      RequireWritableOutputs(options);
       folder = std::make_unique<RunFolder>(options.log_dir, RunName(options), ToJson(options));
       spdlog::info(
           "training {} on {} with {} worker(s), {}", options.model, options.dataset, world.size(),

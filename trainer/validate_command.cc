@@ -214,6 +214,7 @@ void RunWorkerChecks(const TrainOptions& options, World& world) {
 }  // namespace
 
 int ValidateCommand(const TrainOptions& options, const std::vector<std::string>& arguments) {
+  RequireWritableReport(options.json);
   if (options.rendezvous != "env") {  // one of the two workers
     return RunInWorld(options, {{"command", "validate"}},
                       [&](World& world) { RunWorkerChecks(options, world); });

@@ -11,9 +11,11 @@
 
 #include "cddp/status.h"
 #include "trainer/data/data_command.h"
+#include "trainer/data/file_bytes.h"
 #include "trainer/data/temporary_folder.h"
 #include "trainer/data/verify.h"
 #include "trainer/failure.h"
+#include "trainer/history.h"
 #include "trainer/launcher.h"
 #include "trainer/training.h"
 
@@ -52,6 +54,11 @@ int LaunchLocalWorkers(const TrainOptions& options, const std::vector<std::strin
       launch.command.end(),
       {"--rendezvous", fmt::format("{}{}", kFilePrefix, (folder.path() / "meeting").string())});
   return RunWorkers(launch);
+}
+
+void RequireWritableOutputs(const TrainOptions& options) {
+  RequireWritableReport(options.json);
+  RequireWritableFolder(options.log_dir, "choose another with --log-dir");
 }
 
 DatasetSplits LoadOrFetchDataset(const TrainOptions& options) {

@@ -43,11 +43,21 @@ class ProgramTest : public testing::Test {
     return nlohmann::json::parse(ReadText(folder_.path() / name));
   }
 
+  // The folders of the runs so far.
+  std::vector<std::filesystem::path> Runs() const {
+    std::vector<std::filesystem::path> runs;
+    std::error_code none_yet;
+    for (const auto& entry :
+         std::filesystem::directory_iterator(folder_.path() / "runs", none_yet)) {
+      if (entry.is_directory()) runs.push_back(entry.path());
+    }
+    return runs;
+  }
+
   // Waits until rank 0 has made its run folder: all workers are connected then.
   void WaitForTraining() const {
     const auto deadline = std::chrono::steady_clock::now() + seconds(60);
-    while (!std::filesystem::exists(folder_.path() / "runs") &&
-           std::chrono::steady_clock::now() < deadline) {
+    while (Runs().empty() && std::chrono::steady_clock::now() < deadline) {
       std::this_thread::sleep_for(std::chrono::milliseconds(10));
     }
     std::this_thread::sleep_for(seconds(1));
@@ -189,14 +199,33 @@ TEST_F(ProgramTest, JsonHistoryAndConfigurationAreWritten) {
   EXPECT_EQ(result["world_size"], 2);
   EXPECT_EQ(result["steps"], 22);
   EXPECT_EQ(result["ratio"], 0.02);
-  std::filesystem::path run;
-  for (const auto& entry : std::filesystem::directory_iterator(folder_.path() / "runs")) {
-    run = entry.path();
-  }
+  ASSERT_EQ(Runs().size(), 1u);
+  const std::filesystem::path run = Runs()[0];
   EXPECT_EQ(nlohmann::json::parse(ReadText(run / "config.json"))["ratio"], 0.02);
   EXPECT_EQ(nlohmann::json::parse(ReadText(run / "summary.json")), result);
   const std::string csv = ReadText(run / "history.csv");
   EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 3);  // a header and two epochs
+}
+
+// What cannot be written is told before the training, by the launcher too.
+TEST_F(ProgramTest, UnwritableOutputsAreToldFirst) {
+  for (const char* command : {"train", "compare"}) {
+    for (const char* workers : {"1", "2"}) {
+      for (const auto& [flag, place] :
+           std::vector<std::pair<std::string, std::string>>{{"--json", "nowhere/result.json"},
+                                                            {"--json", "/proc/result.json"},
+                                                            {"--log-dir", "/proc/nowhere"}}) {
+        Child child = Start({command, "--data-dir", CDDP_DATA, "--workers", workers, flag, place});
+        EXPECT_EQ(child.Wait(seconds(60)), 2) << child.err();
+        EXPECT_NE(child.err().find(flag), std::string::npos) << child.err();
+        EXPECT_EQ(child.err().find("exited with code"), std::string::npos) << child.err();
+        EXPECT_TRUE(Runs().empty());
+      }
+    }
+  }
+  Child validate = Start({"validate", "--json", "nowhere/checks.json"});
+  EXPECT_EQ(validate.Wait(seconds(60)), 2) << validate.err();
+  EXPECT_EQ(validate.out(), "");
 }
 
 TEST_F(ProgramTest, SameSeedSameParameters) {

@@ -29,6 +29,39 @@ constexpr const char* kUniqueSuffix = "XXXXXX";
                     fmt::format("{} {}: {}", what, path.string(), std::strerror(errno)));
 }
 
+void WriteAll(const FileDescriptor& file, std::span<const uint8_t> bytes, const fs::path& path) {
+  while (!bytes.empty()) {
+    const ssize_t written = write(file.get(), bytes.data(), bytes.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) ThrowErrno("cannot write", path);
+    bytes = bytes.subspan(static_cast<size_t>(written));
+  }
+}
+
+// Where the symbolic links at `path` lead, also when nothing is there yet.
+fs::path Followed(fs::path path) {
+  constexpr int kMaxLinks = 40;  // as the kernel
+  std::error_code error;
+  for (int i = 0; i < kMaxLinks && fs::is_symlink(path, error); ++i) {
+    const fs::path target = fs::read_symlink(path, error);
+    if (error) break;
+    path = path.parent_path() / target;  // stays `target` when that is absolute
+  }
+  return path;
+}
+
+fs::path FolderOf(const fs::path& path) {
+  return path.has_parent_path() ? path.parent_path() : fs::path(".");
+}
+
+// Something that a rename would destroy instead of writing to it.
+bool IsSpecial(const fs::path& path) {
+  std::error_code error;
+  const fs::file_type type = fs::status(path, error).type();
+  return type != fs::file_type::regular && type != fs::file_type::not_found &&
+         type != fs::file_type::none;
+}
+
 // A file that disappears again unless it was renamed into place.
 class TemporaryFile {
  public:
@@ -43,14 +76,7 @@ class TemporaryFile {
   TemporaryFile(const TemporaryFile&) = delete;
   TemporaryFile& operator=(const TemporaryFile&) = delete;
 
-  void Write(std::span<const uint8_t> bytes) {
-    while (!bytes.empty()) {
-      const ssize_t written = write(descriptor_.get(), bytes.data(), bytes.size());
-      if (written < 0 && errno == EINTR) continue;
-      if (written < 0) ThrowErrno("cannot write", path_);
-      bytes = bytes.subspan(static_cast<size_t>(written));
-    }
-  }
+  void Write(std::span<const uint8_t> bytes) { WriteAll(descriptor_, bytes, path_); }
 
   void RenameTo(const fs::path& target) {
     // mkostemp makes files for the owner alone; data sets are for everybody.
@@ -97,8 +123,9 @@ std::vector<uint8_t> ReadFileBytes(const fs::path& path, uint64_t max_bytes) {
   return bytes;
 }
 
-void WriteFileAtomically(const fs::path& path, std::span<const uint8_t> bytes) {
-  const fs::path folder = path.has_parent_path() ? path.parent_path() : fs::path(".");
+void WriteFileAtomically(const fs::path& link, std::span<const uint8_t> bytes) {
+  const fs::path path = Followed(link);
+  const fs::path folder = FolderOf(path);
   TemporaryFile file(folder, path.filename().string());
   file.Write(bytes);
   file.RenameTo(path);
@@ -109,22 +136,39 @@ void WriteFileAtomically(const fs::path& path, std::span<const uint8_t> bytes) {
   }
 }
 
+void WriteResult(const fs::path& path, std::span<const uint8_t> bytes) {
+  if (!IsSpecial(path)) return WriteFileAtomically(path, bytes);
+  const FileDescriptor file(open(path.c_str(), O_WRONLY | O_CLOEXEC | O_NOCTTY));
+  if (file.get() < 0) ThrowErrno("cannot write to", path);
+  WriteAll(file, bytes, path);
+}
+
+void RequireWritableResult(const fs::path& path) {
+  if (IsSpecial(path)) {
+    // Not opened: a pipe would wait for its reader.
+    errno = EISDIR;
+    if (fs::is_directory(path) || access(path.c_str(), W_OK) != 0) {
+      ThrowErrno("cannot write to", path);
+    }
+    return;
+  }
+  const TemporaryFile probe(FolderOf(Followed(path)), "probe");
+}
+
 bool IsTemporaryName(const std::string& name) { return name.starts_with(kTemporaryMark); }
 
-void RequireWritableFolder(const fs::path& folder) {
+void RequireWritableFolder(const fs::path& folder, const std::string& remedy) {
   std::error_code error;
   fs::create_directories(folder, error);
   if (error) {
-    throw StatusError(
-        StatusCode::kUnavailable,
-        fmt::format("cannot create the folder {}: {}; choose a data folder that can be written",
-                    folder.string(), error.message()));
+    throw StatusError(StatusCode::kUnavailable,
+                      fmt::format("cannot create the folder {}: {}; {}", folder.string(),
+                                  error.message(), remedy));
   }
   try {
     TemporaryFile probe(folder, "probe");
   } catch (const StatusError& error) {
-    throw StatusError(error.code(),
-                      fmt::format("{}; choose a data folder that can be written", error.what()));
+    throw StatusError(error.code(), fmt::format("{}; {}", error.what(), remedy));
   }
 }
 

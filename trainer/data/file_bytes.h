@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <span>
+#include <string>
 #include <vector>
 
 namespace cddp {
@@ -19,15 +20,26 @@ std::vector<uint8_t> ReadFileBytes(const std::filesystem::path& path, uint64_t m
 // Makes `bytes` the content of `path`: written to a temporary file of a unique
 // name beside it, flushed to the disk, then renamed. A reader sees the old
 // content or the new one, never a part, also after a crash. The folder must
-// exist. Throws StatusError(kUnavailable) and leaves `path` as it was on failure.
+// exist. Symbolic links stay: what they point to is replaced. Throws
+// StatusError(kUnavailable) and leaves `path` as it was on failure.
 void WriteFileAtomically(const std::filesystem::path& path, std::span<const uint8_t> bytes);
 
 // Whether `name` (a file name without folder) is one that WriteFileAtomically
 // gives to its temporary files; one of a writer that was killed stays behind.
 bool IsTemporaryName(const std::string& name);
 
+// Writes `bytes` as a result for the user: into what is at `path` when that is a
+// device, a pipe or the like, as WriteFileAtomically otherwise. Throws
+// StatusError(kUnavailable).
+void WriteResult(const std::filesystem::path& path, std::span<const uint8_t> bytes);
+
+// Throws StatusError(kUnavailable) when WriteResult could not write to `path`. Its
+// folder must exist. Writes nothing.
+void RequireWritableResult(const std::filesystem::path& path);
+
 // Creates `folder` with its parents where missing and tries a file in it. Throws
-// StatusError(kUnavailable) saying what stands in the way.
-void RequireWritableFolder(const std::filesystem::path& folder);
+// StatusError(kUnavailable) saying what stands in the way and then `remedy`.
+void RequireWritableFolder(const std::filesystem::path& folder,
+                           const std::string& remedy = "choose a data folder that can be written");
 
 }  // namespace cddp

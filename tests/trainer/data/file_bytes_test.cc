@@ -1,6 +1,9 @@
 #include "trainer/data/file_bytes.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <filesystem>
@@ -9,6 +12,7 @@
 #include <vector>
 
 #include "cddp/status.h"
+#include "ddp/file_descriptor.h"
 #include "tests/trainer/data/data_fixtures.h"
 #include "trainer/data/temporary_folder.h"
 
@@ -33,6 +37,45 @@ TEST(FileBytesTest, FailedWriteLeavesNoTemporaryFile) {
   EXPECT_EQ(NamesIn(folder.path()), std::vector<std::string>{"taken"});
   ExpectError([&] { WriteFileAtomically(folder.path() / "none" / "a", Ramp(10)); },
               StatusCode::kUnavailable, {"none", "No such file"});
+}
+
+TEST(FileBytesTest, SymbolicLinksStay) {
+  TemporaryFolder folder;
+  const fs::path target = folder.path() / "inside" / "target", link = folder.path() / "link";
+  fs::create_directory(target.parent_path());
+  fs::create_symlink("inside/target", link);
+  for (size_t size : {10, 20}) {  // the first time the target is not there
+    RequireWritableResult(link);
+    WriteResult(link, Ramp(size));
+    EXPECT_TRUE(fs::is_symlink(link));
+    EXPECT_EQ(ReadFileBytes(target, 20), Ramp(size));
+  }
+  EXPECT_EQ(NamesIn(target.parent_path()), std::vector<std::string>{"target"});
+}
+
+TEST(FileBytesTest, PipesAreWrittenInto) {
+  TemporaryFolder folder;
+  const fs::path pipe = folder.path() / "pipe";
+  ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
+  RequireWritableResult(pipe);  // does not wait for a reader
+  const FileDescriptor reader(open(pipe.c_str(), O_RDONLY | O_NONBLOCK));
+  WriteResult(pipe, Ramp(10));
+  Bytes got(20);
+  ASSERT_EQ(read(reader.get(), got.data(), got.size()), 10);
+  got.resize(10);
+  EXPECT_EQ(got, Ramp(10));
+  EXPECT_TRUE(fs::is_fifo(pipe));
+  EXPECT_EQ(NamesIn(folder.path()), std::vector<std::string>{"pipe"});
+}
+
+TEST(FileBytesTest, ResultsThatCannotBeWrittenAreToldBefore) {
+  TemporaryFolder folder;
+  ExpectError([&] { RequireWritableResult(folder.path()); }, StatusCode::kUnavailable,
+              {folder.path().string(), "directory"});
+  ExpectError([&] { RequireWritableResult(folder.path() / "none" / "a"); },
+              StatusCode::kUnavailable, {"none", "No such file"});
+  RequireWritableResult(folder.path() / "a");
+  EXPECT_TRUE(NamesIn(folder.path()).empty());
 }
 
 TEST(FileBytesTest, ReadersNeverSeeAPart) {
