@@ -59,6 +59,7 @@ int CompareCommand(const TrainOptions& options, const std::vector<std::string>& 
   }
   const DatasetSplits data = LoadOrFetchDataset(options);
   auto configuration = AgreedConfiguration(sparse_options);
+  configuration["command"] = "compare";
   configuration["data (sha256)"] = data.sha256;
   return RunInWorld(options, configuration, [&](World& world) {
     std::unique_ptr<RunFolder> dense_folder, sparse_folder;

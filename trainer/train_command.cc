@@ -43,6 +43,7 @@ int TrainCommand(const TrainOptions& options, const std::vector<std::string>& ar
   }
   const DatasetSplits data = LoadOrFetchDataset(options);
   auto configuration = AgreedConfiguration(options);
+  configuration["command"] = "train";
   configuration["data (sha256)"] = data.sha256;
   return RunInWorld(options, configuration, [&](World& world) {
     if (options.compress && world.size() == 1) {

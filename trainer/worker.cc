@@ -87,6 +87,7 @@ int RunInWorld(const TrainOptions& options, std::map<std::string, std::string> c
   join.timeout = std::chrono::milliseconds(static_cast<int64_t>(1e3 * options.timeout_s));
   join.on_lost = EndAfterLoss;
   join.configuration = std::move(configuration);
+  join.configuration["version"] = CDDP_VERSION;
   torch::set_num_threads(ThreadsPerWorker(options, join.launch.local_world_size));
 
   const std::unique_ptr<World> world = World::Join(join);

@@ -30,7 +30,7 @@ DatasetSplits LoadOrFetchDataset(const TrainOptions& options);
 // Joins the World with the threads that this worker should use and runs `work`
 // in it. A lost peer ends the process with exit code 3 and the rank's name, also
 // when this thread is blocked in a collective. `configuration` is what all
-// workers must agree on.
+// workers must agree on, besides the version of the program.
 int RunInWorld(const TrainOptions& options, std::map<std::string, std::string> configuration,
                const std::function<void(World&)>& work);
 

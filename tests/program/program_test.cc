@@ -299,6 +299,23 @@ TEST_F(ProgramTest, DifferentFlagsAreRefusedAtOnce) {
   }
 }
 
+// Their options may well be the same.
+TEST_F(ProgramTest, DifferentCommandsAreRefusedAtOnce) {
+  std::vector<Child> workers;
+  for (const char* rank : {"0", "1"}) {
+    std::vector<std::string> arguments{"compare"};
+    if (*rank == '0') arguments = {"train", "--compress"};
+    arguments.insert(arguments.end(), {"--data-dir", CDDP_DATA, "--threads", "1", "--rendezvous",
+                                       "file:" + (folder_.path() / "meeting").string()});
+    workers.push_back(Start(arguments, {{"RANK", rank}, {"WORLD_SIZE", "2"}}));
+  }
+  for (Child& worker : workers) {
+    EXPECT_EQ(worker.Wait(seconds(20)), 2) << worker.err();
+    EXPECT_NE(worker.err().find("command: "), std::string::npos) << worker.err();
+    EXPECT_EQ(worker.err().find("--"), std::string::npos) << worker.err();
+  }
+}
+
 TEST_F(ProgramTest, DivergedTrainingEndsWithCodeFour) {
   Child child = Start(Train({"--workers", "2", "--compress", "--epochs", "2", "--lr", "1e6"}));
   EXPECT_EQ(child.Wait(), 4) << child.err();
