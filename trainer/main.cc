@@ -67,6 +67,7 @@ void AddTrainingOptions(CLI::App* app, TrainOptions* o) {
   app->add_option("--rendezvous", o->rendezvous,
                   "Where workers meet: env (MASTER_ADDR, MASTER_PORT) or file:PATH, a path that "
                   "does not exist yet, for workers of one machine")
+      ->take_last()  // the launcher's stands behind the user's
       ->group("Running");
   app->add_option("--backend", o->backend, "Communication backend: gloo")->group("Running");
   app->add_option("--interface", o->interface, "Network interface for the gradients, such as eth0")
@@ -184,7 +185,7 @@ int Main(int argc, char** argv) {
       app.add_subcommand("validate", "Check this build on this machine (under 30 s)");
   validate_app->add_option("--json", validate.json,
                            "Write the result as JSON (-: standard output)");
-  validate_app->add_option("--rendezvous", validate.rendezvous)->group("");
+  validate_app->add_option("--rendezvous", validate.rendezvous)->take_last()->group("");
   validate_app->add_option("--log-level", validate.log_level,
                            "trace, debug, info, warning, error or off");
 

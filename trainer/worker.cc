@@ -35,8 +35,17 @@ void EndAfterLoss(const Loss& loss) {
 }  // namespace
 
 bool IsLauncher(const TrainOptions& options) {
-  if (options.workers <= 1 || options.rendezvous != "env") return false;
-  if (std::getenv("RANK") != nullptr) {
+  const bool has_rank = std::getenv("RANK") != nullptr;
+  if (options.rendezvous != "env") {
+    if (has_rank) return false;
+    throw StatusError(StatusCode::kInvalidArgument,
+                      fmt::format("--rendezvous {} is for workers that were started one by one, "
+                                  "but RANK is not set; leave out --rendezvous, or set RANK and "
+                                  "WORLD_SIZE for each worker",
+                                  options.rendezvous));
+  }
+  if (options.workers <= 1) return false;
+  if (has_rank) {
     throw StatusError(StatusCode::kInvalidArgument,
                       "--workers starts workers of its own, but RANK is set: this process was "
                       "started by torchrun or another launcher; leave out --workers");

@@ -14,7 +14,8 @@ namespace cddp {
 
 // True when this process is to start `options.workers` local ones and wait for
 // them: --workers above 1, and not one of them itself. Throws
-// StatusError(kInvalidArgument) when another launcher has started it.
+// StatusError(kInvalidArgument) when another launcher has started it, or when it is
+// to meet others through a file and has no rank.
 bool IsLauncher(const TrainOptions& options);
 
 // Starts the workers with this program's own arguments and returns its exit code.

@@ -137,6 +137,20 @@ TEST_F(ProgramTest, WorkersFlagUnderAnotherLauncherIsRefused) {
   EXPECT_NE(child.err().find("--workers"), std::string::npos) << child.err();
 }
 
+TEST_F(ProgramTest, RendezvousByFileNeedsARank) {
+  Child child = Start(Train({"--workers", "2", "--rendezvous", "file:meeting"}));
+  EXPECT_EQ(child.Wait(seconds(30)), 2) << child.err();
+  EXPECT_NE(child.err().find("RANK is not set"), std::string::npos) << child.err();
+  EXPECT_TRUE(Runs().empty());
+}
+
+TEST_F(ProgramTest, WorkersFlagWithRendezvousSpelledOut) {
+  Child child = Start(Train({"--workers", "2", "--rendezvous", "env", "--epochs", "1",
+                             "--max-train-samples", "640", "--json", "result.json"}));
+  ASSERT_EQ(child.Wait(), 0) << child.err();
+  EXPECT_EQ(Json("result.json")["world_size"], 2);
+}
+
 TEST_F(ProgramTest, PortInUseIsNamed) {
   const int listener = socket(AF_INET6, SOCK_STREAM, 0);
   sockaddr_in6 address{};
