@@ -43,7 +43,9 @@ void PrintTable(std::FILE* out, const TrainOptions& options, const TrainingSumma
       fmt::format("{:.2f}x", Times(sparse.images_per_s, dense.images_per_s)));
   row("bytes sent per worker and step", fmt::format("{:.0f}", dense.tx_bytes_per_step),
       fmt::format("{:.0f}", sparse.tx_bytes_per_step),
-      fmt::format("{:.1f}x", Times(dense.tx_bytes_per_step, sparse.tx_bytes_per_step)));
+      sparse.tx_bytes_per_step > 0
+          ? fmt::format("{:.1f}x", Times(dense.tx_bytes_per_step, sparse.tx_bytes_per_step))
+          : "-");
   fmt::print(out, "\nBytes are what the workers' own sockets carried (TCP_INFO).\n");
 }
 
@@ -70,6 +72,9 @@ int CompareCommand(const TrainOptions& options, const std::vector<std::string>& 
       sparse_folder = std::make_unique<RunFolder>(options.log_dir, "compare-compressed",
                                                   ToJson(sparse_options));
     }
+    if (world.size() == 1) {
+      spdlog::warn("compare with one worker: nothing is sent, so there is no traffic to compare");
+    }
     spdlog::info("dense:");
     const TrainingSummary dense = Train(dense_options, world, data, dense_folder.get());
     spdlog::info("compressed (top {}%):", 100 * options.ratio);
@@ -77,11 +82,15 @@ int CompareCommand(const TrainOptions& options, const std::vector<std::string>& 
     if (world.rank() != 0) return;
 
     PrintTable(options.json == "-" ? stderr : stdout, options, dense, sparse);
+    nlohmann::json reduction;  // null where nothing was sent
+    if (sparse.tx_bytes_per_step > 0) {
+      reduction = Times(dense.tx_bytes_per_step, sparse.tx_bytes_per_step);
+    }
     const nlohmann::json report = {
         {"dense", ToJson(dense)},
         {"compressed", ToJson(sparse)},
         {"accuracy_difference_percent", sparse.test_accuracy_percent - dense.test_accuracy_percent},
-        {"tx_bytes_reduction", Times(dense.tx_bytes_per_step, sparse.tx_bytes_per_step)},
+        {"tx_bytes_reduction", reduction},
         {"epoch_speedup", Times(dense.epoch_s_mean, sparse.epoch_s_mean)},
         {"run_folders", {dense_folder->path().string(), sparse_folder->path().string()}}};
     WriteWhole(sparse_folder->path() / "comparison.json", report.dump(2) + '\n');

@@ -199,6 +199,15 @@ TEST_F(ProgramTest, OneWorkerWithCompressionSaysThatNothingIsSent) {
   EXPECT_EQ(Json("result.json")["tx_bytes_per_step"], 0);
 }
 
+TEST_F(ProgramTest, ComparisonOfOneWorkerHasNoReduction) {
+  Child child = Start({"compare", "--data-dir", CDDP_DATA, "--epochs", "1", "--max-train-samples",
+                       "640", "--json", "result.json"});
+  EXPECT_EQ(child.Wait(), 0) << child.err();
+  EXPECT_NE(child.err().find("nothing is sent"), std::string::npos) << child.err();
+  EXPECT_NE(child.out().find(" -\n"), std::string::npos) << child.out();
+  EXPECT_TRUE(Json("result.json").at("tx_bytes_reduction").is_null());
+}
+
 TEST_F(ProgramTest, JsonHistoryAndConfigurationAreWritten) {
   Child child = Start(Train({"--workers", "2", "--compress", "--ratio", "0.02", "--epochs", "2",
                              "--max-train-samples", "1300", "--json", "result.json"}));
