@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <thread>
 
 #include "cddp/collective.h"
@@ -72,8 +73,9 @@ struct Tally {
     correct += logits.argmax(1).eq(labels).sum().item<double>();
     samples += static_cast<double>(labels.size(0));
   }
-  double mean_loss() const { return loss / samples; }
-  double accuracy_percent() const { return 100.0 * correct / samples; }
+  // Of no samples there is no mean: not a number, null in JSON.
+  double mean_loss() const { return samples > 0 ? loss / samples : std::nan(""); }
+  double accuracy_percent() const { return samples > 0 ? 100.0 * correct / samples : 0.0; }
 };
 
 Tally SumOverWorkers(World& world, const Tally& tally) {
@@ -156,6 +158,12 @@ class TrainingRun {
           epoch, options_.epochs, record.train_loss, record.train_accuracy_percent,
           record.test_loss, record.test_accuracy_percent, record.epoch_s, record.images_per_s,
           FormatBytes(record.tx_bytes_per_step));
+    }
+    if (!std::isfinite(summary.test_loss)) {
+      throw StatusError(StatusCode::kDiverged,
+                        fmt::format("training has diverged: the test loss is not finite after {} "
+                                    "epoch(s); lower --lr",
+                                    summary.epochs));
     }
     return summary;
   }
@@ -249,7 +257,10 @@ class TrainingRun {
     } else {
       CountVoidStep();
     }
-    if (!batch.empty()) tally->Add(logits, labels, loss_sum.item<double>());
+    // The loss of a void step may be anything, and would be that of the whole epoch.
+    if (!batch.empty() && outcome == StepOutcome::kCommitted) {
+      tally->Add(logits, labels, loss_sum.item<double>());
+    }
     step_ms_.push_back(1e3 * Seconds(Clock::now() - start));
     return outcome;
   }

@@ -14,11 +14,12 @@ namespace cddp {
 //
 // The gradients of a step weigh each sample of the global batch alike, also when
 // the workers' shares differ. A step with non-finite gradients is void on every
-// rank: parameters and memories stay as they were.
+// rank: parameters and memories stay as they were, and its loss does not count.
 //
 // Collective. Throws StatusError: kInvalidArgument (batch larger than a worker's
 // share of the samples), kPeerLost, kCorrupt, kDiverged after 20 void steps in a
-// row, kInternal when the replicas differ at the end of an epoch.
+// row or with a test loss that is not finite at the end, kInternal when the
+// replicas differ at the end of an epoch.
 TrainingSummary Train(const TrainOptions& options, World& world, const DatasetSplits& data,
                       const RunFolder* folder);
 

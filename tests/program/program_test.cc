@@ -345,6 +345,18 @@ TEST_F(ProgramTest, DivergedTrainingEndsWithCodeFour) {
   EXPECT_NE(child.err().find("diverged"), std::string::npos) << child.err();
 }
 
+// Too few steps for 20 void ones in a row.
+TEST_F(ProgramTest, NonFiniteTestLossEndsWithCodeFour) {
+  Child child = Start(Train({"--epochs", "1", "--lr", "1e6", "--max-train-samples", "640"}));
+  EXPECT_EQ(child.Wait(), 4) << child.err();
+  EXPECT_NE(child.err().find("the test loss is not finite"), std::string::npos) << child.err();
+  ASSERT_EQ(Runs().size(), 1u);
+  const auto summary = nlohmann::json::parse(ReadText(Runs()[0] / "summary.json"));
+  EXPECT_GT(summary["void_steps"], 0);
+  // Null when a void step's loss counts.
+  EXPECT_TRUE(summary["history"][0]["train_loss"].is_number()) << summary;
+}
+
 TEST_F(ProgramTest, ValidatePasses) {
   const auto start = std::chrono::steady_clock::now();
   Child child = Start({"validate"});
