@@ -3,6 +3,7 @@
 
 #include <cstdio>
 
+#include "ddp/launch_environment.h"
 #include "trainer/commands.h"
 #include "trainer/data/dataset.h"
 #include "trainer/training.h"
@@ -56,10 +57,12 @@ int CompareCommand(const TrainOptions& options, const std::vector<std::string>& 
   const TrainOptions sparse_options = Variant(options, true);
   if (IsLauncher(options)) {
     RequireWritableOutputs(options);
-    LoadOrFetchDataset(options);
+    // Once, with progress, before the workers need it.
+    RequireBatchFits(options, options.workers, LoadOrFetchDataset(options));
     return LaunchLocalWorkers(options, arguments);
   }
   const DatasetSplits data = LoadOrFetchDataset(options);
+  RequireBatchFits(options, ReadLaunchEnvironment().world_size, data);
   auto configuration = AgreedConfiguration(sparse_options);
   configuration["command"] = "compare";
   configuration["data (sha256)"] = data.sha256;

@@ -35,6 +35,7 @@ void AddTrainingOptions(CLI::App* app, TrainOptions* o) {
       ->group("Training");
   app->add_option("--max-train-samples", o->max_train_samples,
                   "Train on the first N samples only (0: all)")
+      ->check(CLI::NonNegativeNumber)
       ->group("Training");
   app->add_option("--epochs", o->epochs, "Passes over the training data")->group("Training");
   app->add_option("--batch-size", o->batch_size, "Samples per worker and step")->group("Training");
@@ -46,6 +47,7 @@ void AddTrainingOptions(CLI::App* app, TrainOptions* o) {
   app->add_option("--schedule", o->schedule, "Learning rate over time: " + OneOf(ScheduleNames()))
       ->group("Training");
   app->add_option("--seed", o->seed, "Seed of initialisation, shuffling and dropout")
+      ->check(CLI::NonNegativeNumber)  // or -1 would become 2^64 - 1
       ->group("Training");
 
   app->add_option("--ratio", o->ratio, "Share of each parameter's gradient that is sent, in (0, 1]")

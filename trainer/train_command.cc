@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include "ddp/launch_environment.h"
 #include "trainer/commands.h"
 #include "trainer/data/dataset.h"
 #include "trainer/progress.h"
@@ -38,10 +39,12 @@ void PrintSummary(const TrainingSummary& s, const std::string& folder) {
 int TrainCommand(const TrainOptions& options, const std::vector<std::string>& arguments) {
   if (IsLauncher(options)) {
     RequireWritableOutputs(options);
-    LoadOrFetchDataset(options);  // once, with progress, before the workers need it
+    // Once, with progress, before the workers need it.
+    RequireBatchFits(options, options.workers, LoadOrFetchDataset(options));
     return LaunchLocalWorkers(options, arguments);
   }
   const DatasetSplits data = LoadOrFetchDataset(options);
+  RequireBatchFits(options, ReadLaunchEnvironment().world_size, data);
   auto configuration = AgreedConfiguration(options);
   configuration["command"] = "train";
   configuration["data (sha256)"] = data.sha256;

@@ -91,6 +91,16 @@ std::unique_ptr<Collective> MakeCollective(const TrainOptions& options, Transpor
   return MakeGatherCollective(transport, std::move(compressor));
 }
 
+uint32_t SamplesPerEpoch(const TrainOptions& options, const DatasetSplits& data) {
+  if (options.max_train_samples == 0) return data.train.count;
+  return std::min(options.max_train_samples, data.train.count);
+}
+
+uint32_t CheckedBatchSize(const TrainOptions& options, int world_size, const DatasetSplits& data) {
+  RequireBatchFits(options, world_size, data);
+  return static_cast<uint32_t>(options.batch_size);
+}
+
 class TrainingRun {
  public:
   TrainingRun(const TrainOptions& options, World& world, const DatasetSplits& data)
@@ -98,10 +108,9 @@ class TrainingRun {
         world_(world),
         train_(data.train),
         test_(data.test),
-        samples_(options.max_train_samples == 0
-                     ? data.train.count
-                     : std::min(options.max_train_samples, data.train.count)),
-        sampler_(samples_, world.size(), world.rank(), CheckedBatchSize(), options.seed),
+        samples_(SamplesPerEpoch(options, data)),
+        sampler_(samples_, world.size(), world.rank(),
+                 CheckedBatchSize(options, world.size(), data), options.seed),
         transport_(world),
         collective_(MakeCollective(options, &transport_)) {
     torch::manual_seed(options.seed);
@@ -169,19 +178,6 @@ class TrainingRun {
   }
 
  private:
-  uint32_t CheckedBatchSize() const {
-    const int64_t shard = samples_ / world_.size();
-    if (options_.batch_size > shard) {
-      throw StatusError(
-          StatusCode::kInvalidArgument,
-          fmt::format(
-              "--batch-size {} is larger than a worker's share of the data: {} samples over "
-              "{} workers are {} each",
-              options_.batch_size, samples_, world_.size(), shard));
-    }
-    return static_cast<uint32_t>(options_.batch_size);
-  }
-
   EpochRecord Epoch(int epoch) {
     sampler_.SetEpoch(static_cast<uint64_t>(epoch - 1));
     model_->train();
@@ -341,6 +337,17 @@ class TrainingRun {
 TrainingSummary Train(const TrainOptions& options, World& world, const DatasetSplits& data,
                       const RunFolder* folder) {
   return TrainingRun(options, world, data).Run(folder);
+}
+
+void RequireBatchFits(const TrainOptions& options, int world_size, const DatasetSplits& data) {
+  const uint32_t samples = SamplesPerEpoch(options, data);
+  const int64_t shard = samples / world_size;
+  if (options.batch_size <= shard) return;
+  throw StatusError(
+      StatusCode::kInvalidArgument,
+      fmt::format("--batch-size {} is larger than a worker's share of the data: {} samples over "
+                  "{} workers are {} each",
+                  options.batch_size, samples, world_size, shard));
 }
 
 int ThreadsPerWorker(const TrainOptions& options, int local_workers) {

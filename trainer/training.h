@@ -23,6 +23,10 @@ namespace cddp {
 TrainingSummary Train(const TrainOptions& options, World& world, const DatasetSplits& data,
                       const RunFolder* folder);
 
+// Throws StatusError(kInvalidArgument) when the batch is larger than a worker's
+// share of the samples; to be asked before workers meet.
+void RequireBatchFits(const TrainOptions& options, int world_size, const DatasetSplits& data);
+
 // Share of the cores for each of the workers on this machine: options.threads,
 // or what is there divided by `local_workers`.
 int ThreadsPerWorker(const TrainOptions& options, int local_workers);

@@ -94,6 +94,11 @@ TEST_F(ProgramTest, BadArgumentsAreRefusedByName) {
       {{"train", "--ratio", "nan"}, "--ratio"},
       {{"train", "--batch-size", "0"}, "--batch-size"},
       {{"train", "--data-dir", CDDP_DATA, "--batch-size", "60001"}, "--batch-size"},
+      {{"train", "--data-dir", CDDP_DATA, "--workers", "2", "--batch-size", "30001"},
+       "60000 samples over 2 workers are 30000 each"},
+      {{"compare", "--data-dir", CDDP_DATA, "--batch-size", "60001"}, "--batch-size"},
+      {{"train", "--seed", "-1"}, "--seed"},
+      {{"train", "--max-train-samples", "-1"}, "--max-train-samples"},
       {{"train", "--epochs", "0"}, "--epochs"},
       {{"train", "--epochs", "three"}, "--epochs"},
       {{"train", "--lr", "nan"}, "--lr"},
@@ -110,6 +115,8 @@ TEST_F(ProgramTest, BadArgumentsAreRefusedByName) {
     EXPECT_EQ(child.Wait(seconds(60)), input.code) << child.err();
     EXPECT_NE(child.err().find(input.message), std::string::npos)
         << "expected: " << input.message << "\ngot: " << child.err();
+    EXPECT_EQ(child.err().find("exited with code"), std::string::npos) << child.err();
+    EXPECT_TRUE(Runs().empty()) << input.message;
   }
 }
 
