@@ -70,10 +70,10 @@ int CompareCommand(const TrainOptions& options, const std::vector<std::string>& 
     std::unique_ptr<RunFolder> dense_folder, sparse_folder;
     if (world.rank() == 0) {
       RequireWritableOutputs(options);
-      dense_folder =
-          std::make_unique<RunFolder>(options.log_dir, "compare-dense", ToJson(dense_options));
+      dense_folder = std::make_unique<RunFolder>(options.log_dir, "compare-dense",
+                                                 ResolvedConfiguration(dense_options, world));
       sparse_folder = std::make_unique<RunFolder>(options.log_dir, "compare-compressed",
-                                                  ToJson(sparse_options));
+                                                  ResolvedConfiguration(sparse_options, world));
     }
     if (world.size() == 1) {
       spdlog::warn("compare with one worker: nothing is sent, so there is no traffic to compare");

@@ -55,7 +55,8 @@ int TrainCommand(const TrainOptions& options, const std::vector<std::string>& ar
     std::unique_ptr<RunFolder> folder;
     if (world.rank() == 0) {
       RequireWritableOutputs(options);
-      folder = std::make_unique<RunFolder>(options.log_dir, RunName(options), ToJson(options));
+      folder = std::make_unique<RunFolder>(options.log_dir, RunName(options),
+                                           ResolvedConfiguration(options, world));
       spdlog::info(
           "training {} on {} with {} worker(s), {}", options.model, options.dataset, world.size(),
           options.compress ? fmt::format("top {}% of the gradient by {}, memory {}",

@@ -18,6 +18,7 @@
 #include "trainer/history.h"
 #include "trainer/launcher.h"
 #include "trainer/training.h"
+#include "trainer/versions.h"
 
 namespace cddp {
 namespace {
@@ -80,6 +81,14 @@ DatasetSplits LoadOrFetchDataset(const TrainOptions& options) {
                   isatty(STDERR_FILENO) != 0);
   }
   return LoadDataset(options.dataset, options.data_dir);
+}
+
+nlohmann::json ResolvedConfiguration(const TrainOptions& options, const World& world) {
+  nlohmann::json config = ToJson(options);
+  config["world_size"] = world.size();
+  config["threads"] = torch::get_num_threads();
+  config["versions"] = Versions();
+  return config;
 }
 
 int RunInWorld(const TrainOptions& options, std::map<std::string, std::string> configuration,

@@ -28,6 +28,9 @@ void RequireWritableOutputs(const TrainOptions& options);
 // The data set, fetched when it is missing.
 DatasetSplits LoadOrFetchDataset(const TrainOptions& options);
 
+// What config.json keeps: the options, and what became of them in this World.
+nlohmann::json ResolvedConfiguration(const TrainOptions& options, const World& world);
+
 // Joins the World with the threads that this worker should use and runs `work`
 // in it. A lost peer ends the process with exit code 3 and the rank's name, also
 // when this thread is blocked in a collective. `configuration` is what all

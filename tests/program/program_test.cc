@@ -231,7 +231,11 @@ TEST_F(ProgramTest, JsonHistoryAndConfigurationAreWritten) {
   EXPECT_EQ(result["ratio"], 0.02);
   ASSERT_EQ(Runs().size(), 1u);
   const std::filesystem::path run = Runs()[0];
-  EXPECT_EQ(nlohmann::json::parse(ReadText(run / "config.json"))["ratio"], 0.02);
+  const auto config = nlohmann::json::parse(ReadText(run / "config.json"));
+  EXPECT_EQ(config["ratio"], 0.02);
+  EXPECT_EQ(config["world_size"], 2);
+  EXPECT_GE(config["threads"], 1);  // 0, the default, is no number of threads
+  EXPECT_TRUE(config["versions"].contains("libtorch"));
   EXPECT_EQ(nlohmann::json::parse(ReadText(run / "summary.json")), result);
   const std::string csv = ReadText(run / "history.csv");
   EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 3);  // a header and two epochs
@@ -377,9 +381,13 @@ TEST_F(ProgramTest, InfoNamesVersionsAndDevices) {
   Child child = Start({"info", "--json", "-"});
   EXPECT_EQ(child.Wait(), 0) << child.err();
   const auto info = nlohmann::json::parse(child.out());
-  for (const char* key : {"cddp", "libtorch", "processor", "simd", "devices", "backends"}) {
+  for (const char* key : {"cddp", "libtorch", "gloo", "highway", "processor", "cpu_features",
+                          "simd", "devices", "backends"}) {
     EXPECT_TRUE(info.contains(key)) << key;
   }
+  EXPECT_TRUE(info["devices"].is_array());
+  // Every processor that Debian runs on has one of them, or they are not read.
+  EXPECT_FALSE(info["cpu_features"].empty());
 }
 
 }  // namespace
