@@ -16,12 +16,15 @@ inline std::string FirstLine(const std::exception& error) {
   return text.substr(0, text.find('\n'));
 }
 
-// Runs a collective. Gloo names an address, never a rank: World::WaitForLoss
-// knows the rank.
+// Runs a collective or a call of the store; what they throw becomes kPeerLost, a
+// StatusError stays what it is. Gloo names an address, never a rank:
+// World::WaitForLoss knows the rank.
 template <class Call>
-void RethrowAsPeerLost(const char* what, Call call) {
+void RethrowAsPeerLost(const std::string& what, Call call) {
   try {
     call();
+  } catch (const StatusError&) {
+    throw;
   } catch (const std::exception& error) {
     throw StatusError(StatusCode::kPeerLost, fmt::format("{} failed: {}", what, FirstLine(error)));
   }

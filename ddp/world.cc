@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <charconv>
 #include <nlohmann/json.hpp>
 #include <random>
 #include <thread>
@@ -24,14 +26,121 @@ bool IsLoopback(const std::string& address) {
   return address == "localhost" || address == "::1" || address.starts_with("127.");
 }
 
+constexpr std::chrono::milliseconds kPause{20};
+constexpr std::chrono::seconds kTimeToRead{2};
+constexpr char kReaders[] = "compared";  // counts the ranks that have read the configurations
+
+std::string ConfigurationKey(int rank) { return fmt::format("configuration/{}", rank); }
+
+void Publish(c10d::Store& store, int rank, const nlohmann::json& own) {
+  store.set(ConfigurationKey(rank), Bytes(own.dump()));
+}
+
+struct Others {
+  std::map<int, nlohmann::json> configurations;
+  std::vector<int> missing;  // after the deadline
+};
+
+// Reads the configurations of the other ranks, in rank order, until one differs
+// from this rank's own or all are there. Those that are not at the deadline are
+// missing. Polls, because a wait that runs out of time leaves its answer in the
+// connection for the next call to stumble over (1.13).
+Others AwaitConfigurations(c10d::Store& store, int rank, int size, const nlohmann::json& own,
+                           Clock::time_point deadline) {
+  Others others;
+  for (int other = 0; other < size; ++other) {
+    if (other == rank) continue;
+    const std::string key = ConfigurationKey(other);
+    bool is_there = store.check({key});
+    while (!is_there && Clock::now() < deadline) {
+      std::this_thread::sleep_for(kPause);
+      is_there = store.check({key});
+    }
+    if (!is_there) {
+      others.missing.push_back(other);
+      continue;
+    }
+    auto theirs = nlohmann::json::parse(Text(store.get(key)), nullptr, false);
+    if (theirs.is_discarded() || !theirs.is_object()) {
+      throw StatusError(StatusCode::kCorrupt,
+                        fmt::format("rank {} published no readable configuration: does another "
+                                    "program use the same store?",
+                                    other));
+    }
+    const bool differs = theirs != own;
+    others.configurations.emplace(other, std::move(theirs));
+    if (differs) {
+      others.missing.clear();
+      break;
+    }
+  }
+  store.add(kReaders, 1);
+  return others;
+}
+
+// A line for each field of which another rank has another value.
+std::string Differences(int rank, const nlohmann::json& own,
+                        const std::map<int, nlohmann::json>& others) {
+  const auto value = [](const nlohmann::json& of, const std::string& field) {
+    const auto it = of.find(field);
+    return it != of.end() && it->is_string() ? it->get<std::string>() : "nothing";
+  };
+  std::string lines;
+  for (const auto& [other, theirs] : others) {
+    nlohmann::json fields = own;
+    fields.update(theirs);
+    for (const auto& [field, ignored] : fields.items()) {
+      const std::string expected = value(own, field);
+      const std::string got = value(theirs, field);
+      if (got == expected) continue;
+      lines +=
+          fmt::format("\n  {}: {} on rank {}, {} on rank {}", field, expected, rank, got, other);
+    }
+  }
+  return lines;
+}
+
+// "1, 2, 3", or of many the first eight "and 4991 more".
+std::string FirstFew(const std::vector<int>& ranks) {
+  constexpr size_t kShown = 8;
+  std::string list;
+  for (size_t i = 0; i < std::min(kShown, ranks.size()); ++i) {
+    list += fmt::format("{}{}", i == 0 ? "" : ", ", ranks[i]);
+  }
+  if (ranks.size() > kShown) list += fmt::format(" and {} more", ranks.size() - kShown);
+  return list;
+}
+
+struct Endpoint {
+  int port = 0;
+  uint64_t token = 0;
+};
+
+Endpoint ParseEndpoint(const std::string& text) {
+  Endpoint endpoint;
+  const char* const end = text.data() + text.size();
+  const auto port = std::from_chars(text.data(), end, endpoint.port);
+  if (port.ec == std::errc() && port.ptr != end && *port.ptr == ' ' && endpoint.port >= 1 &&
+      endpoint.port <= 65'535) {
+    const auto token = std::from_chars(port.ptr + 1, end, endpoint.token);
+    if (token.ec == std::errc() && token.ptr == end) return endpoint;
+  }
+  throw StatusError(StatusCode::kCorrupt,
+                    fmt::format("rank 0 published \"{:.40}\" instead of the port and token of its "
+                                "liveness watch: does another program use the same store?",
+                                text));
+}
+
 }  // namespace
 
 std::unique_ptr<World> World::Join(const WorldOptions& options) {
   std::unique_ptr<World> world(new World(options));
   if (world->size() > 1) {
     world->OpenStore();
-    world->RequireAgreement();
-    world->WatchLiveness();
+    RethrowAsPeerLost("a call of " + world->store_name(), [&] {
+      world->RequireAgreement();
+      world->WatchLiveness();
+    });
   } else {
     world->store_ = c10::make_intrusive<c10d::HashStore>();
   }
@@ -49,7 +158,7 @@ void World::OpenStore() {
   c10d::TCPStoreOptions store;
   store.port = static_cast<uint16_t>(launch.master_port);
   store.isServer = rank() == 0 && !launch.agent_store;
-  store.waitWorkers = false;  // RequireAgreement waits, and names who is missing
+  store.waitWorkers = false;  // AwaitConfigurations waits, and names who is missing
   store.timeout = options_.timeout;
   torch_seam::UsePlainSockets(store);
   try {
@@ -71,62 +180,35 @@ void World::OpenStore() {
       fmt::format("cddp/attempt_{}", launch.restart_count), store_);
 }
 
+std::string World::store_name() const {
+  if (!options_.meeting_file.empty()) return "the store in " + options_.meeting_file;
+  return options_.launch.agent_store ? "the launcher's store" : "rank 0's store";
+}
+
 // Each worker publishes its configuration and compares all with its own, so that
 // whoever differs is named on every rank, before any collective can hang.
 void World::RequireAgreement() {
   nlohmann::json own = options_.configuration;
   own["world size"] = std::to_string(size());
-  store_->set(fmt::format("configuration/{}", rank()), Bytes(own.dump()));
+  Publish(*store_, rank(), own);
+  const Others others =
+      AwaitConfigurations(*store_, rank(), size(), own, Clock::now() + options_.timeout);
+  const std::string differences = Differences(rank(), own, others.configurations);
+  if (differences.empty() && others.missing.empty()) return;
 
-  const auto deadline = Clock::now() + options_.timeout;
-  std::string difference;
-  std::string missing;
-  for (int other = 0; other < size() && difference.empty(); ++other) {
-    if (other == rank()) continue;
-    const std::string key = fmt::format("configuration/{}", other);
-    try {
-      const auto patience =
-          std::max(std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now()),
-                   std::chrono::milliseconds(1));
-      store_->wait({key}, patience);
-    } catch (const std::exception&) {
-      missing += fmt::format("{}{}", missing.empty() ? "" : ", ", other);
-      continue;
-    }
-    const auto theirs = nlohmann::json::parse(Text(store_->get(key)), nullptr, false);
-    if (theirs.is_discarded() || !theirs.is_object()) {
-      throw StatusError(StatusCode::kCorrupt,
-                        fmt::format("rank {} published no readable configuration: does another "
-                                    "program use the same store?",
-                                    other));
-    }
-    for (const auto& [field, value] : own.items()) {
-      const auto it = theirs.find(field);
-      const std::string got =
-          it != theirs.end() && it->is_string() ? it->get<std::string>() : "nothing";
-      if (got == value.get<std::string>()) continue;
-      difference += fmt::format("\n  {}: {} on rank {}, {} on rank {}", field,
-                                value.get<std::string>(), rank(), got, other);
-    }
-  }
   // Rank 0 may serve the store: it stays until the others have read.
-  store_->add("compared", 1);
-  if (!difference.empty() || !missing.empty()) {
-    const auto patience = Clock::now() + std::chrono::seconds(2);
-    while (rank() == 0 && missing.empty() && Clock::now() < patience &&
-           store_->add("compared", 0) < size()) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(20));
-    }
+  const auto patience = Clock::now() + kTimeToRead;
+  while (rank() == 0 && others.missing.empty() && Clock::now() < patience &&
+         store_->add(kReaders, 0) < size()) {
+    std::this_thread::sleep_for(kPause);
   }
-  if (!difference.empty()) {
+  if (!differences.empty()) {
     throw StatusError(StatusCode::kInvalidArgument,
-                      "the workers were started with different settings:" + difference);
+                      "the workers were started with different settings:" + differences);
   }
-  if (!missing.empty()) {
-    throw StatusError(StatusCode::kPeerLost,
-                      fmt::format("rank {} waited {} s for rank {} of {}, which did not come",
-                                  rank(), options_.timeout.count() / 1000, missing, size()));
-  }
+  throw StatusError(StatusCode::kPeerLost,
+                    fmt::format("rank {} waited {} s for rank {} of {}, which did not come", rank(),
+                                options_.timeout.count() / 1000, FirstFew(others.missing), size()));
 }
 
 void World::WatchLiveness() {
@@ -143,10 +225,14 @@ void World::WatchLiveness() {
     liveness_ = Liveness::Listen(liveness, token, IsLoopback(host) ? host : "");
     store_->set("liveness", Bytes(fmt::format("{} {}", liveness_->port(), token)));
   } else {
-    const std::string endpoint = Text(store_->get("liveness"));
-    const size_t space = endpoint.find(' ');
-    liveness_ = Liveness::Connect(liveness, host, std::stoi(endpoint.substr(0, space)),
-                                  std::stoull(endpoint.substr(space + 1)));
+    const Endpoint endpoint = ParseEndpoint(Text(store_->get("liveness")));
+    try {
+      liveness_ = Liveness::Connect(liveness, host, endpoint.port, endpoint.token);
+    } catch (const StatusError& error) {
+      // Rank 0 was there a moment ago.
+      if (error.code() != StatusCode::kUnavailable) throw;
+      throw StatusError(StatusCode::kPeerLost, error.what());
+    }
   }
   liveness_->WaitForAll();
 }
@@ -175,9 +261,11 @@ ProcessGroupPtr World::NewGroup(const std::string& name) {
     auto group = c10::make_intrusive<ProcessGroupGloo>(store, rank(), size(), gloo);
     return torch_seam::WrapBackend<c10d::ProcessGroup>(group, store, rank(), size(), prefix);
   } catch (const std::exception& error) {
+    const std::optional<Loss> loss = WaitForLoss();
     throw StatusError(
         StatusCode::kPeerLost,
-        fmt::format("the workers cannot connect to each other: {}", FirstLine(error)));
+        loss ? fmt::format("rank {} was lost: {}", loss->rank, loss->reason)
+             : fmt::format("the workers cannot connect to each other: {}", FirstLine(error)));
   }
 }
 

@@ -36,8 +36,9 @@ class World {
  public:
   // Meets the other workers. Throws StatusError: kInvalidArgument when the port
   // is taken or a worker was started with another configuration (names the rank,
-  // the field and both values), kPeerLost naming the ranks that did not come
-  // within the timeout.
+  // the field and both values); kPeerLost naming the ranks that did not come
+  // within the timeout, or when a worker, or the store that they meet at, was lost
+  // meanwhile; kCorrupt when the store holds what no worker has written.
   static std::unique_ptr<World> Join(const WorldOptions& options);
 
   int rank() const { return options_.launch.rank; }
@@ -70,6 +71,7 @@ class World {
   void OpenStore();
   void RequireAgreement();
   void WatchLiveness();
+  std::string store_name() const;  // for messages: "rank 0's store"
 
   WorldOptions options_;
   StorePtr store_;

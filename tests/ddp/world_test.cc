@@ -1,0 +1,111 @@
+// Meeting: who is missing, lost or a stranger is told by name, in time.
+#include "ddp/world.h"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+#include <thread>
+#include <torch/csrc/distributed/c10d/FileStore.hpp>
+#include <torch/csrc/distributed/c10d/PrefixStore.hpp>
+
+#include "cddp/status.h"
+#include "tests/ddp/threaded_world.h"
+
+namespace cddp {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+WorldOptions Options(int rank, int size, const TestFolder& folder) {
+  WorldOptions options;
+  options.launch.rank = rank;
+  options.launch.world_size = size;
+  options.timeout = seconds(1);
+  options.meeting_file = (folder.path() / "meeting").string();
+  return options;
+}
+
+// The failure of a Join that must fail.
+Status Failure(const WorldOptions& options) {
+  try {
+    World::Join(options);
+  } catch (const StatusError& error) {
+    return error.status();
+  }
+  ADD_FAILURE() << "joined";
+  return Status::Ok();
+}
+
+// Leaves in the store what rank 0 of two workers would.
+void PlayRankZero(c10d::Store& store, const std::string& liveness) {
+  const std::string configuration = nlohmann::json{{"world size", "2"}}.dump();
+  store.set("configuration/0", {configuration.begin(), configuration.end()});
+  if (!liveness.empty()) store.set("liveness", {liveness.begin(), liveness.end()});
+}
+
+TEST(WorldTest, AbsurdWorldSizeEndsSoonAndShortly) {
+  const TestFolder folder;
+  const auto start = std::chrono::steady_clock::now();
+  const Status failure = Failure(Options(3, 5000, folder));
+  EXPECT_LT(std::chrono::steady_clock::now() - start, seconds(5));
+  EXPECT_EQ(failure.code(), StatusCode::kPeerLost);
+  EXPECT_EQ(failure.message(),
+            "rank 3 waited 1 s for rank 0, 1, 2, 4, 5, 6, 7, 8 and 4991 more of 5000, which did "
+            "not come");
+}
+
+TEST(WorldTest, UnreadableEndpointIsCorrupt) {
+  for (const char* endpoint : {"here", "29500", "29500 x", "29500 1 2", "99999 1", "-1 1", " 1"}) {
+    const TestFolder folder;
+    const WorldOptions options = Options(1, 2, folder);
+    const auto store = c10::make_intrusive<c10d::FileStore>(options.meeting_file, 2);
+    PlayRankZero(*store, endpoint);
+    const Status failure = Failure(options);
+    EXPECT_EQ(failure.code(), StatusCode::kCorrupt) << failure.message();
+    EXPECT_NE(failure.message().find(endpoint), std::string::npos) << failure.message();
+  }
+}
+
+TEST(WorldTest, RankZeroThatIsGoneIsALostPeer) {
+  const TestFolder folder;
+  const WorldOptions options = Options(1, 2, folder);
+  const auto store = c10::make_intrusive<c10d::FileStore>(options.meeting_file, 2);
+  PlayRankZero(*store, "1 1");  // nobody listens on port 1
+  const Status failure = Failure(options);
+  EXPECT_EQ(failure.code(), StatusCode::kPeerLost) << failure.message();
+  EXPECT_NE(failure.message().find("rank 0"), std::string::npos) << failure.message();
+}
+
+TEST(WorldTest, StoreThatGoesAwayIsALostPeer) {
+  c10d::TCPStoreOptions server;
+  server.port = 0;
+  server.isServer = true;
+  server.waitWorkers = false;
+  torch_seam::UsePlainSockets(server);
+  auto store = c10::make_intrusive<c10d::TCPStore>("127.0.0.1", server);
+  auto prefixed = c10::make_intrusive<c10d::PrefixStore>("cddp/attempt_0", store);
+  PlayRankZero(*prefixed, "");
+
+  WorldOptions options;
+  options.launch.rank = 1;
+  options.launch.world_size = 2;
+  options.launch.master_port = store->getPort();
+  options.timeout = seconds(20);
+  std::thread rank_0([&] {
+    // Until rank 1 has read the configuration and waits for the rest.
+    while (prefixed->add("compared", 0) < 1) std::this_thread::sleep_for(milliseconds(5));
+    std::this_thread::sleep_for(milliseconds(100));
+    prefixed.reset();
+    store.reset();
+  });
+  const auto start = std::chrono::steady_clock::now();
+  const Status failure = Failure(options);
+  rank_0.join();
+  EXPECT_LT(std::chrono::steady_clock::now() - start, seconds(10));
+  EXPECT_EQ(failure.code(), StatusCode::kPeerLost) << failure.message();
+  EXPECT_NE(failure.message().find("rank 0's store"), std::string::npos) << failure.message();
+}
+
+}  // namespace
+}  // namespace cddp
