@@ -30,7 +30,11 @@ Status C10dTransport::AllReduceSum(std::span<float> values) {
   try {
     group_->allreduce(tensors)->wait();
   } catch (const std::exception& error) {
-    return Status::PeerLost("allreduce failed: " + FirstLine(error));
+    // Gloo's ring knows an address at most: the liveness watch knows the rank.
+    return Status::PeerLost(
+        fmt::format("the dense allreduce of {} values failed: a worker was lost, or made no "
+                    "progress for too long ({})",
+                    values.size(), FirstLine(error)));
   }
   return Status::Ok();
 }

@@ -237,11 +237,15 @@ void World::WatchLiveness() {
   liveness_->WaitForAll();
 }
 
+std::chrono::milliseconds World::collective_timeout() const {
+  return std::max<std::chrono::milliseconds>(10 * options_.timeout, std::chrono::minutes(30));
+}
+
 ProcessGroupPtr World::NewGroup(const std::string& name) {
   using c10d::ProcessGroupGloo;
   const std::string prefix = fmt::format("{}_{}", name, groups_++);
   auto store = c10::make_intrusive<c10d::PrefixStore>(prefix, store_);
-  auto gloo = ProcessGroupGloo::Options::create(options_.timeout);
+  auto gloo = ProcessGroupGloo::Options::create(collective_timeout());
   gloo->threads = 2;
   const bool local = !options_.meeting_file.empty() || IsLoopback(options_.launch.master_address);
   try {

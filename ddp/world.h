@@ -24,7 +24,8 @@ struct WorldOptions {
   // Network interface for the gradients, such as "eth0". Empty: loopback when
   // rank 0's address is a loopback one, else the one that the host name resolves to.
   std::string interface;
-  // How long a worker may stay silent before it counts as lost.
+  // How long a worker may stay silent before it counts as lost. One that is there
+  // but slow (it evaluates, it waits for its disk) is not: collectives wait for it.
   std::chrono::milliseconds timeout = std::chrono::seconds(60);
   // See LivenessOptions::on_lost.
   std::function<void(const Loss&)> on_lost;
@@ -43,6 +44,10 @@ class World {
 
   int rank() const { return options_.launch.rank; }
   int size() const { return options_.launch.world_size; }
+
+  // After which a collective gives up although nobody was lost: 10 times the
+  // timeout, at least half an hour.
+  std::chrono::milliseconds collective_timeout() const;
 
   // A new Gloo process group of all workers. Collective: every worker makes the
   // same groups in the same order.

@@ -55,6 +55,19 @@ TEST(WorldTest, AbsurdWorldSizeEndsSoonAndShortly) {
             "not come");
 }
 
+// Only silence counts, and the watch speaks while the rank works.
+TEST(WorldTest, ASlowRankIsNotLost) {
+  RunRanks(
+      2,
+      [](World& world) {
+        if (world.rank() == 1) std::this_thread::sleep_for(milliseconds(2500));
+        std::vector<double> ones{1.0};
+        EXPECT_NO_THROW(world.Sum(ones));
+        EXPECT_EQ(ones[0], 2.0);
+      },
+      seconds(1));
+}
+
 TEST(WorldTest, UnreadableEndpointIsCorrupt) {
   for (const char* endpoint : {"here", "29500", "29500 x", "29500 1 2", "99999 1", "-1 1", " 1"}) {
     const TestFolder folder;

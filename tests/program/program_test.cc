@@ -297,6 +297,23 @@ TEST_F(ProgramTest, KilledWorkerEndsTheOthersNamed) {
   }
 }
 
+// Gloo itself would wait for half an hour.
+TEST_F(ProgramTest, StoppedWorkerEndsTheOthersNamed) {
+  for (const bool compress : {false, true}) {
+    std::filesystem::remove_all(folder_.path() / "runs");
+    std::filesystem::remove_all(folder_.path() / "meeting");
+    std::vector<std::string> options{"--epochs", "50", "--timeout", "2"};
+    if (compress) options.push_back("--compress");
+    Child first = StartWorker(0, 2, options), second = StartWorker(1, 2, options);
+    WaitForTraining();
+    second.Signal(SIGSTOP);
+    const auto stopped = std::chrono::steady_clock::now();
+    EXPECT_EQ(first.Wait(seconds(20)), 3) << first.err();
+    EXPECT_LT(std::chrono::steady_clock::now() - stopped, seconds(2 + 1));
+    EXPECT_NE(first.err().find("rank 1 was lost"), std::string::npos) << first.err();
+  }
+}
+
 TEST_F(ProgramTest, LauncherReportsAKilledWorker) {
   Child launcher = Start(Train({"--workers", "2", "--epochs", "50"}));
   WaitForTraining();
