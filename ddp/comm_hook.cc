@@ -1,6 +1,12 @@
 #include "ddp/comm_hook.h"
 
+#include <fmt/format.h>
+
+#include <exception>
+#include <limits>
+
 #include "cddp/status.h"
+#include "ddp/torch_error.h"
 
 namespace cddp {
 
@@ -16,30 +22,73 @@ CommHook::~CommHook() {
   thread_.join();
 }
 
-c10::intrusive_ptr<c10::ivalue::Future> CommHook::runHook(c10d::GradBucket& bucket) {
+CommHook::Job CommHook::MakeJob(c10d::GradBucket& bucket) const {
   Job job{.step = step_,
           .index = static_cast<uint32_t>(bucket.getIndex()),
           .buffer = bucket.getBufferRef(),
           .parameters = {},
           .future = c10::make_intrusive<c10::ivalue::Future>(c10::TensorType::get())};
+  if (job.buffer.numel() > std::numeric_limits<uint32_t>::max()) {
+    throw StatusError(StatusCode::kInvalidArgument,
+                      fmt::format("bucket {} has {} elements, more than 2^32 - 1: choose a smaller "
+                                  "bucket size",
+                                  job.index, job.buffer.numel()));
+  }
   uint32_t offset = 0;
   for (const at::Tensor& parameter : bucket.getParameters()) {
     const auto count = static_cast<uint32_t>(parameter.numel());
     job.parameters.push_back({names_.at(parameter.unsafeGetTensorImpl()), offset, count});
     offset += count;
   }
-  auto future = job.future;
+  return job;
+}
+
+c10::intrusive_ptr<c10::ivalue::Future> CommHook::runHook(c10d::GradBucket& bucket) {
+  try {
+    Job job = MakeJob(bucket);
+    auto future = job.future;
+    {
+      const std::lock_guard lock(mutex_);
+      jobs_.push_back(std::move(job));
+    }
+    changed_.notify_all();
+    return future;
+  } catch (const StatusError& error) {
+    return Failed(error.status());
+  } catch (const std::exception& error) {
+    return Failed(Status::Internal(
+        fmt::format("bucket {} cannot be synchronised: {}", bucket.getIndex(), FirstLine(error))));
+  }
+}
+
+c10::intrusive_ptr<c10::ivalue::Future> CommHook::Failed(const Status& status) {
   {
     const std::lock_guard lock(mutex_);
-    jobs_.push_back(std::move(job));
+    if (status_.ok()) status_ = status;
   }
-  changed_.notify_all();
+  auto future = c10::make_intrusive<c10::ivalue::Future>(c10::TensorType::get());
+  future->setError(std::make_exception_ptr(StatusError(status)));
   return future;
 }
 
 Status CommHook::status() const {
   const std::lock_guard lock(mutex_);
   return status_;
+}
+
+Status CommHook::Synchronise(const Job& job) {
+  const Bucket bucket{
+      .step = job.step,
+      .index = job.index,
+      .values = {job.buffer.data_ptr<float>(), static_cast<size_t>(job.buffer.numel())},
+      .parameters = job.parameters};
+  try {
+    return collective_->AllReduceMean(bucket);
+  } catch (const std::exception& error) {
+    // Out of memory, say. Leaving this thread it would end the process.
+    return Status::Internal(
+        fmt::format("bucket {} cannot be synchronised: {}", job.index, FirstLine(error)));
+  }
 }
 
 void CommHook::Run() {
@@ -54,14 +103,7 @@ void CommHook::Run() {
       jobs_.pop_front();
     }
     Status status = this->status();
-    if (status.ok()) {
-      const Bucket bucket{
-          .step = job.step,
-          .index = job.index,
-          .values = {job.buffer.data_ptr<float>(), static_cast<size_t>(job.buffer.numel())},
-          .parameters = job.parameters};
-      status = collective_->AllReduceMean(bucket);
-    }
+    if (status.ok()) status = Synchronise(job);
     if (status.ok()) {
       job.future->markCompleted(job.buffer);
     } else {

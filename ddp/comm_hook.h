@@ -29,15 +29,16 @@ class CommHook final : public c10d::CommHookInterface {
   CommHook(Collective* collective, std::unordered_map<const void*, std::string> names);
   ~CommHook() override;
 
-  // Called under the Reducer's lock: enqueues only. Errors come out of
-  // backward(), by way of the future.
+  // Called under the Reducer's lock: enqueues only, throws nothing (the Reducer
+  // could not be used again). Errors come out of backward(), by way of the future.
   c10::intrusive_ptr<c10::ivalue::Future> runHook(c10d::GradBucket& bucket) override;
   at::Tensor parseHookResult(const c10::IValue& result) override { return result.toTensor(); }
 
   // The step that buckets handed over from now on belong to.
   void set_step(uint64_t step) { step_ = step; }
 
-  // The first error of a collective; after it every bucket fails alike.
+  // The first error of a collective or of the hook itself; after it every bucket
+  // fails alike.
   Status status() const;
 
  private:
@@ -48,6 +49,9 @@ class CommHook final : public c10d::CommHookInterface {
     std::vector<BucketParameter> parameters;
     c10::intrusive_ptr<c10::ivalue::Future> future;
   };
+  Job MakeJob(c10d::GradBucket& bucket) const;
+  Status Synchronise(const Job& job);
+  c10::intrusive_ptr<c10::ivalue::Future> Failed(const Status& status);
   void Run();
 
   Collective* collective_;

@@ -1,5 +1,8 @@
 #include "ddp/engine.h"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <limits>
 #include <torch/csrc/distributed/c10d/logger.hpp>
@@ -8,6 +11,66 @@
 #include "ddp/torch_error.h"
 
 namespace cddp {
+namespace {
+
+void RequireSynchronisable(const std::string& name, const at::Tensor& parameter,
+                           const DdpOptions& options) {
+  const auto refuse = [&](const std::string& why) {
+    throw StatusError(StatusCode::kInvalidArgument, fmt::format("parameter {} {}", name, why));
+  };
+  if (parameter.scalar_type() != torch::kFloat) {
+    refuse(fmt::format("is {}, only float32 can be synchronised",
+                       c10::toString(parameter.scalar_type())));
+  }
+  if (!parameter.device().is_cpu()) {
+    refuse(fmt::format("is on {}, only the CPU's can be synchronised", parameter.device().str()));
+  }
+  // A bucket is full when it has reached its size: it may be larger by one parameter.
+  constexpr int64_t kMaxElements = std::numeric_limits<uint32_t>::max();
+  const int64_t bucket_elements = std::max(options.bucket_bytes, options.first_bucket_bytes) /
+                                  static_cast<int64_t>(sizeof(float));
+  if (parameter.numel() > kMaxElements - bucket_elements) {
+    refuse(fmt::format("has {} elements: its bucket could have more than 2^32 - 1",
+                       parameter.numel()));
+  }
+}
+
+// FNV-1a: the same in every build.
+uint64_t Hash(const std::string& text) {
+  uint64_t hash = 0xcbf29ce484222325ull;
+  for (const char byte : text) {
+    hash = (hash ^ static_cast<uint8_t>(byte)) * 0x100000001b3ull;
+  }
+  return hash;
+}
+
+// Broadcasting between different modules would abort the process, or hang.
+void RequireSameModule(const torch::nn::Module& module, World& world) {
+  std::string layout;
+  size_t tensors = 0;
+  int64_t elements = 0;
+  const auto add = [&](const std::string& name, const at::Tensor& tensor, bool synchronised) {
+    layout += fmt::format("{} {} {} {}\n", name, fmt::join(tensor.sizes(), "x"),
+                          c10::toString(tensor.scalar_type()), synchronised);
+    ++tensors;
+    elements += tensor.numel();
+  };
+  for (const auto& p : module.named_parameters())
+    add(p.key(), p.value(), p.value().requires_grad());
+  for (const auto& b : module.named_buffers()) add(b.key(), b.value(), false);
+
+  const uint64_t hash = Hash(layout);
+  std::vector<double> differing{world.AgreeOnNumber(hash) == hash ? 0.0 : 1.0};
+  world.Sum(differing);
+  if (differing[0] == 0) return;
+  throw StatusError(
+      StatusCode::kInvalidArgument,
+      fmt::format("the modules of {:.0f} of {} ranks differ from rank 0's in the names, shapes or "
+                  "types of parameters or buffers; rank {} has {} of them with {} elements",
+                  differing[0], world.size(), world.rank(), tensors, elements));
+}
+
+}  // namespace
 
 DdpEngine::DdpEngine(torch::nn::Module& module, World& world, Collective* collective,
                      const DdpOptions& options)
@@ -16,11 +79,7 @@ DdpEngine::DdpEngine(torch::nn::Module& module, World& world, Collective* collec
   std::vector<std::pair<std::string, at::Tensor>> named;
   for (const auto& item : module.named_parameters()) {
     if (!item.value().requires_grad()) continue;
-    if (item.value().scalar_type() != torch::kFloat) {
-      throw StatusError(StatusCode::kInvalidArgument,
-                        fmt::format("parameter {} is {}, only float32 can be synchronised",
-                                    item.key(), c10::toString(item.value().scalar_type())));
-    }
+    RequireSynchronisable(item.key(), item.value(), options);
     named.emplace_back(item.key(), item.value());
   }
   std::ranges::reverse(named);
@@ -33,9 +92,9 @@ DdpEngine::DdpEngine(torch::nn::Module& module, World& world, Collective* collec
     parameters_.push_back(parameter);
   }
 
+  RequireSameModule(module, world);
   RethrowAsPeerLost("the broadcast of rank 0's parameters", [&] {
     const ProcessGroupPtr& group = world.control_group();
-    c10d::verify_params_across_processes(group, parameters_, {});
     std::vector<at::Tensor> state;
     for (const at::Tensor& parameter : parameters_) state.push_back(parameter.detach());
     for (const at::Tensor& buffer : module.buffers()) state.push_back(buffer.detach());

@@ -7,7 +7,7 @@
 //   if (engine.EndStep() == StepOutcome::kCommitted) optimizer.step();
 //
 // Gradients are views of the Reducer's buckets: zero them only through
-// BeginStep. Parameters must be float32 on the CPU.
+// BeginStep. Parameters must be float32 on the CPU, each of less than 2^32 elements.
 //
 // One thread. Collective: every rank makes the same calls.
 #pragma once
@@ -32,16 +32,17 @@ struct DdpOptions {
 
 class DdpEngine {
  public:
-  // Checks that every rank has the same parameters, gives every rank rank 0's
-  // parameters and buffers, and fixes the bucket layout. `world` and
-  // `collective` must outlive the engine.
+  // Checks that every rank has the same parameters and buffers, gives every rank
+  // rank 0's, and fixes the bucket layout. `world` and `collective` must outlive
+  // the engine. Throws StatusError: kInvalidArgument naming a parameter that cannot
+  // be synchronised, or on every rank when the ranks' modules differ; kPeerLost.
   DdpEngine(torch::nn::Module& module, World& world, Collective* collective,
             const DdpOptions& options);
 
   void BeginStep();
 
-  // Throws StatusError(kPeerLost, kCorrupt) when a collective failed; the engine
-  // can't be used any more then.
+  // Throws StatusError (kPeerLost, kCorrupt, kInternal) when a collective failed;
+  // the engine can't be used any more then.
   void Backward(const at::Tensor& output, const at::Tensor& loss);
 
   StepOutcome EndStep() { return collective_->EndStep(); }
