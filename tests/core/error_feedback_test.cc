@@ -74,8 +74,9 @@ TEST(ErrorFeedback, SumOfSentConvergesToSumOfGradients) {
   });
   for (uint32_t i = 0; i < kElements; ++i) {
     ASSERT_EQ(course.sent[i] + course.residual[i], course.gradients[i]) << i;
-    // So the mean of what was sent converges, however small the gradient is.
-    EXPECT_NEAR(course.sent[i] / 500, course.gradients[i] / 500, 1.0) << i;
+    // So the mean of what was sent converges, however small the gradient is: the
+    // smallest is 1, so that an entry that never goes is off by at least 1.
+    EXPECT_NEAR(course.sent[i] / 500, course.gradients[i] / 500, 0.5) << i;
   }
   ExpectBounded(course);
 }
