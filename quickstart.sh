@@ -3,7 +3,7 @@
 # workers, dense and compressed: accuracy, time and bytes on the wire in one table.
 #
 #   ./quickstart.sh [options of `cddp compare`, such as --epochs 1]
-set -euo pipefail
+set -Eeuo pipefail
 cd "$(dirname "$0")"
 step="starting"
 trap 'echo "quickstart.sh stopped while $step." >&2' ERR
@@ -23,10 +23,17 @@ cmake --build --preset release --target cddp
 cddp=build/release/cddp
 step="fetching the data"
 dataset=mnist
-if ! $cddp data fetch mnist; then
-  echo "MNIST cannot be reached: going on with Fashion-MNIST (accuracies are lower there)."
+unavailable=2 # the exit code of cddp for what cannot be reached, read or written
+code=0
+$cddp data fetch mnist || code=$?
+if [ "$code" -eq "$unavailable" ]; then
+  echo "MNIST could not be had, for the reason above: going on with Fashion-MNIST"
+  echo "(accuracies are lower there)."
   dataset=fashion-mnist
   $cddp data fetch fashion-mnist
+elif [ "$code" -ne 0 ]; then
+  echo "quickstart.sh stopped while $step." >&2
+  exit "$code"
 fi
 
 step="training"

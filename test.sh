@@ -4,7 +4,10 @@
 #
 #   ./test.sh            all of it
 #   ./test.sh release    only one preset: release, asan or tsan
-set -euo pipefail
+#
+# The last line counts the tests. A test that was skipped or not run has not
+# passed. Ends with 0 when all have passed, else with ctest's own exit status.
+set -Eeuo pipefail
 cd "$(dirname "$0")"
 step="starting"
 trap 'echo "test.sh stopped while $step." >&2' ERR
@@ -13,10 +16,18 @@ source scripts/dependencies.sh
 step="installing packages"
 require_dependencies "${TEST_PACKAGES[@]}"
 
+# count ATTRIBUTE REPORT: a number of the report's <testsuite>, whose attributes
+# ctest writes one a line.
+count() {
+  sed -n "s/^.*[[:space:]]$1=\"\([0-9]*\)\".*/\1/p" "$2" | head -n 1
+}
+
 presets=(asan tsan release)
 [ $# -gt 0 ] && presets=("$@")
 passed=0
 failed=0
+skipped=0
+status=0
 for preset in "${presets[@]}"; do
   echo "== $preset"
   step="configuring preset $preset"
@@ -26,11 +37,22 @@ for preset in "${presets[@]}"; do
   step="testing preset $preset"
   report=build/$preset/tests.xml
   rm -f "$report"
-  ctest --preset "$preset" --output-junit "$PWD/$report" || true
-  total=$(sed -n 's/.*<testsuite.* tests="\([0-9]*\)".*/\1/p; s/^[[:space:]]*tests="\([0-9]*\)".*/\1/p' "$report" | head -n 1)
-  bad=$(sed -n 's/.* failures="\([0-9]*\)".*/\1/p; s/^[[:space:]]*failures="\([0-9]*\)".*/\1/p' "$report" | head -n 1)
-  passed=$((passed + total - bad))
+  ctest --preset "$preset" --output-junit "$PWD/$report" || status=$?
+  step="reading the report of preset $preset"
+  total=$(count tests "$report")
+  bad=$(count failures "$report")
+  not_run=$(($(count disabled "$report") + $(count skipped "$report")))
+  if [ "$not_run" -gt 0 ]; then
+    echo "Skipped or not run:"
+    sed -n 's/.*<testcase name="\([^"]*\)".* status="\(notrun\|disabled\)".*/  \1/p' "$report"
+  fi
+  passed=$((passed + total - bad - not_run))
   failed=$((failed + bad))
+  skipped=$((skipped + not_run))
 done
-echo "$passed passed, $failed failed"
-[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
+trap - ERR
+echo "$passed passed, $failed failed, $skipped skipped or not run"
+if [ "$status" -eq 0 ] && { [ $((failed + skipped)) -gt 0 ] || [ "$passed" -eq 0 ]; }; then
+  status=1
+fi
+exit "$status"

@@ -10,7 +10,8 @@ BUILD_PACKAGES=(
 TEST_PACKAGES=(libgtest-dev librapidcheck-dev)
 
 # require_dependencies PACKAGE...: installs what building needs and these packages
-# besides, on Debian and its relatives; elsewhere lists them and goes on.
+# besides, on Debian and its relatives; where that can't be done lists what is
+# missing and goes on: it may be there in another way, and CMake says what is not.
 require_dependencies() {
   local packages=("${BUILD_PACKAGES[@]}" "$@") missing=() package
   if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
@@ -27,16 +28,22 @@ require_dependencies() {
   local as_root=()
   if [ "$(id -u)" -ne 0 ]; then
     if ! command -v sudo >/dev/null; then
-      echo "Missing packages: ${missing[*]}" >&2
-      echo "Neither root nor sudo: install them as root with apt-get install, then start again." >&2
-      return 1
+      list_missing "neither root nor sudo"
+      return 0
     fi
     as_root=(sudo)
   fi
   echo "Installing: ${missing[*]}"
-  quietly "${as_root[@]}" apt-get update
+  quietly "${as_root[@]}" apt-get update || true # the old lists may do
   quietly "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
-    apt-get install -y --no-install-recommends "${missing[@]}"
+    apt-get install -y --no-install-recommends "${missing[@]}" ||
+    list_missing "apt-get failed"
+}
+
+# list_missing REASON: the packages of require_dependencies that are not there.
+list_missing() {
+  echo "Warning: $1. Not installed, under Debian's names: ${missing[*]}." >&2
+  echo "Going on: CMake says what it does not find." >&2
 }
 
 # quietly COMMAND...: shows the output only when the command fails.
