@@ -24,12 +24,22 @@ separate_arguments(CDDP_TORCH_FLAGS UNIX_COMMAND "${TORCH_CXX_FLAGS}")
 target_compile_options(cddp_torch INTERFACE ${CDDP_TORCH_FLAGS})
 
 # ProcessGroupGloo.hpp includes Gloo's headers.
-find_path(GLOO_INCLUDE_DIR gloo/config.h HINTS ${TORCH_INCLUDE_DIRS} REQUIRED)
-find_library(GLOO_LIBRARY NAMES gloo libgloo.so.0 HINTS ${TORCH_INSTALL_PREFIX}/lib)
-target_include_directories(cddp_torch SYSTEM INTERFACE ${GLOO_INCLUDE_DIR})
-if(GLOO_LIBRARY)
-  target_link_libraries(cddp_torch INTERFACE ${GLOO_LIBRARY})
+if(CDDP_TORCH_FROM STREQUAL "python")
+  # The wheel's own, for libtorch_cpu holds a Gloo of that version: the headers or
+  # the library of the system's beside it would be another one.
+  find_path(GLOO_INCLUDE_DIR gloo/config.h PATHS ${TORCH_INCLUDE_DIRS} NO_DEFAULT_PATH)
+  if(NOT GLOO_INCLUDE_DIR)
+    message(FATAL_ERROR "CDDP_TORCH_FROM=python: this PyTorch comes without Gloo's headers "
+                        "(gloo/config.h is not below ${TORCH_INCLUDE_DIRS})")
+  endif()
+else()
+  find_path(GLOO_INCLUDE_DIR gloo/config.h HINTS ${TORCH_INCLUDE_DIRS} REQUIRED)
+  find_library(GLOO_LIBRARY NAMES gloo libgloo.so.0 HINTS ${TORCH_INSTALL_PREFIX}/lib)
+  if(GLOO_LIBRARY)
+    target_link_libraries(cddp_torch INTERFACE ${GLOO_LIBRARY})
+  endif()
 endif()
+target_include_directories(cddp_torch SYSTEM INTERFACE ${GLOO_INCLUDE_DIR})
 
 find_path(CDDP_AUTOGRAD_CONTEXT torch/csrc/distributed/autograd/context/context.h
           HINTS ${TORCH_INCLUDE_DIRS})
