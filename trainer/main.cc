@@ -153,7 +153,9 @@ int Main(int argc, char** argv) {
       "Examples:\n"
       "  cddp train                                  one worker\n"
       "  cddp train --workers 2 --compress           two workers, the top 1% is sent\n"
-      "  torchrun --no-python --nproc-per-node 2 cddp train --compress --ratio 0.001");
+      "  torchrun --no-python --nproc-per-node 2 cddp train --compress --ratio 0.001\n"
+      "  torchrun --no_python -r 9:1 -t 9:1 --nproc_per_node 2 cddp train --compress\n"
+      "                                              the same with Debian 12's torchrun");
   AddTrainingOptions(train_app, &train);
   train_app->add_flag("--compress", train.compress, "Send only the largest gradients")
       ->group("Compression");
