@@ -1,6 +1,7 @@
 #include "trainer/worker.h"
 
 #include <fmt/format.h>
+#include <signal.h>
 #include <spdlog/spdlog.h>
 #include <torch/torch.h>
 #include <unistd.h>
@@ -93,6 +94,9 @@ nlohmann::json ResolvedConfiguration(const TrainOptions& options, const World& w
 
 int RunInWorld(const TrainOptions& options, std::map<std::string, std::string> configuration,
                const std::function<void(World&)>& work) {
+  // Gloo writes to sockets whose other end may be gone (writev): that must be an
+  // error that names a rank, not the silent end of this process.
+  signal(SIGPIPE, SIG_IGN);
   WorldOptions join;
   join.launch = ReadLaunchEnvironment();
   if (options.rendezvous.starts_with(kFilePrefix)) {

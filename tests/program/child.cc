@@ -48,6 +48,7 @@ Child::Child(const std::vector<std::string>& arguments, const Environment& envir
                            "MASTER_PORT", "TORCHELASTIC_USE_AGENT_STORE"}) {
     unsetenv(name);
   }
+  signal(SIGPIPE, SIG_DFL);  // whatever started the tests may ignore it
   for (const auto& [name, value] : environment) setenv(name.c_str(), value.c_str(), 1);
   dup2(open(out_.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644), STDOUT_FILENO);
   dup2(open(err_.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644), STDERR_FILENO);

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <sstream>
 #include <thread>
 
 #include "tests/program/child.h"
@@ -272,6 +273,21 @@ TEST_F(ProgramTest, SameSeedSameParameters) {
     hashes.push_back(Json("result.json")["parameters_xxh3"]);
   }
   EXPECT_EQ(hashes[0], hashes[1]);
+}
+
+// A write to a killed one's socket, which Gloo does with writev, must not end them.
+TEST_F(ProgramTest, WorkersIgnoreBrokenPipes) {
+  const Child first = StartWorker(0, 2, {"--epochs", "50"});
+  const Child second = StartWorker(1, 2, {"--epochs", "50"});
+  WaitForTraining();
+  for (const Child* worker : {&first, &second}) {
+    std::istringstream status(ReadText("/proc/" + std::to_string(worker->pid()) + "/status"));
+    uint64_t ignored = 0;
+    for (std::string line; std::getline(status, line);) {
+      if (line.starts_with("SigIgn:")) ignored = std::stoull(line.substr(7), nullptr, 16);
+    }
+    EXPECT_NE(ignored & (1u << (SIGPIPE - 1)), 0u);
+  }
 }
 
 TEST_F(ProgramTest, KilledWorkerEndsTheOthersNamed) {
