@@ -1,6 +1,11 @@
 #include "cddp/compressor.h"
 
+#include <cmath>
+#include <numeric>
+
+#include "cddp/budget.h"
 #include "cddp/frame.h"
+#include "core/sweep.h"
 
 namespace cddp {
 
@@ -16,6 +21,8 @@ Status Compressor::Create(const CompressorOptions& options,
 
 size_t Compressor::EntryCount(const BucketParameter& parameter) const {
   if (parameter.count <= options_.whole_limit) return parameter.count;
+  const auto budget = budgets_.find(parameter.name);
+  if (budget != budgets_.end() && budget->second.entries > 0) return budget->second.entries;
   return SelectionCount(parameter.count, options_.ratio);
 }
 
@@ -25,18 +32,77 @@ size_t Compressor::EntryCount(const Bucket& bucket) const {
   return count;
 }
 
+Status Compressor::SetRatio(double ratio) {
+  CDDP_RETURN_IF_ERROR(ValidateRatio(ratio));
+  if (ratio != options_.ratio) budgets_.clear();
+  options_.ratio = ratio;
+  return Status::Ok();
+}
+
+bool Compressor::PlanDue(uint64_t step) const {
+  return options_.adaptive_every > 0 && step > last_step_ && step % options_.adaptive_every == 0 &&
+         !budgets_.empty();
+}
+
+std::vector<double> Compressor::Energies() const {
+  std::vector<double> energies;
+  for (const auto& [parameter, budget] : budgets_) energies.push_back(budget.energy);
+  return energies;
+}
+
+void Compressor::Plan(std::span<const double> energies) {
+  std::vector<ParameterEnergy> parameters;
+  for (const auto& [parameter, budget] : budgets_) {
+    parameters.push_back({budget.elements, energies[parameters.size()]});
+    if (!std::isfinite(parameters.back().energy)) return;
+  }
+  const std::vector<size_t> plan = PlanBudgets(parameters, options_.ratio);
+  size_t p = 0;
+  for (auto& [parameter, budget] : budgets_) budget.entries = plan[p++];
+}
+
+void Compressor::MeasureEnergy(const BucketParameter& parameter, std::span<const float> gradient) {
+  Budget& budget = budgets_[parameter.name];
+  budget.elements = gradient.size();
+  budget.energy = SumOfSquares(gradient);
+}
+
+void Compressor::ResetStatistics() {
+  statistics_ = {};
+  selections_before_ = selector_->calls();
+  second_sweeps_before_ = selector_->second_sweeps();
+}
+
+void Compressor::TakeWhole(const BucketParameter& parameter, Accumulation& accumulation) {
+  const size_t begin = selection_.size();
+  selection_.values.resize(begin + parameter.count);
+  accumulation.TakeAll(selection_.values.data() + begin);
+  selection_.indices.resize(begin + parameter.count);
+  std::iota(selection_.indices.begin() + static_cast<ptrdiff_t>(begin), selection_.indices.end(),
+            parameter.offset);
+}
+
 Status Compressor::Compress(const Bucket& bucket, uint32_t rank, std::vector<std::byte>* frame) {
+  last_step_ = bucket.step;
   const auto start = std::chrono::steady_clock::now();
   selection_.Clear();
   ends_.clear();
   bool finite = true;
   for (const BucketParameter& parameter : bucket.parameters) {
-    Accumulated accumulated;
-    CDDP_RETURN_IF_ERROR(memory_->Accumulate(
-        parameter.name, bucket.values.subspan(parameter.offset, parameter.count), &accumulated));
-    finite &= accumulated.finite;
-    if (!finite) continue;
-    selector_->Select(accumulated.values, EntryCount(parameter), parameter.offset, &selection_);
+    const auto gradient = bucket.values.subspan(parameter.offset, parameter.count);
+    const size_t k = EntryCount(parameter);
+    Accumulation* accumulation = nullptr;
+    CDDP_RETURN_IF_ERROR(memory_->Accumulate(parameter.name, gradient, &accumulation));
+    if (options_.adaptive_every > 0 && parameter.count > options_.whole_limit &&
+        (bucket.step + 1) % options_.adaptive_every == 0) {
+      MeasureEnergy(parameter, gradient);
+    }
+    if (k == parameter.count) {
+      TakeWhole(parameter, *accumulation);
+    } else {
+      selector_->Select(parameter.name, *accumulation, k, parameter.offset, &selection_);
+    }
+    finite &= accumulation->finite();
     ends_.push_back(selection_.size());
   }
   if (!finite) selection_.Clear();
@@ -45,6 +111,7 @@ Status Compressor::Compress(const Bucket& bucket, uint32_t rank, std::vector<std
                    .bucket = bucket.index,
                    .rank = rank,
                    .elements = static_cast<uint32_t>(bucket.values.size())};
+  taken_ = selection_.values;
   CDDP_RETURN_IF_ERROR(EncodeFrame(id, !finite, &selection_, frame));
 
   if (finite) {
@@ -53,9 +120,10 @@ Status Compressor::Compress(const Bucket& bucket, uint32_t rank, std::vector<std
     for (size_t p = 0; p < bucket.parameters.size(); ++p) {
       const BucketParameter& parameter = bucket.parameters[p];
       const size_t count = ends_[p] - begin;
-      memory_->Subtract(parameter.name, parameter.offset,
-                        std::span<const uint32_t>(selection_.indices).subspan(begin, count),
-                        std::span<const float>(selection_.values).subspan(begin, count));
+      memory_->Settle(parameter.name, parameter.offset,
+                      std::span<const uint32_t>(selection_.indices).subspan(begin, count),
+                      std::span<const float>(taken_).subspan(begin, count),
+                      std::span<const float>(selection_.values).subspan(begin, count));
       begin = ends_[p];
     }
   }
@@ -63,6 +131,8 @@ Status Compressor::Compress(const Bucket& bucket, uint32_t rank, std::vector<std
   ++statistics_.calls;
   statistics_.elements += bucket.values.size();
   statistics_.entries += selection_.size();
+  statistics_.selections = selector_->calls() - selections_before_;
+  statistics_.second_sweeps = selector_->second_sweeps() - second_sweeps_before_;
   statistics_.bytes_in += bucket.values.size_bytes();
   statistics_.bytes_out += frame->size();
   statistics_.time += std::chrono::steady_clock::now() - start;

@@ -1,142 +1,88 @@
 #include "cddp/memory.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
-#include <functional>
+#include <algorithm>
+#include <deque>
 
 #include "core/sweep.h"
 
 namespace cddp {
 namespace {
 
+// A gradient as it is.
+class PlainAccumulation final : public Accumulation {
+ public:
+  explicit PlainAccumulation(std::span<const float> gradient) { Begin(gradient); }
+
+  void TakeOut(std::span<const uint32_t> indices, float* values) override {
+    for (size_t i = 0; i < indices.size(); ++i) values[i] = gradient_[indices[i]];
+  }
+  void TakeAll(float* values) override { std::ranges::copy(Values(), values); }
+  void PutBack(std::span<const uint32_t>, std::span<const float>) override {}
+  float Peek(size_t i) const override { return gradient_[i]; }
+
+ private:
+  Swept DoSweep(Pass, size_t begin, size_t count, uint32_t threshold, Entries out) override {
+    return CompactAtLeast(gradient_.subspan(begin, count), threshold, static_cast<uint32_t>(begin),
+                          out);
+  }
+  std::span<const float> SweptValues() const override { return gradient_; }
+};
+
 class NoMemory final : public Memory {
  public:
   std::string_view name() const override { return "none"; }
 
   Status Accumulate(std::string_view, std::span<const float> gradient,
-                    Accumulated* accumulated) override {
-    *accumulated = {.values = gradient, .finite = AllFinite(gradient)};
+                    Accumulation** accumulation) override {
+    *accumulation = &accumulations_.emplace_back(gradient);
     return Status::Ok();
   }
-  void Subtract(std::string_view, uint32_t, std::span<const uint32_t>,
-                std::span<const float>) override {}
-  void Commit() override {}
-  void Void() override {}
+  void Settle(std::string_view, uint32_t, std::span<const uint32_t>, std::span<const float>,
+              std::span<const float>) override {}
+  void Commit() override { accumulations_.clear(); }
+  void Void() override { accumulations_.clear(); }
   MemoryState Save() const override { return {}; }
   Status Load(const MemoryState& state) override {
     if (state.empty()) return Status::Ok();
     return Status::InvalidArgument(
-        fmt::format("memory \"none\" keeps no state, but the saved one has {} parameters "
+        fmt::format("memory \"none\" keeps no state, but the saved one has {} entries "
                     "(first: {}); was it saved with another memory?",
                     state.size(), state.begin()->first));
   }
   void Reset() override {}
   size_t BytesPerElement() const override { return 0; }
-};
-
-class ResidualMemory final : public Memory {
- public:
-  std::string_view name() const override { return "residual"; }
-
-  Status Accumulate(std::string_view parameter, std::span<const float> gradient,
-                    Accumulated* accumulated) override {
-    auto it = slots_.find(parameter);
-    if (it == slots_.end()) {
-      it = slots_.emplace(std::string(parameter), Slot(gradient.size())).first;
-    }
-    Slot& slot = it->second;
-    if (slot.residual.size() != gradient.size()) {
-      return Status::InvalidArgument(
-          fmt::format("parameter {} has {} elements in this step but {} in its memory", parameter,
-                      gradient.size(), slot.residual.size()));
-    }
-    const bool finite = AddFinite(gradient, slot.residual, slot.next);
-    slot.pending = true;
-    *accumulated = {.values = slot.next, .finite = finite};
-    return Status::Ok();
-  }
-
-  void Subtract(std::string_view parameter, uint32_t base, std::span<const uint32_t> indices,
-                std::span<const float> decoded) override {
-    Slot& slot = slots_.find(parameter)->second;
-    for (size_t i = 0; i < indices.size(); ++i) slot.next[indices[i] - base] -= decoded[i];
-  }
-
-  void Commit() override {
-    for (auto& [parameter, slot] : slots_) {
-      if (slot.pending) slot.residual.swap(slot.next);
-      slot.pending = false;
-    }
-  }
-
-  void Void() override {
-    for (auto& [parameter, slot] : slots_) slot.pending = false;
-  }
-
-  MemoryState Save() const override {
-    MemoryState state;
-    for (const auto& [parameter, slot] : slots_) state.emplace(parameter, slot.residual);
-    return state;
-  }
-
-  Status Load(const MemoryState& state) override {
-    if (!slots_.empty()) CDDP_RETURN_IF_ERROR(CheckSameParameters(state));
-    slots_.clear();
-    for (const auto& [parameter, residual] : state) {
-      Slot slot(residual.size());
-      slot.residual = residual;
-      slots_.emplace(parameter, std::move(slot));
-    }
-    return Status::Ok();
-  }
-
-  void Reset() override { slots_.clear(); }
-  size_t BytesPerElement() const override { return 2 * sizeof(float); }
 
  private:
-  struct Slot {
-    explicit Slot(size_t elements) : residual(elements), next(elements) {}
-    std::vector<float> residual;
-    std::vector<float> next;  // becomes the residual on Commit
-    bool pending = false;     // accumulated in this step
-  };
-
-  Status CheckSameParameters(const MemoryState& state) const {
-    std::string differences;
-    for (const auto& [parameter, slot] : slots_) {
-      const auto it = state.find(parameter);
-      if (it == state.end()) {
-        differences += fmt::format("\n  {}: missing in the saved state", parameter);
-      } else if (it->second.size() != slot.residual.size()) {
-        differences += fmt::format("\n  {}: {} elements expected, {} saved", parameter,
-                                   slot.residual.size(), it->second.size());
-      }
-    }
-    for (const auto& [parameter, residual] : state) {
-      if (!slots_.contains(parameter)) {
-        differences += fmt::format("\n  {}: saved, but not a parameter of this model", parameter);
-      }
-    }
-    if (differences.empty()) return Status::Ok();
-    return Status::InvalidArgument("the saved memory is of another model:" + differences);
-  }
-
-  std::map<std::string, Slot, std::less<>> slots_;
+  std::deque<PlainAccumulation> accumulations_;  // of this step
 };
 
 }  // namespace
 
 std::unique_ptr<Memory> MakeNoMemory() { return std::make_unique<NoMemory>(); }
-std::unique_ptr<Memory> MakeResidualMemory() { return std::make_unique<ResidualMemory>(); }
 
-Status MakeMemory(std::string_view name, std::unique_ptr<Memory>* memory) {
-  if (name == "none") {
+std::vector<std::string> MemoryNames() { return {"none", "residual", "dgc"}; }
+
+Status MakeMemory(const MemoryOptions& options, std::unique_ptr<Memory>* memory) {
+  if (!(options.momentum >= 0 && options.momentum < 1)) {
+    return Status::InvalidArgument(fmt::format(
+        "the momentum of a memory must be at least 0 and below 1, got {}", options.momentum));
+  }
+  if (!(options.clip_norm >= 0)) {
+    return Status::InvalidArgument(fmt::format(
+        "the clipping norm must be at least 0 (0: no clipping), got {}", options.clip_norm));
+  }
+  if (options.name == "none") {
     *memory = MakeNoMemory();
-  } else if (name == "residual") {
+  } else if (options.name == "residual") {
     *memory = MakeResidualMemory();
+  } else if (options.name == "dgc") {
+    *memory = MakeDgcMemory(options);
   } else {
-    return Status::InvalidArgument(
-        fmt::format("unknown memory \"{}\"; known: none, residual", name));
+    return Status::InvalidArgument(fmt::format("unknown memory \"{}\"; known: {}", options.name,
+                                               fmt::join(MemoryNames(), ", ")));
   }
   return Status::Ok();
 }

@@ -3,7 +3,10 @@
 #define HWY_TARGET_INCLUDE "core/sweep.cc"
 #include "core/sweep.h"
 
+#include <algorithm>
+
 // Order matters: foreach_target must come before highway.h.
+#include <hwy/cache_control.h>
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
@@ -17,82 +20,225 @@ using Floats = hn::ScalableTag<float>;
 // Magnitudes fit 31 bits, so they compare as signed numbers; Highway 1.0 has no
 // unsigned comparison on every target.
 using Words = hn::ScalableTag<int32_t>;
+using Indices = hn::ScalableTag<uint32_t>;
+using Vector = hn::Vec<Floats>;
 
-constexpr int32_t kMask = static_cast<int32_t>(kMagnitudeMask);
-constexpr int32_t kInfinity = static_cast<int32_t>(kInfinityBits);
+// What all sweeps that take entries share. Visit returns the vector with zeros
+// where an entry was taken.
+class Taker {
+ public:
+  HWY_INLINE Taker(uint32_t threshold, uint32_t base, Entries out)
+      : mask_(hn::Set(Words(), static_cast<int32_t>(kMagnitudeMask))),
+        // kTakeNothing becomes the largest number, which no magnitude exceeds.
+        below_(hn::Set(Words(), static_cast<int32_t>(threshold - 1))),
+        largest_(hn::Zero(Words())),
+        index_(hn::Iota(Indices(), base)),
+        out_(out) {}
 
-// Both loops keep the largest magnitude seen: it is at least that of infinity
-// exactly when some element is not finite.
-bool AddFiniteBody(const float* a, const float* b, float* out, size_t n) {
+  HWY_INLINE Vector Visit(Vector value) {
+    Vector same = value;
+    return Visit(value, same);
+  }
+
+  // `also` becomes zero at the same places.
+  HWY_INLINE Vector Visit(Vector value, Vector& also) {
+    const auto magnitude = hn::And(hn::BitCast(Words(), value), mask_);
+    largest_ = hn::Max(largest_, magnitude);
+    const auto taken = hn::Gt(magnitude, below_);
+    if (HWY_UNLIKELY(!hn::AllFalse(Words(), taken))) {
+      const auto chosen = hn::RebindMask(Floats(), taken);
+      // Compressing in a register and storing all of it is faster than a compressing
+      // store; the arrays have room for what is too much.
+      hn::StoreU(hn::Compress(value, chosen), Floats(), out_.values + count_);
+      hn::StoreU(hn::Compress(index_, hn::RebindMask(Indices(), taken)), Indices(),
+                 out_.indices + count_);
+      count_ += hn::CountTrue(Words(), taken);
+      value = hn::IfThenZeroElse(chosen, value);
+      also = hn::IfThenZeroElse(chosen, also);
+    }
+    index_ = hn::Add(index_, hn::Set(Indices(), static_cast<uint32_t>(hn::Lanes(Indices()))));
+    return value;
+  }
+
+  // Where the scalar sweep goes on.
+  HWY_INLINE Entries rest() const { return {out_.indices + count_, out_.values + count_}; }
+  HWY_INLINE Swept Join(const Swept& tail) const {
+    const auto largest = hn::GetLane(hn::MaxOfLanes(Words(), largest_));
+    return {count_ + tail.taken, std::max(static_cast<uint32_t>(largest), tail.largest)};
+  }
+
+ private:
+  const hn::Vec<Words> mask_;
+  const hn::Vec<Words> below_;
+  hn::Vec<Words> largest_;
+  hn::Vec<Indices> index_;
+  Entries out_;
+  size_t count_ = 0;
+};
+
+Swept CompactAtLeastBody(const float* values, size_t n, uint32_t threshold, uint32_t base,
+                         Entries out) {
+  const Floats f;
+  Taker taker(threshold, base, out);
+  size_t i = 0;
+  for (; i + hn::Lanes(f) <= n; i += hn::Lanes(f)) taker.Visit(hn::LoadU(f, values + i));
+  return taker.Join(scalar::CompactAtLeast({values + i, n - i}, threshold,
+                                           base + static_cast<uint32_t>(i), taker.rest()));
+}
+
+Swept TakeAtLeastBody(float* values, size_t n, uint32_t threshold, uint32_t base, Entries out) {
+  const Floats f;
+  Taker taker(threshold, base, out);
+  size_t i = 0;
+  for (; i + hn::Lanes(f) <= n; i += hn::Lanes(f)) {
+    hn::StoreU(taker.Visit(hn::LoadU(f, values + i)), f, values + i);
+  }
+  return taker.Join(scalar::TakeAtLeast({values + i, n - i}, threshold,
+                                        base + static_cast<uint32_t>(i), taker.rest()));
+}
+
+// Ahead of the sweep by 1.5 KiB, with which the loads of a sweep past the cache took
+// 7% less time than with the processor's own prefetching.
+HWY_INLINE void PrefetchAhead(const float* from) { hwy::Prefetch(from + 384); }
+
+template <bool kStream>
+HWY_INLINE void Write(Vector value, float* to) {
+  if constexpr (kStream) {
+    hn::Stream(value, Floats(), to);
+  } else {
+    hn::StoreU(value, Floats(), to);
+  }
+}
+
+template <bool kStream>
+HWY_INLINE Swept ResidualLoop(const float* gradient, size_t n, const float* old, float* next,
+                              uint32_t threshold, uint32_t base, Entries out) {
+  const Floats f;
+  Taker taker(threshold, base, out);
+  size_t i = 0;
+  for (; i + hn::Lanes(f) <= n; i += hn::Lanes(f)) {
+    PrefetchAhead(gradient + i);
+    PrefetchAhead(old + i);
+    const auto sum = hn::Add(hn::LoadU(f, gradient + i), hn::LoadU(f, old + i));
+    Write<kStream>(taker.Visit(sum), next + i);
+  }
+  return taker.Join(scalar::AccumulateResidual({gradient + i, n - i}, old + i, next + i, threshold,
+                                               base + static_cast<uint32_t>(i), taker.rest()));
+}
+
+Swept AccumulateResidualBody(const float* gradient, size_t n, const float* old, float* next,
+                             bool stream, uint32_t threshold, uint32_t base, Entries out) {
+  return stream ? ResidualLoop<true>(gradient, n, old, next, threshold, base, out)
+                : ResidualLoop<false>(gradient, n, old, next, threshold, base, out);
+}
+
+template <bool kStream, bool kNesterov>
+HWY_INLINE Swept MomentumLoop(const float* gradient, size_t n, const MomentumRule& rule,
+                              const MomentumState& state, uint32_t threshold, uint32_t base,
+                              Entries out) {
+  const Floats f;
+  const auto momentum = hn::Set(f, rule.momentum);
+  const auto scale = hn::Set(f, rule.scale);
+  Taker taker(threshold, base, out);
+  size_t i = 0;
+  for (; i + hn::Lanes(f) <= n; i += hn::Lanes(f)) {
+    PrefetchAhead(gradient + i);
+    PrefetchAhead(state.velocity_old + i);
+    PrefetchAhead(state.residual_old + i);
+    // Products and sums apart: a fused one would round differently from the scalar.
+    const auto g = hn::Mul(scale, hn::LoadU(f, gradient + i));
+    auto velocity = hn::Add(hn::Mul(momentum, hn::LoadU(f, state.velocity_old + i)), g);
+    auto update = velocity;
+    if constexpr (kNesterov) update = hn::Add(hn::Mul(momentum, velocity), g);
+    const auto sum = hn::Add(hn::LoadU(f, state.residual_old + i), update);
+    Write<kStream>(taker.Visit(sum, velocity), state.residual_next + i);
+    Write<kStream>(velocity, state.velocity_next + i);
+  }
+  const MomentumState rest{state.velocity_old + i, state.residual_old + i, state.velocity_next + i,
+                           state.residual_next + i};
+  return taker.Join(scalar::AccumulateMomentum({gradient + i, n - i}, rule, rest, threshold,
+                                               base + static_cast<uint32_t>(i), taker.rest()));
+}
+
+Swept AccumulateMomentumBody(const float* gradient, size_t n, const MomentumRule& rule,
+                             const MomentumState& state, bool stream, uint32_t threshold,
+                             uint32_t base, Entries out) {
+  if (rule.nesterov) {
+    return stream ? MomentumLoop<true, true>(gradient, n, rule, state, threshold, base, out)
+                  : MomentumLoop<false, true>(gradient, n, rule, state, threshold, base, out);
+  }
+  return stream ? MomentumLoop<true, false>(gradient, n, rule, state, threshold, base, out)
+                : MomentumLoop<false, false>(gradient, n, rule, state, threshold, base, out);
+}
+
+size_t PartEntriesBody(Entries entries, size_t count, uint32_t threshold, uint32_t base,
+                       Entries kept, Entries dropped) {
   const Floats f;
   const Words u;
-  const size_t lanes = hn::Lanes(f);
-  const auto mask = hn::Set(u, kMask);
-  auto largest = hn::Zero(u);
+  const Indices x;
+  const auto mask = hn::Set(u, static_cast<int32_t>(kMagnitudeMask));
+  const auto below = hn::Set(u, static_cast<int32_t>(threshold - 1));
+  const auto bases = hn::Set(x, base);
+  size_t keep = 0;
   size_t i = 0;
-  for (; i + lanes <= n; i += lanes) {
-    const auto sum = hn::Add(hn::LoadU(f, a + i), hn::LoadU(f, b + i));
-    hn::StoreU(sum, f, out + i);
-    largest = hn::Max(largest, hn::And(hn::BitCast(u, sum), mask));
+  for (; i + hn::Lanes(f) <= count; i += hn::Lanes(f)) {
+    const auto value = hn::LoadU(f, entries.values + i);
+    const auto index = hn::LoadU(x, entries.indices + i);
+    const auto chosen = hn::Gt(hn::And(hn::BitCast(u, value), mask), below);
+    if (HWY_LIKELY(hn::AllTrue(u, chosen))) {
+      hn::StoreU(value, f, kept.values + keep);
+      hn::StoreU(hn::Add(index, bases), x, kept.indices + keep);
+      keep += hn::Lanes(f);
+      continue;
+    }
+    const auto rest = hn::Not(chosen);
+    hn::StoreU(hn::Compress(value, hn::RebindMask(f, rest)), f, dropped.values + (i - keep));
+    hn::StoreU(hn::Compress(index, hn::RebindMask(x, rest)), x, dropped.indices + (i - keep));
+    hn::StoreU(hn::Compress(value, hn::RebindMask(f, chosen)), f, kept.values + keep);
+    hn::StoreU(hn::Compress(hn::Add(index, bases), hn::RebindMask(x, chosen)), x,
+               kept.indices + keep);
+    keep += hn::CountTrue(u, chosen);
   }
-  bool finite = hn::AllTrue(u, hn::Lt(largest, hn::Set(u, kInfinity)));
-  finite &= scalar::AddFinite({a + i, n - i}, {b + i, n - i}, {out + i, n - i});
-  return finite;
+  const size_t drop = i - keep;
+  return keep + scalar::PartEntries({entries.indices + i, entries.values + i}, count - i, threshold,
+                                    base, {kept.indices + keep, kept.values + keep},
+                                    {dropped.indices + drop, dropped.values + drop});
+}
+
+Between CompactBetweenBody(const float* values, size_t n, uint32_t low, uint32_t high,
+                           uint32_t* out) {
+  const Floats f;
+  const Words u;
+  const auto mask = hn::Set(u, static_cast<int32_t>(kMagnitudeMask));
+  const auto below = hn::Set(u, static_cast<int32_t>(low - 1));
+  const auto highest = hn::Set(u, static_cast<int32_t>(high));
+  Between between;
+  size_t i = 0;
+  for (; i + hn::Lanes(f) <= n; i += hn::Lanes(f)) {
+    const auto magnitude = hn::And(hn::BitCast(u, hn::LoadU(f, values + i)), mask);
+    const auto above = hn::Gt(magnitude, highest);
+    between.above += hn::CountTrue(u, above);
+    const auto within = hn::AndNot(above, hn::Gt(magnitude, below));
+    between.within +=
+        hn::CompressStore(hn::BitCast(Indices(), magnitude), hn::RebindMask(Indices(), within),
+                          Indices(), out + between.within);
+  }
+  const Between tail = scalar::CompactBetween({values + i, n - i}, low, high, out + between.within);
+  return {between.above + tail.above, between.within + tail.within};
 }
 
 bool AllFiniteBody(const float* values, size_t n) {
   const Floats f;
   const Words u;
-  const size_t lanes = hn::Lanes(f);
-  const auto mask = hn::Set(u, kMask);
+  const auto mask = hn::Set(u, static_cast<int32_t>(kMagnitudeMask));
   auto largest = hn::Zero(u);
   size_t i = 0;
-  for (; i + lanes <= n; i += lanes) {
+  for (; i + hn::Lanes(f) <= n; i += hn::Lanes(f)) {
     largest = hn::Max(largest, hn::And(hn::BitCast(u, hn::LoadU(f, values + i)), mask));
   }
-  const bool finite = hn::AllTrue(u, hn::Lt(largest, hn::Set(u, kInfinity)));
+  const bool finite =
+      hn::AllTrue(u, hn::Lt(largest, hn::Set(u, static_cast<int32_t>(kInfinityBits))));
   return finite && scalar::AllFinite({values + i, n - i});
-}
-
-size_t CountAtLeastBody(const float* values, size_t n, uint32_t threshold) {
-  const Words u;
-  const Floats f;
-  const size_t lanes = hn::Lanes(u);
-  const auto mask = hn::Set(u, kMask);
-  const auto below = hn::Set(u, static_cast<int32_t>(threshold) - 1);
-  size_t count = 0;
-  size_t i = 0;
-  for (; i + lanes <= n; i += lanes) {
-    const auto magnitude = hn::And(hn::BitCast(u, hn::LoadU(f, values + i)), mask);
-    count += hn::CountTrue(u, hn::Gt(magnitude, below));
-  }
-  return count + scalar::CountAtLeast({values + i, n - i}, threshold);
-}
-
-size_t CompactAtLeastBody(const float* values, size_t n, uint32_t threshold, uint32_t base,
-                          uint32_t* indices, float* out) {
-  const Words u;
-  const Floats f;
-  const size_t lanes = hn::Lanes(u);
-  const auto mask = hn::Set(u, kMask);
-  const auto below = hn::Set(u, static_cast<int32_t>(threshold) - 1);
-  const hn::ScalableTag<uint32_t> x;
-  const auto step = hn::Set(x, static_cast<uint32_t>(lanes));
-  auto index = hn::Iota(x, base);
-  size_t count = 0;
-  size_t i = 0;
-  for (; i + lanes <= n; i += lanes) {
-    const auto value = hn::LoadU(f, values + i);
-    const auto chosen = hn::Gt(hn::And(hn::BitCast(u, value), mask), below);
-    if (!hn::AllFalse(u, chosen)) {
-      hn::CompressStore(value, hn::RebindMask(f, chosen), f, out + count);
-      count += hn::CompressStore(index, hn::RebindMask(x, chosen), x, indices + count);
-    }
-    index = hn::Add(index, step);
-  }
-  return count + scalar::CompactAtLeast({values + i, n - i}, threshold,
-                                        base + static_cast<uint32_t>(i), indices + count,
-                                        out + count);
 }
 
 const char* TargetName() { return hwy::TargetName(HWY_TARGET); }
@@ -104,31 +250,54 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace cddp {
 
-HWY_EXPORT(AddFiniteBody);
-HWY_EXPORT(AllFiniteBody);
-HWY_EXPORT(CountAtLeastBody);
 HWY_EXPORT(CompactAtLeastBody);
+HWY_EXPORT(TakeAtLeastBody);
+HWY_EXPORT(AccumulateResidualBody);
+HWY_EXPORT(AccumulateMomentumBody);
+HWY_EXPORT(PartEntriesBody);
+HWY_EXPORT(CompactBetweenBody);
+HWY_EXPORT(AllFiniteBody);
 HWY_EXPORT(TargetName);
 
-bool AddFinite(std::span<const float> a, std::span<const float> b, std::span<float> out) {
-  return HWY_DYNAMIC_DISPATCH(AddFiniteBody)(a.data(), b.data(), out.data(), a.size());
+Swept CompactAtLeast(std::span<const float> values, uint32_t threshold, uint32_t base,
+                     Entries out) {
+  return HWY_DYNAMIC_DISPATCH(CompactAtLeastBody)(values.data(), values.size(), threshold, base,
+                                                  out);
+}
+
+Swept TakeAtLeast(std::span<float> values, uint32_t threshold, uint32_t base, Entries out) {
+  return HWY_DYNAMIC_DISPATCH(TakeAtLeastBody)(values.data(), values.size(), threshold, base, out);
+}
+
+Swept AccumulateResidual(std::span<const float> gradient, const float* old, float* next,
+                         bool stream, uint32_t threshold, uint32_t base, Entries out) {
+  return HWY_DYNAMIC_DISPATCH(AccumulateResidualBody)(gradient.data(), gradient.size(), old, next,
+                                                      stream, threshold, base, out);
+}
+
+Swept AccumulateMomentum(std::span<const float> gradient, const MomentumRule& rule,
+                         const MomentumState& state, bool stream, uint32_t threshold, uint32_t base,
+                         Entries out) {
+  return HWY_DYNAMIC_DISPATCH(AccumulateMomentumBody)(gradient.data(), gradient.size(), rule, state,
+                                                      stream, threshold, base, out);
+}
+
+void FlushStreamed() { hwy::FlushStream(); }
+
+size_t PartEntries(Entries entries, size_t count, uint32_t threshold, uint32_t base, Entries kept,
+                   Entries dropped) {
+  return HWY_DYNAMIC_DISPATCH(PartEntriesBody)(entries, count, threshold, base, kept, dropped);
+}
+
+Between CompactBetween(std::span<const float> values, uint32_t low, uint32_t high, uint32_t* out) {
+  return HWY_DYNAMIC_DISPATCH(CompactBetweenBody)(values.data(), values.size(), low, high, out);
 }
 
 bool AllFinite(std::span<const float> values) {
   return HWY_DYNAMIC_DISPATCH(AllFiniteBody)(values.data(), values.size());
 }
 
-size_t CountAtLeast(std::span<const float> values, uint32_t threshold) {
-  return HWY_DYNAMIC_DISPATCH(CountAtLeastBody)(values.data(), values.size(), threshold);
-}
-
-size_t CompactAtLeast(std::span<const float> values, uint32_t threshold, uint32_t base,
-                      uint32_t* indices, float* out) {
-  return HWY_DYNAMIC_DISPATCH(CompactAtLeastBody)(values.data(), values.size(), threshold, base,
-                                                  indices, out);
-}
-
 const char* SweepTarget() { return HWY_DYNAMIC_DISPATCH(TargetName)(); }
 
 }  // namespace cddp
-#endif  // HWY_ONCE
+#endif

@@ -10,8 +10,12 @@
 
 namespace cddp {
 
-CommHook::CommHook(Collective* collective, std::unordered_map<const void*, std::string> names)
-    : collective_(collective), names_(std::move(names)), thread_([this] { Run(); }) {}
+CommHook::CommHook(Collective* collective, std::unordered_map<const void*, std::string> names,
+                   double weight_decay)
+    : collective_(collective),
+      names_(std::move(names)),
+      weight_decay_(weight_decay),
+      thread_([this] { Run(); }) {}
 
 CommHook::~CommHook() {
   {
@@ -27,6 +31,7 @@ CommHook::Job CommHook::MakeJob(c10d::GradBucket& bucket) const {
           .index = static_cast<uint32_t>(bucket.getIndex()),
           .buffer = bucket.getBufferRef(),
           .parameters = {},
+          .decayed = {},
           .future = c10::make_intrusive<c10::ivalue::Future>(c10::TensorType::get())};
   if (job.buffer.numel() > std::numeric_limits<uint32_t>::max()) {
     throw StatusError(StatusCode::kInvalidArgument,
@@ -38,6 +43,7 @@ CommHook::Job CommHook::MakeJob(c10d::GradBucket& bucket) const {
   for (const at::Tensor& parameter : bucket.getParameters()) {
     const auto count = static_cast<uint32_t>(parameter.numel());
     job.parameters.push_back({names_.at(parameter.unsafeGetTensorImpl()), offset, count});
+    if (weight_decay_ != 0) job.decayed.push_back(parameter);
     offset += count;
   }
   return job;
@@ -83,6 +89,10 @@ Status CommHook::Synchronise(const Job& job) {
       .values = {job.buffer.data_ptr<float>(), static_cast<size_t>(job.buffer.numel())},
       .parameters = job.parameters};
   try {
+    for (size_t p = 0; p < job.decayed.size(); ++p) {
+      job.buffer.narrow(0, job.parameters[p].offset, job.parameters[p].count)
+          .add_(job.decayed[p].reshape(-1), weight_decay_);
+    }
     return collective_->AllReduceMean(bucket);
   } catch (const std::exception& error) {
     // Out of memory, say. Leaving this thread it would end the process.

@@ -25,8 +25,9 @@ namespace cddp {
 class CommHook final : public c10d::CommHookInterface {
  public:
   // `names` gives the name of each parameter, by its tensor. `collective` must
-  // outlive the hook.
-  CommHook(Collective* collective, std::unordered_map<const void*, std::string> names);
+  // outlive the hook. `weight_decay` times the parameter is added to its gradient.
+  CommHook(Collective* collective, std::unordered_map<const void*, std::string> names,
+           double weight_decay);
   ~CommHook() override;
 
   // Called under the Reducer's lock: enqueues only, throws nothing (the Reducer
@@ -47,6 +48,7 @@ class CommHook final : public c10d::CommHookInterface {
     uint32_t index;
     at::Tensor buffer;
     std::vector<BucketParameter> parameters;
+    std::vector<at::Tensor> decayed;  // the parameters themselves, with weight decay
     c10::intrusive_ptr<c10::ivalue::Future> future;
   };
   Job MakeJob(c10d::GradBucket& bucket) const;
@@ -56,6 +58,7 @@ class CommHook final : public c10d::CommHookInterface {
 
   Collective* collective_;
   const std::unordered_map<const void*, std::string> names_;
+  const double weight_decay_;
   uint64_t step_ = 0;
 
   mutable std::mutex mutex_;

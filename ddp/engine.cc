@@ -128,7 +128,7 @@ DdpEngine::DdpEngine(torch::nn::Module& module, World& world, Collective* collec
   logger_->set_construction_data_and_log(module.name(), {}, -1, /*broadcast_buffers=*/true,
                                          /*has_sync_bn=*/false, /*static_graph=*/false);
 
-  auto hook = std::make_unique<CommHook>(collective, std::move(names));
+  auto hook = std::make_unique<CommHook>(collective, std::move(names), options.weight_decay);
   hook_ = hook.get();
   reducer_->register_comm_hook(std::move(hook));
 

@@ -28,6 +28,9 @@ struct DdpOptions {
   int64_t bucket_bytes = 25 << 20;       // as PyTorch's DDP
   int64_t first_bucket_bytes = 1 << 20;  // small, so that communication starts early
   bool find_unused_parameters = false;
+  // Added to the gradients, times the parameter, before they are synchronised: for
+  // memories that hold the momentum. The optimiser must then have none of its own.
+  double weight_decay = 0;
 };
 
 class DdpEngine {

@@ -42,6 +42,7 @@ void AddTrainingOptions(CLI::App* app, TrainOptions* o) {
   app->add_option("--optimizer", o->optimizer, "Optimiser: sgd")->group("Training");
   app->add_option("--lr", o->lr, "Learning rate")->group("Training");
   app->add_option("--momentum", o->momentum, "Momentum of SGD")->group("Training");
+  app->add_flag("--nesterov", o->nesterov, "Nesterov momentum")->group("Training");
   app->add_option("--weight-decay", o->weight_decay, "L2 penalty added to the gradient")
       ->group("Training");
   app->add_option("--schedule", o->schedule, "Learning rate over time: " + OneOf(ScheduleNames()))
@@ -52,8 +53,24 @@ void AddTrainingOptions(CLI::App* app, TrainOptions* o) {
 
   app->add_option("--ratio", o->ratio, "Share of each parameter's gradient that is sent, in (0, 1]")
       ->group("Compression");
-  app->add_option("--memory", o->memory,
-                  "What happens to the rest: residual keeps it for the next step, none drops it")
+  app->add_option("--selector", o->selector,
+                  "Which entries are sent: topk (the largest), randomk, threshold, block")
+      ->group("Compression");
+  app->add_option(
+         "--memory", o->memory,
+         "What happens to the rest: residual keeps it for the next step; dgc keeps it with "
+         "momentum, in place of the optimiser's; none drops it; auto is dgc with SGD "
+         "momentum, residual otherwise")
+      ->group("Compression");
+  app->add_option("--clip-norm", o->clip_norm,
+                  "Largest L2 norm of a parameter's gradient on a worker (memory dgc; 0: any)")
+      ->group("Compression");
+  app->add_option("--warmup-epochs", o->warmup_epochs,
+                  "Epochs in which the ratio falls, by equal factors, from 1 to --ratio")
+      ->group("Compression");
+  app->add_option("--adaptive-ratio", o->adaptive_ratio,
+                  "Every N steps share the entries out anew, more to parameters with more gradient "
+                  "energy (0: the same ratio for all)")
       ->group("Compression");
   app->add_flag("--no-error-feedback", o->no_error_feedback, "The same as --memory none")
       ->group("Compression");

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <set>
 
+#include "cddp/memory.h"
 #include "cddp/selection.h"
 #include "cddp/status.h"
 #include "trainer/data/catalog.h"
@@ -37,7 +38,10 @@ void Resolve(TrainOptions& options) {
   RequireName("dataset", options.dataset, DatasetNames());
   RequireName("optimizer", options.optimizer, {"sgd"});
   RequireName("schedule", options.schedule, ScheduleNames());
-  RequireName("memory", options.memory, {"none", "residual"});
+  RequireName("selector", options.selector, SelectorNames());
+  std::vector<std::string> memories = MemoryNames();
+  memories.insert(memories.begin(), "auto");
+  RequireName("memory", options.memory, memories);
   RequireName("values", options.values, {"fp32"});
   RequireName("collective", options.collective, {"auto", "dense", "gather"});
   RequireName("backend", options.backend, {"gloo"});
@@ -48,6 +52,9 @@ void Resolve(TrainOptions& options) {
   RequireRange("--batch-size", static_cast<double>(options.batch_size), 1, 1'000'000'000);
   RequireRange("--lr", options.lr, 0.0, 1e6);
   RequireRange("--momentum", options.momentum, 0.0, 1.0);
+  RequireRange("--clip-norm", options.clip_norm, 0.0, 1e30);
+  RequireRange("--warmup-epochs", options.warmup_epochs, 0, options.epochs);
+  RequireRange("--adaptive-ratio", options.adaptive_ratio, 0, 1'000'000);
   RequireRange("--weight-decay", options.weight_decay, 0.0, 1e6);
   RequireRange("--bucket-mb", options.bucket_mb, 0.001, 4096.0);
   RequireRange("--timeout", options.timeout_s, 1.0, 86'400.0);
@@ -59,7 +66,18 @@ void Resolve(TrainOptions& options) {
     Refuse(fmt::format("--rendezvous is env or file:PATH, got \"{}\"", options.rendezvous));
   }
 
+  if (options.nesterov && options.momentum == 0) Refuse("--nesterov needs --momentum above 0");
   if (options.no_error_feedback) options.memory = "none";
+  if (options.memory == "auto") {
+    options.memory = options.optimizer == "sgd" && options.momentum > 0 ? "dgc" : "residual";
+  }
+  if (options.memory == "dgc" && options.momentum >= 1) {
+    Refuse(fmt::format("--memory dgc needs --momentum below 1, got {}", options.momentum));
+  }
+  if (options.clip_norm > 0 && options.memory != "dgc") {
+    Refuse(fmt::format("--clip-norm clips before accumulation in --memory dgc; the memory is {}",
+                       options.memory));
+  }
   if (options.collective == "auto") options.collective = options.compress ? "gather" : "dense";
   if (options.compress != (options.collective != "dense")) {
     Refuse(options.compress ? "--collective dense sends everything: leave out --compress"
@@ -78,12 +96,17 @@ nlohmann::json ToJson(const TrainOptions& o) {
           {"optimizer", o.optimizer},
           {"lr", o.lr},
           {"momentum", o.momentum},
+          {"nesterov", o.nesterov},
           {"weight_decay", o.weight_decay},
           {"schedule", o.schedule},
           {"seed", o.seed},
           {"compress", o.compress},
           {"ratio", o.ratio},
+          {"selector", o.selector},
           {"memory", o.memory},
+          {"clip_norm", o.clip_norm},
+          {"warmup_epochs", o.warmup_epochs},
+          {"adaptive_ratio", o.adaptive_ratio},
           {"values", o.values},
           {"collective", o.collective},
           {"bucket_mb", o.bucket_mb},

@@ -19,6 +19,7 @@ struct TrainOptions {
   std::string optimizer = "sgd";
   double lr = 0.05;
   double momentum = 0.9;
+  bool nesterov = false;
   double weight_decay = 0.0;
   std::string schedule = "constant";
   uint64_t seed = 1;
@@ -26,8 +27,12 @@ struct TrainOptions {
   // How gradients travel.
   bool compress = false;
   double ratio = 0.01;
-  std::string memory = "residual";
+  std::string selector = "topk";
+  std::string memory = "auto";
   bool no_error_feedback = false;  // the same as memory = "none"
+  double clip_norm = 0.0;          // of memory dgc; 0: no clipping
+  int warmup_epochs = 0;           // in which the ratio falls to its value
+  int adaptive_ratio = 0;          // steps between plans of the parameters' shares; 0: all alike
   std::string values = "fp32";
   std::string collective = "auto";
   double bucket_mb = 25.0;

@@ -13,4 +13,9 @@ double ScheduleFactor(const std::string& schedule, uint64_t step, uint64_t total
   return 0.5 * (1.0 + std::cos(std::numbers::pi * progress));
 }
 
+double WarmUpRatio(double ratio, int epoch, int warmup_epochs) {
+  if (epoch > warmup_epochs) return ratio;
+  return std::pow(ratio, static_cast<double>(epoch) / (warmup_epochs + 1));
+}
+
 }  // namespace cddp

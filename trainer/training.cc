@@ -87,7 +87,17 @@ Tally SumOverWorkers(World& world, const Tally& tally) {
 std::unique_ptr<Collective> MakeCollective(const TrainOptions& options, Transport* transport) {
   if (!options.compress) return MakeDenseCollective(transport);
   std::unique_ptr<Compressor> compressor;
-  ThrowIfError(Compressor::Create({.ratio = options.ratio, .memory = options.memory}, &compressor));
+  ThrowIfError(
+      Compressor::Create({.ratio = options.ratio,
+                          .selector = {.name = options.selector,
+                                       .threads = torch::get_num_threads(),
+                                       .seed = options.seed},
+                          .memory = {.name = options.memory,
+                                     .momentum = options.memory == "dgc" ? options.momentum : 0.0,
+                                     .nesterov = options.nesterov,
+                                     .clip_norm = options.clip_norm},
+                          .adaptive_every = static_cast<uint32_t>(options.adaptive_ratio)},
+                         &compressor));
   return MakeGatherCollective(transport, std::move(compressor));
 }
 
@@ -119,11 +129,17 @@ class TrainingRun {
     DdpOptions ddp;
     ddp.bucket_bytes = bucket_bytes;
     ddp.first_bucket_bytes = std::min(ddp.first_bucket_bytes, bucket_bytes);
+    torch::optim::SGDOptions sgd(options.lr);
+    if (options.compress && options.memory == "dgc") {
+      // The memory is the optimiser's momentum: weight decay has to come before it.
+      ddp.weight_decay = options.weight_decay;
+      spdlog::info("memory dgc: momentum {} is in the memory, the optimiser runs without",
+                   options.momentum);
+    } else {
+      sgd.momentum(options.momentum).nesterov(options.nesterov).weight_decay(options.weight_decay);
+    }
     engine_ = std::make_unique<DdpEngine>(*model_, world, collective_.get(), ddp);
-    optimizer_ = std::make_unique<torch::optim::SGD>(engine_->parameters(),
-                                                     torch::optim::SGDOptions(options.lr)
-                                                         .momentum(options.momentum)
-                                                         .weight_decay(options.weight_decay));
+    optimizer_ = std::make_unique<torch::optim::SGD>(engine_->parameters(), sgd);
     // Dropout draws differ between the workers.
     torch::manual_seed(options.seed +
                        0x9e3779b97f4a7c15ull * (1 + static_cast<uint64_t>(world.rank())));
@@ -180,6 +196,10 @@ class TrainingRun {
  private:
   EpochRecord Epoch(int epoch) {
     sampler_.SetEpoch(static_cast<uint64_t>(epoch - 1));
+    if (Compressor* compressor = collective_->compressor()) {
+      ThrowIfError(
+          compressor->SetRatio(WarmUpRatio(options_.ratio, epoch, options_.warmup_epochs)));
+    }
     model_->train();
     world_.Barrier();
     const TrafficBytes before = transport_.traffic();

@@ -76,7 +76,7 @@ std::string CheckMemory() {
   constexpr uint32_t kElements = 10'000;
   constexpr int kSteps = 200;
   std::unique_ptr<Compressor> compressor;
-  ThrowIfError(Compressor::Create({.ratio = 0.01, .memory = "residual"}, &compressor));
+  ThrowIfError(Compressor::Create({.ratio = 0.01, .memory = {.name = "residual"}}, &compressor));
   const std::vector<BucketParameter> layout{{"weight", 0, kElements}};
   std::vector<float> residual(kElements, 0.0f);
   std::vector<std::byte> frame;
@@ -133,7 +133,7 @@ std::string CheckSynchronisation(World& world) {
   C10dTransport transport(world);
   const std::unique_ptr<Collective> dense = MakeDenseCollective(&transport);
   std::unique_ptr<Compressor> compressor;
-  ThrowIfError(Compressor::Create({.ratio = 1.0, .memory = "residual"}, &compressor));
+  ThrowIfError(Compressor::Create({.ratio = 1.0, .memory = {.name = "residual"}}, &compressor));
   const std::unique_ptr<Collective> gather =
       MakeGatherCollective(&transport, std::move(compressor));
   const std::vector<BucketParameter> layout{{"weight", 0, kElements}};

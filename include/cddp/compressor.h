@@ -7,13 +7,17 @@
 // Selection is per parameter. Parameters of at most `whole_limit` elements go
 // whole: biases and normalisation scales are few and matter.
 //
-// One object per rank; not thread safe. Deterministic.
+// One object per rank; not thread safe. Deterministic, whatever the number of
+// threads.
 #pragma once
 
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -27,17 +31,21 @@ namespace cddp {
 struct CompressorOptions {
   double ratio = 0.01;          // share of a parameter's entries that is sent, in (0, 1]
   uint32_t whole_limit = 1024;  // elements
-  std::string selector = "topk";
-  std::string memory = "residual";  // "none" or "residual"
+  SelectorOptions selector;
+  MemoryOptions memory;
+  // Steps between two plans of the parameters' budgets (budget.h); 0: uniform.
+  uint32_t adaptive_every = 0;
 };
 
 // Sums since the start or the last reset.
 struct CompressionStatistics {
-  uint64_t calls = 0;      // buckets compressed
-  uint64_t elements = 0;   // gradients that came in
-  uint64_t entries = 0;    // entries selected
-  uint64_t bytes_in = 0;   // 4 per element
-  uint64_t bytes_out = 0;  // frames, headers included
+  uint64_t calls = 0;          // buckets compressed
+  uint64_t elements = 0;       // gradients that came in
+  uint64_t entries = 0;        // entries selected
+  uint64_t selections = 0;     // parameters selected from, those that go whole left out
+  uint64_t second_sweeps = 0;  // of those, how many needed a second sweep
+  uint64_t bytes_in = 0;       // 4 per element
+  uint64_t bytes_out = 0;      // frames, headers included
   std::chrono::nanoseconds time{0};
 };
 
@@ -46,8 +54,22 @@ class Compressor {
   // InvalidArgument for a ratio outside (0, 1] or an unknown name.
   static Status Create(const CompressorOptions& options, std::unique_ptr<Compressor>* compressor);
 
-  // Entries that a frame of this bucket holds: the same number on every rank.
+  // The most entries that a frame of this bucket holds (and with the selectors topk,
+  // randomk and block it holds as many): the same number on every rank.
   size_t EntryCount(const Bucket& bucket) const;
+
+  // Changes the ratio from the next bucket on; every rank at the same step.
+  // InvalidArgument outside (0, 1].
+  Status SetRatio(double ratio);
+  double ratio() const { return options_.ratio; }
+
+  // Budgets. Before the first bucket of each step for which PlanDue(step), every rank
+  // passes the same energies: the sums over the ranks of Energies(), which are of the
+  // step before and in the order of the parameters' names. Energies that are not
+  // finite leave the budgets as they are.
+  bool PlanDue(uint64_t step) const;
+  std::vector<double> Energies() const;
+  void Plan(std::span<const double> energies);
 
   // Replaces *frame by the frame of `bucket` sent by `rank`. A non-finite
   // gradient gives a frame without entries that says so.
@@ -60,19 +82,31 @@ class Compressor {
   const Memory& memory() const { return *memory_; }
 
   const CompressionStatistics& statistics() const { return statistics_; }
-  void ResetStatistics() { statistics_ = {}; }
+  void ResetStatistics();
 
  private:
   explicit Compressor(const CompressorOptions& options) : options_(options) {}
 
   size_t EntryCount(const BucketParameter& parameter) const;
+  void MeasureEnergy(const BucketParameter& parameter, std::span<const float> gradient);
+  void TakeWhole(const BucketParameter& parameter, Accumulation& accumulation);
 
   CompressorOptions options_;
   std::unique_ptr<Selector> selector_;
   std::unique_ptr<Memory> memory_;
   CompressionStatistics statistics_;
+  uint64_t selections_before_ = 0;  // counted by the selector before the last reset
+  uint64_t second_sweeps_before_ = 0;
   Selection selection_;       // of the bucket
   std::vector<size_t> ends_;  // end of each parameter's entries in selection_
+  struct Budget {
+    size_t elements = 0;
+    double energy = 0;   // of this rank's gradient in the step before a plan
+    size_t entries = 0;  // 0: by the ratio
+  };
+  std::map<std::string, Budget, std::less<>> budgets_;
+  uint64_t last_step_ = 0;
+  std::vector<float> taken_;  // selection_.values before the codec rounded them
 };
 
 }  // namespace cddp

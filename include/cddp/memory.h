@@ -1,20 +1,25 @@
 // Error feedback: what a worker did not send is kept and added to its next
-// gradient (Stich et al. 2018; Karimireddy et al. 2019, Algorithm 1).
+// gradient (Stich et al. 2018; Karimireddy et al. 2019, Algorithm 1), with
+// momentum correction if wanted (Lin et al. 2018).
 //
 // The memory law holds per element in every step, after rounding of the sum:
 //
-//   accumulated = gradient + memory_old
+//   accumulated = update + memory_old
 //   accumulated == decode(frame sent) + memory_new
 //
-// The decoded values are subtracted, not the selected ones: what a value codec
-// rounds away stays in the memory.
+// where the update is the gradient (residual) or the velocity (dgc). The decoded
+// values leave the memory, not the selected ones: what a value codec rounds away
+// stays in it.
 //
-// A step commits or voids whole. Accumulate and Subtract write the new state
-// beside the old one; Commit swaps them, Void drops the new one and leaves the
-// old one bit-identical to what it was.
+// A step: Accumulate, then a selector takes entries out (accumulation.h), then
+// Settle says what of them was really sent; Commit or Void ends it for all
+// parameters. It commits or voids whole: the new state is written beside the old
+// one; Commit swaps them, Void drops the new one and leaves the old one
+// bit-identical to what it was.
 //
 // State is keyed by parameter name: a DDP engine may regroup its buckets at any
-// time. One object per rank; not thread safe.
+// time. One object per rank; not thread safe, but for the sweeps of one
+// accumulation.
 #pragma once
 
 #include <cstdint>
@@ -25,35 +30,32 @@
 #include <string_view>
 #include <vector>
 
+#include "cddp/accumulation.h"
 #include "cddp/status.h"
 
 namespace cddp {
 
-// Saved state: parameter name -> one float per element.
+// Saved state: a name -> one float per element. `residual` saves each parameter
+// under its own name; `dgc` under "<parameter>/residual" and "<parameter>/velocity".
 using MemoryState = std::map<std::string, std::vector<float>>;
-
-// What Accumulate gives: a view that stays valid until the step ends.
-struct Accumulated {
-  std::span<const float> values;
-  bool finite = true;  // false: some element is NaN or Inf; the step must be voided
-};
 
 class Memory {
  public:
   virtual ~Memory() = default;
   virtual std::string_view name() const = 0;
 
-  // Adds the parameter's memory to `gradient`, in one sweep that also looks for
-  // non-finite results. A parameter seen for the first time starts from zero.
-  // Once per parameter and step. InvalidArgument when the number of elements is
-  // not that of earlier steps. `gradient` must outlive the step.
+  // Starts the parameter's step; *accumulation stays valid until the step ends. A
+  // parameter seen for the first time starts from zero. Once per parameter and
+  // step. InvalidArgument when the number of elements is not that of earlier
+  // steps. `gradient` must outlive the step.
   virtual Status Accumulate(std::string_view parameter, std::span<const float> gradient,
-                            Accumulated* accumulated) = 0;
+                            Accumulation** accumulation) = 0;
 
-  // Takes what was sent out of the memory: `decoded[i]` at element
-  // `indices[i] - base` of `parameter`, which was accumulated in this step.
-  virtual void Subtract(std::string_view parameter, uint32_t base,
-                        std::span<const uint32_t> indices, std::span<const float> decoded) = 0;
+  // For what was taken out of `parameter`: element indices[i] - base was taken
+  // with the value taken[i], receivers decode decoded[i]; the difference stays in
+  // the memory.
+  virtual void Settle(std::string_view parameter, uint32_t base, std::span<const uint32_t> indices,
+                      std::span<const float> taken, std::span<const float> decoded) = 0;
 
   // Ends the step: every rank calls the same one.
   virtual void Commit() = 0;
@@ -69,13 +71,38 @@ class Memory {
   virtual size_t BytesPerElement() const = 0;
 };
 
+struct MemoryOptions {
+  std::string name = "residual";  // none, residual or dgc
+  // The rest is for dgc.
+  double momentum = 0.9;   // in [0, 1)
+  bool nesterov = false;   // as torch.optim.SGD(nesterov=True)
+  double clip_norm = 0.0;  // > 0: largest L2 norm of a parameter's gradient on a rank
+};
+
 // Keeps nothing: what is not selected is lost. 0 bytes per element.
 std::unique_ptr<Memory> MakeNoMemory();
 
 // Keeps the residual in float32. 8 bytes per element (old and new).
 std::unique_ptr<Memory> MakeResidualMemory();
 
-// The memory called `name` ("none", "residual"), or InvalidArgument that lists the names.
-Status MakeMemory(std::string_view name, std::unique_ptr<Memory>* memory);
+// Deep Gradient Compression (Lin et al., ICLR 2018, Algorithm 1 and section 3):
+//
+//   velocity = momentum * velocity + gradient      (the gradient includes weight decay)
+//   accumulated = residual + velocity              (Nesterov: momentum * velocity + gradient)
+//
+// Where an entry is sent, residual and velocity become zero (momentum factor
+// masking). A parameter that goes whole keeps its velocity: so with everything
+// sent it is momentum SGD. The optimiser then runs without momentum and weight
+// decay. With clip_norm, a parameter's gradient of a larger norm is scaled down
+// before it is accumulated. 16 bytes per element (residual and velocity, old and
+// new).
+std::unique_ptr<Memory> MakeDgcMemory(const MemoryOptions& options);
+
+// Names of all memories.
+std::vector<std::string> MemoryNames();
+
+// The memory that the options name, or InvalidArgument that lists the names or
+// names the option that is out of range.
+Status MakeMemory(const MemoryOptions& options, std::unique_ptr<Memory>* memory);
 
 }  // namespace cddp

@@ -10,9 +10,11 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
+#include "cddp/accumulation.h"
 #include "cddp/status.h"
 
 namespace cddp {
@@ -37,24 +39,68 @@ Status ValidateRatio(double ratio);
 // 0.07 of 100, in floating point a little over 7, is 7.
 size_t SelectionCount(size_t elements, double ratio);
 
-// A rule that picks k of n entries. Implementations keep scratch memory between
-// calls: one object per thread.
+// A rule that takes entries out of a parameter's accumulated gradient.
+//
+// Deterministic: the same values give the same entries, whatever the number of
+// threads. Implementations keep state between calls (scratch memory, thresholds):
+// one object per rank; not thread safe.
 class Selector {
  public:
   virtual ~Selector() = default;
   virtual std::string_view name() const = 0;
 
-  // Appends exactly min(k, n) entries of `values` to *out, with `base` added to
-  // each index. Requires base + n <= 2^32. Deterministic.
-  virtual void Select(std::span<const float> values, size_t k, uint32_t base, Selection* out) = 0;
+  // Takes min(k, n) of the n elements of `accumulation`, of which nothing has
+  // been swept yet, and appends them to *out in index order, with `base` added to
+  // each index. Every element has been swept when it returns. Requires
+  // base + n <= 2^32. What is learnt about `parameter` serves its next step; for
+  // an empty name nothing is kept.
+  virtual void Select(std::string_view parameter, Accumulation& accumulation, size_t k,
+                      uint32_t base, Selection* out) = 0;
+
+  // The same for values without a memory, which stay as they are.
+  void Select(std::span<const float> values, size_t k, uint32_t base, Selection* out);
+
+  // Parameters selected from, and those that a second sweep was needed for.
+  uint64_t calls() const { return calls_; }
+  uint64_t second_sweeps() const { return second_sweeps_; }
+
+ protected:
+  uint64_t calls_ = 0;
+  uint64_t second_sweeps_ = 0;
 };
 
-// Exact Top-K: the k largest magnitudes, ties to the lowest index.
-// Extra memory: 12 bytes per candidate, at most 2k + 4096 candidates, and 8 KiB.
-// (Aji & Heafield, EMNLP 2017; Lin et al., ICLR 2018.)
-std::unique_ptr<Selector> MakeTopKSelector();
+struct SelectorOptions {
+  std::string name = "topk";  // topk, randomk, threshold or block
+  int threads = 1;            // that sweep a large parameter (topk)
+  uint64_t seed = 1;          // of randomk; the same on all ranks
+  double threshold = 0.001;   // of threshold: the smallest magnitude that is sent, > 0
+  size_t block = 64;          // of block: elements in a block, >= 1
+};
 
-// The selector called `name` ("topk"), or InvalidArgument that lists the names.
-Status MakeSelector(std::string_view name, std::unique_ptr<Selector>* selector);
+// Exact Top-K: the k largest magnitudes, ties to the lowest index (Aji & Heafield,
+// EMNLP 2017; Lin et al., ICLR 2018). One sweep, with the threshold that the
+// parameter's last step suggests (a sample of the values where there is none); a
+// second one when fewer than k entries reached it.
+// Extra memory: 12 bytes for each of 2k candidates, and less than 1 MiB with up to
+// four threads.
+std::unique_ptr<Selector> MakeTopKSelector(int threads = 1);
+
+// k elements at random, each as likely as any other (Stich et al., NeurIPS 2018).
+std::unique_ptr<Selector> MakeRandomKSelector(uint64_t seed);
+
+// All elements whose magnitude is at least `threshold`, if they are more than k
+// the k largest of them: here fewer than k may be taken (Strom, Interspeech 2015).
+std::unique_ptr<Selector> MakeThresholdSelector(double threshold);
+
+// Whole blocks of `block` consecutive elements, those of the largest L2 norm, ties
+// to the lowest index; the last block is cut so that there are k elements.
+std::unique_ptr<Selector> MakeBlockSelector(size_t block);
+
+// Names of all selectors.
+std::vector<std::string> SelectorNames();
+
+// The selector that the options name, or InvalidArgument that lists the names or
+// names the option that is out of range.
+Status MakeSelector(const SelectorOptions& options, std::unique_ptr<Selector>* selector);
 
 }  // namespace cddp

@@ -146,10 +146,10 @@ TEST(Compressor, RefusalsComeThrough) {
 
 TEST(Compressor, Factory) {
   std::unique_ptr<Compressor> compressor;
-  const Status selector = Compressor::Create({.selector = "best"}, &compressor);
+  const Status selector = Compressor::Create({.selector = {.name = "best"}}, &compressor);
   EXPECT_EQ(selector.code(), StatusCode::kInvalidArgument);
   EXPECT_NE(selector.message().find("topk"), std::string::npos) << selector.message();
-  const Status memory = Compressor::Create({.memory = "best"}, &compressor);
+  const Status memory = Compressor::Create({.memory = {.name = "best"}}, &compressor);
   EXPECT_EQ(memory.code(), StatusCode::kInvalidArgument);
   EXPECT_NE(memory.message().find("residual"), std::string::npos) << memory.message();
   EXPECT_EQ(compressor, nullptr);

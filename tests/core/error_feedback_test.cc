@@ -33,8 +33,9 @@ template <typename Gradient>
 Course Train(const std::string& memory, int steps, Gradient gradient) {
   Course course;
   std::unique_ptr<Compressor> compressor;
-  EXPECT_TRUE(
-      Compressor::Create({.ratio = kRatio, .whole_limit = 0, .memory = memory}, &compressor).ok());
+  EXPECT_TRUE(Compressor::Create({.ratio = kRatio, .whole_limit = 0, .memory = {.name = memory}},
+                                 &compressor)
+                  .ok());
   OwnedBucket bucket(0, {kElements});
   for (int step = 0; step < steps; ++step) {
     for (uint32_t i = 0; i < kElements; ++i) {

@@ -25,23 +25,49 @@ LawCase AnyCase() {
   return c;
 }
 
-TEST(MemoryLaw, HoldsBitForBit) {
+constexpr float kMomentum = 0.9f;
+
+// What the memory adds to its residual in this step; also moves `velocity` on.
+std::vector<float> UpdateOf(const std::string& memory, std::span<const float> gradient,
+                            std::vector<float>& velocity) {
+  std::vector<float> update(gradient.begin(), gradient.end());
+  if (memory != "dgc") return update;
+  for (size_t i = 0; i < update.size(); ++i) {
+    velocity[i] = kMomentum * velocity[i] + gradient[i];
+    update[i] = velocity[i];
+  }
+  return update;
+}
+
+class MemoryLaw : public ::testing::TestWithParam<std::string> {};
+
+TEST_P(MemoryLaw, HoldsBitForBit) {
+  const bool dgc = GetParam() == "dgc";
   int committed = 0;
   int voided = 0;
   EXPECT_TRUE(HoldsFor(Cases(100'000), [&] {
     const LawCase c = AnyCase();
     std::unique_ptr<Compressor> compressor;
-    RC_ASSERT(Compressor::Create({.ratio = c.ratio, .whole_limit = 0}, &compressor).ok());
+    RC_ASSERT(Compressor::Create({.ratio = c.ratio,
+                                  .whole_limit = 0,
+                                  .memory = {.name = GetParam(), .momentum = kMomentum}},
+                                 &compressor)
+                  .ok());
     OwnedBucket bucket(0, {static_cast<uint32_t>(c.gradient.length)});
     bucket.values = ValuesOf(c.gradient);
-    const std::string& parameter = bucket.parameters[0].name;
+    const std::string parameter = bucket.parameters[0].name;
+    const std::string residual = parameter + (dgc ? "/residual" : "");
     const std::vector<float> memory_old = ValuesOf(c.memory);
-    RC_ASSERT(compressor->memory().Load({{parameter, memory_old}}).ok());
+    std::vector<float> velocity(memory_old.rbegin(), memory_old.rend());
+    MemoryState state{{residual, memory_old}};
+    if (dgc) state[parameter + "/velocity"] = velocity;
+    RC_ASSERT(compressor->memory().Load(state).ok());
 
-    std::vector<float> accumulated(bucket.values.size());
+    const std::vector<float> update = UpdateOf(GetParam(), bucket.values, velocity);
+    std::vector<float> accumulated(update.size());
     bool finite = true;
     for (size_t i = 0; i < accumulated.size(); ++i) {
-      accumulated[i] = bucket.values[i] + memory_old[i];
+      accumulated[i] = memory_old[i] + update[i];
       finite &= std::isfinite(accumulated[i]);
     }
 
@@ -49,13 +75,15 @@ TEST(MemoryLaw, HoldsBitForBit) {
     RC_ASSERT(compressor->Compress(bucket.At(3), 2, &frame).ok());
     FrameView view;
     const FrameId id{3, 0, 2, static_cast<uint32_t>(accumulated.size())};
-    RC_ASSERT(ValidateFrame(frame, id, compressor->EntryCount(bucket.At(3)), &view).ok());
+    const size_t entries = compressor->EntryCount(bucket.At(3));
+    RC_ASSERT(ValidateFrame(frame, id, entries, &view).ok());
     RC_ASSERT(view.non_finite == !finite);
     compressor->EndStep(finite);
-    const std::vector<float> memory_new = compressor->memory().Save().at(parameter);
+    const MemoryState saved = compressor->memory().Save();
+    const std::vector<float>& memory_new = saved.at(residual);
     if (!finite) {
       ++voided;
-      RC_ASSERT(SameBits(memory_new, memory_old));
+      for (const auto& [key, values] : saved) RC_ASSERT(SameBits(values, state.at(key)));
       return;
     }
     ++committed;
@@ -64,11 +92,19 @@ TEST(MemoryLaw, HoldsBitForBit) {
     for (size_t i = 0; i < accumulated.size(); ++i) {
       RC_ASSERT(accumulated[i] == decoded[i] + memory_new[i]);
       RC_ASSERT(decoded[i] == 0.0f || memory_new[i] == 0.0f);
+      if (!dgc) continue;
+      // Masked where sent, unless the parameter went whole.
+      const float v = saved.at(parameter + "/velocity")[i];
+      const bool whole = entries == accumulated.size();
+      RC_ASSERT(v == velocity[i] || (!whole && v == 0.0f && memory_new[i] == 0.0f));
     }
   }));
   EXPECT_GT(committed, 0);
   EXPECT_GT(voided, 0) << "sums that overflow belong to the cases";
 }
+
+INSTANTIATE_TEST_SUITE_P(Memories, MemoryLaw, ::testing::Values("residual", "dgc"),
+                         [](const auto& info) { return info.param; });
 
 }  // namespace
 }  // namespace cddp

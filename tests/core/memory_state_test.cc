@@ -1,6 +1,7 @@
 // Saving, loading and forgetting the memory.
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <string>
 
 #include "cddp/memory.h"
@@ -12,8 +13,9 @@ namespace {
 using Values = std::vector<float>;
 
 void Remember(Memory& memory, const std::string& parameter, const Values& gradient) {
-  Accumulated accumulated;
-  ASSERT_TRUE(memory.Accumulate(parameter, gradient, &accumulated).ok());
+  Accumulation* accumulation = nullptr;
+  ASSERT_TRUE(memory.Accumulate(parameter, gradient, &accumulation).ok());
+  accumulation->Values();
   memory.Commit();
 }
 
@@ -38,9 +40,9 @@ TEST(MemoryState, SaveAndLoad) {
     EXPECT_TRUE(SameBits(again.at("b"), state.at("b")));
 
     const Values ones(7, 1.0f);
-    Accumulated accumulated;
-    ASSERT_TRUE(loaded->Accumulate("b", ones, &accumulated).ok());
-    for (size_t i = 0; i < 7; ++i) EXPECT_EQ(accumulated.values[i], 1.0f + b[i]);
+    Accumulation* accumulation = nullptr;
+    ASSERT_TRUE(loaded->Accumulate("b", ones, &accumulation).ok());
+    for (size_t i = 0; i < 7; ++i) EXPECT_EQ(accumulation->Values()[i], 1.0f + b[i]);
   }
 }
 
@@ -48,8 +50,8 @@ TEST(MemoryState, LoadDropsAnUnfinishedStep) {
   const auto memory = MakeResidualMemory();
   Remember(*memory, "p", {1.0f});
   const Values gradient = {10.0f};
-  Accumulated accumulated;
-  ASSERT_TRUE(memory->Accumulate("p", gradient, &accumulated).ok());
+  Accumulation* accumulation = nullptr;
+  ASSERT_TRUE(memory->Accumulate("p", gradient, &accumulation).ok());
   ASSERT_TRUE(memory->Load({{"p", {5.0f}}}).ok());
   memory->Commit();
   EXPECT_EQ(memory->Save().at("p"), Values{5.0f});
@@ -67,7 +69,7 @@ TEST(MemoryState, LoadRefusesOtherModel) {
       memory->Load({{"kept", {9.0f}}, {"grown", {1.0f, 2.0f, 3.0f}}, {"new", {1.0f}}});
   EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
   for (const char* part : {"grown: 2 elements expected, 3 saved", "missing.one: missing",
-                           "missing.two: missing", "new: saved, but not a parameter"}) {
+                           "missing.two: missing", "new: saved, but not a part"}) {
     EXPECT_NE(status.message().find(part), std::string::npos) << part << "\n" << status.message();
   }
   EXPECT_EQ(status.message().find("kept"), std::string::npos) << status.message();
@@ -81,15 +83,52 @@ TEST(MemoryState, EmptyStateIsAnotherModel) {
   EXPECT_EQ(memory->Load({}).code(), StatusCode::kInvalidArgument);
 }
 
+TEST(MemoryState, DgcSavesResidualAndVelocity) {
+  const auto memory = MakeDgcMemory({.momentum = 0.5});
+  Remember(*memory, "p", {1.0f, 2.0f});
+  Remember(*memory, "p", {1.0f, 2.0f});
+  const MemoryState state = memory->Save();
+  EXPECT_EQ(state, (MemoryState{{"p/residual", {2.5f, 5.0f}}, {"p/velocity", {1.5f, 3.0f}}}));
+  const auto loaded = MakeDgcMemory({.momentum = 0.5});
+  ASSERT_TRUE(loaded->Load(state).ok());
+  EXPECT_EQ(loaded->Save(), state);
+  Remember(*memory, "p", {0.0f, 0.0f});
+  Remember(*loaded, "p", {0.0f, 0.0f});
+  EXPECT_EQ(loaded->Save(), memory->Save());
+}
+
+TEST(MemoryState, LoadRefusesAnotherMemorysState) {
+  const auto residual = MakeResidualMemory();
+  Remember(*residual, "p", {1.0f});
+  const auto dgc = MakeDgcMemory({});
+  Remember(*dgc, "p", {1.0f});
+  for (const MemoryState& state :
+       {residual->Save(), MemoryState{{"p/residual", {1.0f}}},
+        MemoryState{{"p/residual", {1.0f}}, {"p/velocity", {1.0f, 2.0f}}}}) {
+    const Status status = dgc->Load(state);
+    EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
+    EXPECT_NE(status.message().find("p/velocity"), std::string::npos) << status.message();
+    EXPECT_EQ(MakeDgcMemory({})->Load(state).code(), StatusCode::kInvalidArgument);
+  }
+  EXPECT_EQ(residual->Load(dgc->Save()).code(), StatusCode::kInvalidArgument);
+}
+
+// Every later step would be void.
+TEST(MemoryState, LoadRefusesNonFinite) {
+  const Status status = MakeResidualMemory()->Load({{"p", {1.0f, std::nanf("")}}});
+  EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
+  EXPECT_NE(status.message().find("p: holds NaN or Inf"), std::string::npos) << status.message();
+}
+
 TEST(MemoryState, ResetForgets) {
   const auto memory = MakeResidualMemory();
   Remember(*memory, "p", {1.0f, 2.0f});
   memory->Reset();
   EXPECT_TRUE(memory->Save().empty());
   const Values gradient = {1.0f, 1.0f, 1.0f};
-  Accumulated accumulated;
-  ASSERT_TRUE(memory->Accumulate("p", gradient, &accumulated).ok()) << "nor is the size kept";
-  EXPECT_TRUE(SameBits(accumulated.values, gradient));
+  Accumulation* accumulation = nullptr;
+  ASSERT_TRUE(memory->Accumulate("p", gradient, &accumulation).ok()) << "nor is the size kept";
+  EXPECT_TRUE(SameBits(accumulation->Values(), gradient));
 }
 
 TEST(MemoryState, NoneRefusesAState) {
@@ -104,14 +143,20 @@ TEST(MemoryState, NoneRefusesAState) {
 
 TEST(MemoryState, Factory) {
   std::unique_ptr<Memory> memory;
-  for (const char* name : {"none", "residual"}) {
-    ASSERT_TRUE(MakeMemory(name, &memory).ok());
+  for (const std::string& name : MemoryNames()) {
+    ASSERT_TRUE(MakeMemory({.name = name}, &memory).ok());
     EXPECT_EQ(memory->name(), name);
+    EXPECT_EQ(memory->BytesPerElement(), name == "none" ? 0u : name == "residual" ? 8u : 16u);
   }
-  EXPECT_EQ(memory->BytesPerElement(), 8u);
-  const Status status = MakeMemory("momentum", &memory);
+  for (double bad : {-0.1, 1.0, std::nan("")}) {
+    EXPECT_EQ(MakeMemory({.name = "dgc", .momentum = bad}, &memory).code(),
+              StatusCode::kInvalidArgument);
+  }
+  EXPECT_EQ(MakeMemory({.name = "dgc", .clip_norm = -1.0}, &memory).code(),
+            StatusCode::kInvalidArgument);
+  const Status status = MakeMemory({.name = "momentum"}, &memory);
   EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
-  for (const char* part : {"\"momentum\"", "none", "residual"}) {
+  for (const char* part : {"\"momentum\"", "none", "residual", "dgc"}) {
     EXPECT_NE(status.message().find(part), std::string::npos) << status.message();
   }
 }

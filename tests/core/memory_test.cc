@@ -17,29 +17,28 @@ using Values = std::vector<float>;
 // One step of one parameter, of which the entries `indices` are sent as they are.
 Values Step(Memory& memory, const std::string& parameter, const Values& gradient,
             const std::vector<uint32_t>& indices, uint32_t base = 0) {
-  Accumulated accumulated;
-  EXPECT_TRUE(memory.Accumulate(parameter, gradient, &accumulated).ok());
-  const Values values(accumulated.values.begin(), accumulated.values.end());
+  Accumulation* accumulation = nullptr;
+  EXPECT_TRUE(memory.Accumulate(parameter, gradient, &accumulation).ok());
+  const std::span<const float> accumulated = accumulation->Values();
+  const Values values(accumulated.begin(), accumulated.end());
+  Values sent(indices.size());
+  accumulation->TakeOut(indices, sent.data());
   std::vector<uint32_t> shifted;
-  Values sent;
-  for (uint32_t index : indices) {
-    shifted.push_back(base + index);
-    sent.push_back(values[index]);
-  }
-  memory.Subtract(parameter, base, shifted, sent);
+  for (uint32_t index : indices) shifted.push_back(base + index);
+  memory.Settle(parameter, base, shifted, sent, sent);
   memory.Commit();
   return values;
 }
 
 TEST(Memory, FirstCallIsZero) {
-  for (const char* name : {"none", "residual"}) {
+  for (const char* name : {"none", "residual", "dgc"}) {
     std::unique_ptr<Memory> memory;
-    ASSERT_TRUE(MakeMemory(name, &memory).ok());
+    ASSERT_TRUE(MakeMemory({.name = name}, &memory).ok());
     const Values gradient = {1.0f, -2.0f, 0.0f};
-    Accumulated accumulated;
-    ASSERT_TRUE(memory->Accumulate("p", gradient, &accumulated).ok());
-    EXPECT_TRUE(SameBits(accumulated.values, gradient)) << name;
-    EXPECT_TRUE(accumulated.finite);
+    Accumulation* accumulation = nullptr;
+    ASSERT_TRUE(memory->Accumulate("p", gradient, &accumulation).ok());
+    EXPECT_TRUE(SameBits(accumulation->Values(), gradient)) << name;
+    EXPECT_TRUE(accumulation->finite());
   }
 }
 
@@ -55,9 +54,13 @@ TEST(Memory, Accumulation) {
 TEST(Memory, DecodedValuesLeaveTheMemory) {
   const auto memory = MakeResidualMemory();
   const Values gradient = {1.0f, 2.75f};
-  Accumulated accumulated;
-  ASSERT_TRUE(memory->Accumulate("p", gradient, &accumulated).ok());
-  memory->Subtract("p", 5, std::vector<uint32_t>{6}, Values{2.5f});
+  Accumulation* accumulation = nullptr;
+  ASSERT_TRUE(memory->Accumulate("p", gradient, &accumulation).ok());
+  accumulation->Values();
+  Values taken(1);
+  accumulation->TakeOut(std::vector<uint32_t>{1}, taken.data());
+  EXPECT_EQ(taken, Values{2.75f});
+  memory->Settle("p", 5, std::vector<uint32_t>{6}, taken, Values{2.5f});
   memory->Commit();
   EXPECT_EQ(memory->Save().at("p"), (Values{1.0f, 0.25f}));
 }
@@ -92,10 +95,12 @@ TEST(Memory, VoidLeavesMemoryBitIdentical) {
   const MemoryState before = memory->Save();
 
   const Values gradient = ValuesOf({Pattern::kWithNonFinite, 3, 100});
-  Accumulated accumulated;
-  ASSERT_TRUE(memory->Accumulate("a", gradient, &accumulated).ok());
-  EXPECT_FALSE(accumulated.finite);
-  memory->Subtract("a", 0, std::vector<uint32_t>{7}, Values{1.0f});
+  Accumulation* accumulation = nullptr;
+  ASSERT_TRUE(memory->Accumulate("a", gradient, &accumulation).ok());
+  accumulation->Values();
+  EXPECT_FALSE(accumulation->finite());
+  Values taken(1);
+  accumulation->TakeOut(std::vector<uint32_t>{7}, taken.data());
   memory->Void();
   memory->Commit();  // of a step without parameters
 
@@ -104,8 +109,9 @@ TEST(Memory, VoidLeavesMemoryBitIdentical) {
   }
   // And the next step starts from there.
   const Values zeros(100, 0.0f);
-  ASSERT_TRUE(memory->Accumulate("a", zeros, &accumulated).ok());
-  EXPECT_EQ(Values(accumulated.values.begin(), accumulated.values.end()), before.at("a"));
+  ASSERT_TRUE(memory->Accumulate("a", zeros, &accumulation).ok());
+  const std::span<const float> again = accumulation->Values();
+  EXPECT_EQ(Values(again.begin(), again.end()), before.at("a"));
 }
 
 TEST(Memory, NonFiniteIsFound) {
@@ -114,23 +120,25 @@ TEST(Memory, NonFiniteIsFound) {
   Step(*memory, "p", {kMax, 0.0f}, {});
   for (const Values& gradient : {Values{kMax, 0.0f}, Values{0.0f, std::nanf("")},
                                  Values{-std::numeric_limits<float>::infinity(), 0.0f}}) {
-    Accumulated accumulated;
-    ASSERT_TRUE(memory->Accumulate("p", gradient, &accumulated).ok());
-    EXPECT_FALSE(accumulated.finite);
+    Accumulation* accumulation = nullptr;
+    ASSERT_TRUE(memory->Accumulate("p", gradient, &accumulation).ok());
+    accumulation->Values();
+    EXPECT_FALSE(accumulation->finite());
     memory->Void();
   }
-  Accumulated accumulated;
+  Accumulation* accumulation = nullptr;
   const Values fine = {-kMax, 1.0f};
-  ASSERT_TRUE(memory->Accumulate("p", fine, &accumulated).ok());
-  EXPECT_TRUE(accumulated.finite);
+  ASSERT_TRUE(memory->Accumulate("p", fine, &accumulation).ok());
+  accumulation->Values();
+  EXPECT_TRUE(accumulation->finite());
 }
 
 TEST(Memory, SizeChangeRefused) {
   const auto memory = MakeResidualMemory();
   Step(*memory, "layer.weight", {1.0f, 2.0f}, {});
   for (size_t elements : {0, 1, 3}) {
-    Accumulated accumulated;
-    const Status status = memory->Accumulate("layer.weight", Values(elements), &accumulated);
+    Accumulation* accumulation = nullptr;
+    const Status status = memory->Accumulate("layer.weight", Values(elements), &accumulation);
     EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
     EXPECT_NE(status.message().find("layer.weight has " + std::to_string(elements) + " elements"),
               std::string::npos)
@@ -144,10 +152,11 @@ TEST(Memory, NoneKeepsNothing) {
   EXPECT_EQ(Step(*memory, "p", {1.0f, 2.0f}, {1}), (Values{1.0f, 2.0f}));
   EXPECT_EQ(Step(*memory, "p", {1.0f, 2.0f}, {1}), (Values{1.0f, 2.0f}));
   EXPECT_EQ(Step(*memory, "p", {3.0f}, {}), Values{3.0f}) << "nor does it keep a size";
-  Accumulated accumulated;
+  Accumulation* accumulation = nullptr;
   const Values bad = {1.0f, std::nanf("")};
-  ASSERT_TRUE(memory->Accumulate("p", bad, &accumulated).ok());
-  EXPECT_FALSE(accumulated.finite);
+  ASSERT_TRUE(memory->Accumulate("p", bad, &accumulation).ok());
+  accumulation->Values();
+  EXPECT_FALSE(accumulation->finite());
   memory->Void();
   EXPECT_TRUE(memory->Save().empty());
   EXPECT_EQ(memory->BytesPerElement(), 0u);

@@ -114,11 +114,20 @@ TEST(Selection, OracleByHand) {
 
 TEST(Selection, Factory) {
   std::unique_ptr<Selector> selector;
-  ASSERT_TRUE(MakeSelector("topk", &selector).ok());
-  EXPECT_EQ(selector->name(), "topk");
+  for (const std::string& name : SelectorNames()) {
+    ASSERT_TRUE(MakeSelector({.name = name}, &selector).ok());
+    EXPECT_EQ(selector->name(), name);
+  }
+  for (double bad : {0.0, -1.0, std::nan("")}) {
+    EXPECT_EQ(MakeSelector({.name = "threshold", .threshold = bad}, &selector).code(),
+              StatusCode::kInvalidArgument);
+  }
+  EXPECT_EQ(MakeSelector({.name = "block", .block = 0}, &selector).code(),
+            StatusCode::kInvalidArgument);
+  EXPECT_EQ(MakeSelector({.threads = 0}, &selector).code(), StatusCode::kInvalidArgument);
 
-  for (const std::string name : {"", "TopK", "randomk"}) {
-    const Status status = MakeSelector(name, &selector);
+  for (const std::string name : {"", "TopK", "random"}) {
+    const Status status = MakeSelector({.name = name}, &selector);
     EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
     EXPECT_NE(status.message().find('"' + name + '"'), std::string::npos);
     EXPECT_NE(status.message().find("known: topk"), std::string::npos) << status.message();

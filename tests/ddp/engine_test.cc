@@ -42,7 +42,7 @@ std::shared_ptr<TinyNet> SeededNet(uint64_t seed) {
 
 std::unique_ptr<Collective> Gather(Transport* transport, double ratio, const char* memory) {
   std::unique_ptr<Compressor> compressor;
-  ThrowIfError(Compressor::Create({.ratio = ratio, .memory = memory}, &compressor));
+  ThrowIfError(Compressor::Create({.ratio = ratio, .memory = {.name = memory}}, &compressor));
   return MakeGatherCollective(transport, std::move(compressor));
 }
 
@@ -146,6 +146,41 @@ TEST_P(EngineTest, ReplicasBitIdentical) {
   });
   for (const auto& replica : replicas) EXPECT_TRUE(torch::equal(replica, replicas[0]));
   EXPECT_FALSE(torch::equal(replicas[0], Flat(SeededNet(1)->parameters())));
+}
+
+// The optimiser's momentum and weight decay, moved into the memory and the hook.
+TEST_P(EngineTest, DgcWithEverythingSentEqualsMomentumSgd) {
+  for (bool nesterov : {false, true}) {
+    RunRanks(GetParam(), [&](World& world) {
+      C10dTransport dense_transport(world), dgc_transport(world);
+      const auto dense = MakeDenseCollective(&dense_transport);
+      std::unique_ptr<Compressor> compressor;
+      ThrowIfError(Compressor::Create(
+          {.ratio = 1.0, .memory = {.name = "dgc", .momentum = 0.9, .nesterov = nesterov}},
+          &compressor));
+      const auto dgc = MakeGatherCollective(&dgc_transport, std::move(compressor));
+      const auto a = SeededNet(1), b = SeededNet(1);
+      DdpOptions decayed = SmallBuckets();
+      decayed.weight_decay = 0.01;
+      DdpEngine dense_engine(*a, world, dense.get(), SmallBuckets());
+      DdpEngine dgc_engine(*b, world, dgc.get(), decayed);
+      torch::optim::SGD sgd(
+          a->parameters(),
+          torch::optim::SGDOptions(0.01).momentum(0.9).nesterov(nesterov).weight_decay(0.01));
+      torch::optim::SGD plain(b->parameters(), torch::optim::SGDOptions(0.01));
+      for (uint64_t step = 0; step < 30; ++step) {
+        const uint64_t seed = 100 * step + static_cast<uint64_t>(world.rank());
+        Step(dense_engine, *a, seed);
+        sgd.step();
+        Step(dgc_engine, *b, seed);
+        plain.step();
+      }
+      EXPECT_LT((Flat(a->parameters()) - Flat(b->parameters())).abs().max().item<double>(), 1e-6);
+      EXPECT_GT(
+          (Flat(a->parameters()) - Flat(SeededNet(1)->parameters())).abs().max().item<double>(),
+          1e-2);
+    });
+  }
 }
 
 TEST_P(EngineTest, NonFiniteGradientVoidsTheStepOnEveryRank) {

@@ -33,6 +33,26 @@ TEST(Options, WorkersAgreeOnWhatIsComputedNotOnPlaces) {
   EXPECT_FALSE(agreed.contains("--log-dir"));
 }
 
+TEST(Options, AutoMemoryFollowsTheOptimisersMomentum) {
+  TrainOptions with{.compress = true};
+  Resolve(with);
+  EXPECT_EQ(with.memory, "dgc");
+  TrainOptions without{.momentum = 0.0, .compress = true};
+  Resolve(without);
+  EXPECT_EQ(without.memory, "residual");
+}
+
+TEST(Options, WhatDoesNotFitTogetherIsRefused) {
+  TrainOptions clip{.momentum = 0.0, .compress = true, .clip_norm = 1.0};
+  EXPECT_THROW(Resolve(clip), StatusError);
+  TrainOptions nesterov{.momentum = 0.0, .nesterov = true};
+  EXPECT_THROW(Resolve(nesterov), StatusError);
+  TrainOptions momentum{.momentum = 1.0, .compress = true, .memory = "dgc"};
+  EXPECT_THROW(Resolve(momentum), StatusError);
+  TrainOptions warmup{.epochs = 3, .compress = true, .warmup_epochs = 4};
+  EXPECT_THROW(Resolve(warmup), StatusError);
+}
+
 TEST(Options, NotANumberIsOutOfRange) {
   TrainOptions options{.lr = std::nan("")};
   EXPECT_THROW(Resolve(options), StatusError);
@@ -42,6 +62,13 @@ TEST(NearestName, FindsTyposAndNothingElse) {
   EXPECT_EQ(NearestName("mnits", {"mnist", "fashion-mnist"}), "mnist");
   EXPECT_EQ(NearestName("--ratoi", {"--ratio", "--rounds"}), "--ratio");
   EXPECT_EQ(NearestName("xyzzy", {"mnist", "fashion-mnist"}), "");
+}
+
+TEST(Schedule, WarmUpFallsByEqualFactors) {
+  EXPECT_NEAR(WarmUpRatio(0.001, 1, 4), 0.2512, 1e-4);
+  EXPECT_NEAR(WarmUpRatio(0.001, 4, 4), 0.00398, 1e-5);
+  EXPECT_EQ(WarmUpRatio(0.001, 5, 4), 0.001);
+  EXPECT_EQ(WarmUpRatio(0.01, 1, 0), 0.01);
 }
 
 TEST(Schedule, CosineFallsFromOneToZero) {

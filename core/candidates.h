@@ -1,0 +1,96 @@
+// Candidates: the entries that may be among the k largest of a parameter, as its
+// chunks are swept.
+//
+// Chunks come in any order. When there are more than fit, only the k largest so
+// far are kept, and the threshold rises to the smallest of them: so the space is
+// bounded (2k entries and one chunk) and the k largest are exact, whatever the
+// first threshold was, provided that at least k entries reached it.
+//
+// The chunks are swept in an order that has nothing to do with the values, so those
+// swept so far are a sample of all: it tells early how far the threshold may rise
+// without losing one of the k largest, and even with a first threshold of zero only
+// about k (1 + ln(n/k)) entries come in.
+//
+// One thread at a time, which may have a pool sweep for it.
+#pragma once
+
+#include <cstdint>
+#include <mutex>
+#include <span>
+#include <vector>
+
+#include "cddp/accumulation.h"
+#include "cddp/selection.h"
+#include "core/worker_pool.h"
+
+namespace cddp {
+
+class Candidates {
+ public:
+  // Starts over, for the k largest (k >= 1) of those that reach `threshold`.
+  void Begin(size_t k, uint32_t threshold);
+
+  // Sweeps all chunks of `accumulation` and takes in what is a candidate. Entries
+  // that cannot be among the k largest any more are put back.
+  void Gather(Pass pass, Accumulation& accumulation, WorkerPool& pool);
+
+  size_t size() const { return size_; }
+
+  // Puts all entries back.
+  void PutBack(Accumulation& accumulation);
+
+  // Appends the k largest, ties to the lowest index, to *out in index order, with
+  // `base` added to the indices; the others are put back. With fewer than k, all.
+  // Returns the magnitude of the smallest of k.
+  uint32_t Finish(uint32_t base, Accumulation& accumulation, Selection* out);
+
+ private:
+  // Entries of one chunk, at [at, at + count) of the arrays.
+  struct Segment {
+    size_t begin;
+    size_t at;
+    size_t count;
+  };
+  // The last entry of a ranking by magnitude, ties by lower index.
+  struct Cut {
+    uint32_t magnitude;
+    uint32_t index;
+  };
+
+  struct Room {
+    void Make(size_t entries) {
+      indices.resize(entries + Entries::kPadding);
+      values.resize(entries + Entries::kPadding);
+    }
+    Entries entries() { return {indices.data(), values.data()}; }
+
+    std::vector<uint32_t> indices;
+    std::vector<float> values;
+  };
+
+  // Where the next entries go.
+  Entries End() { return {indices_.data() + size_, values_.data() + size_}; }
+  uint32_t Threshold(size_t begin);
+  void Append(size_t begin, const Entries& entries, const Swept& swept, Accumulation& accumulation);
+  void RaiseThreshold(Accumulation& accumulation);
+  Cut FindCut(size_t rank);
+  template <typename Sink>
+  void Part(const Segment& segment, uint32_t base, Accumulation& accumulation, Sink sink);
+  void Drop(Accumulation& accumulation);
+
+  std::mutex mutex_;
+  size_t k_ = 1;
+  Cut cut_{};  // entries behind it are no candidates
+  size_t chunks_ = 0;
+  size_t swept_chunks_ = 0;
+  size_t next_raise_ = 0;  // swept chunks at which the threshold is looked at
+  size_t size_ = 0;
+  std::vector<uint32_t> indices_;
+  std::vector<float> values_;
+  std::vector<Segment> segments_;
+  std::vector<uint32_t> ranked_;  // magnitudes, or indices of ties
+  Room kept_, dropped_;           // of a batch of entries
+  std::vector<Room> rooms_;       // for the chunk of each worker, when there are several
+};
+
+}  // namespace cddp

@@ -1,0 +1,113 @@
+#include <array>
+#include <cmath>
+
+#include "cddp/memory.h"
+#include "core/keyed_memory.h"
+#include "core/sweep.h"
+
+namespace cddp {
+namespace {
+
+class DgcSlot final : public Accumulation {
+ public:
+  explicit DgcSlot(size_t elements)
+      : residual_(elements),
+        velocity_(elements),
+        next_residual_(elements),
+        next_velocity_(elements) {}
+
+  static constexpr std::array<const char*, 2> Parts() { return {"/residual", "/velocity"}; }
+  const AlignedFloats& Part(size_t i) const { return i == 0 ? residual_ : velocity_; }
+  AlignedFloats& Part(size_t i) { return i == 0 ? residual_ : velocity_; }
+
+  void Start(std::span<const float> gradient, const MemoryOptions& options) {
+    Begin(gradient);
+    rule_ = {.momentum = static_cast<float>(options.momentum), .nesterov = options.nesterov};
+    if (options.clip_norm > 0) {
+      const double norm = std::sqrt(SumOfSquares(gradient));
+      // A norm that is not finite is left to the sweep to find.
+      if (std::isfinite(norm) && norm > options.clip_norm) {
+        rule_.scale = static_cast<float>(options.clip_norm / norm);
+      }
+    }
+  }
+
+  void Swap() {
+    residual_.swap(next_residual_);
+    velocity_.swap(next_velocity_);
+  }
+
+  void Settle(uint32_t base, std::span<const uint32_t> indices, std::span<const float> taken,
+              std::span<const float> decoded) {
+    for (size_t i = 0; i < indices.size(); ++i) {
+      if (taken[i] != decoded[i]) next_residual_[indices[i] - base] = taken[i] - decoded[i];
+    }
+  }
+
+  void TakeOut(std::span<const uint32_t> indices, float* values) override {
+    for (size_t i = 0; i < indices.size(); ++i) {
+      values[i] = std::exchange(next_residual_[indices[i]], 0.0f);
+      next_velocity_[indices[i]] = 0.0f;
+    }
+  }
+
+  void TakeAll(float* values) override {
+    std::ranges::copy(Values(), values);
+    std::ranges::fill(next_residual_, 0.0f);  // the velocity stays
+  }
+
+  void PutBack(std::span<const uint32_t> indices, std::span<const float> values) override {
+    for (size_t i = 0; i < indices.size(); ++i) {
+      const uint32_t element = indices[i];
+      next_residual_[element] = values[i];
+      // The sweep cleared it; this computes it again, to the bit.
+      next_velocity_[element] =
+          rule_.momentum * velocity_[element] + rule_.scale * gradient_[element];
+    }
+  }
+
+  float Peek(size_t i) const override {
+    float velocity = 0;
+    float residual = 0;
+    scalar::AccumulateMomentum(gradient_.subspan(i, 1), rule_,
+                               {velocity_.data() + i, residual_.data() + i, &velocity, &residual},
+                               kTakeNothing, 0, {.indices = nullptr, .values = nullptr});
+    return residual;
+  }
+
+ private:
+  Swept DoSweep(Pass pass, size_t begin, size_t count, uint32_t threshold, Entries out) override {
+    const auto base = static_cast<uint32_t>(begin);
+    if (pass == Pass::kAgain) {
+      const Swept swept =
+          TakeAtLeast(std::span(next_residual_).subspan(begin, count), threshold, base, out);
+      for (size_t i = 0; i < swept.taken; ++i) next_velocity_[out.indices[i]] = 0.0f;
+      return swept;
+    }
+    const MomentumState state{velocity_.data() + begin, residual_.data() + begin,
+                              next_velocity_.data() + begin, next_residual_.data() + begin};
+    const bool stream = size() >= kStreamElements;
+    const Swept swept = AccumulateMomentum(gradient_.subspan(begin, count), rule_, state, stream,
+                                           threshold, base, out);
+    if (stream) FlushStreamed();
+    return swept;
+  }
+
+  std::span<const float> SweptValues() const override { return next_residual_; }
+
+  MomentumRule rule_;
+  AlignedFloats residual_;
+  AlignedFloats velocity_;
+  AlignedFloats next_residual_;
+  AlignedFloats next_velocity_;
+};
+
+}  // namespace
+
+std::unique_ptr<Memory> MakeDgcMemory(const MemoryOptions& options) {
+  MemoryOptions dgc = options;
+  dgc.name = "dgc";
+  return std::make_unique<KeyedMemory<DgcSlot>>(dgc);
+}
+
+}  // namespace cddp

@@ -1,0 +1,142 @@
+// What memories that keep state have in common: one Slot per parameter, by name.
+//
+// A Slot is an Accumulation with
+//   explicit Slot(size_t elements)            all zero
+//   void Start(gradient, options)             the step begins
+//   void Settle(base, indices, taken, decoded)
+//   void Swap()                               the new state becomes the old one
+//   static Parts()                            suffixes of the names it saves under
+//   AlignedFloats& Part(size_t i)             the old state
+#pragma once
+
+#include <fmt/format.h>
+
+#include <functional>
+#include <map>
+#include <string>
+
+#include "cddp/memory.h"
+#include "core/aligned.h"
+#include "core/sweep.h"
+
+namespace cddp {
+
+// Parameters at least this large are written past the cache: 4 MiB.
+inline constexpr size_t kStreamElements = size_t{1} << 20;
+
+template <typename Slot>
+class KeyedMemory final : public Memory {
+ public:
+  explicit KeyedMemory(const MemoryOptions& options) : options_(options) {}
+
+  std::string_view name() const override { return options_.name; }
+
+  Status Accumulate(std::string_view parameter, std::span<const float> gradient,
+                    Accumulation** accumulation) override {
+    auto it = parameters_.find(parameter);
+    if (it == parameters_.end()) {
+      it = parameters_.try_emplace(std::string(parameter), gradient.size()).first;
+    }
+    Entry& entry = it->second;
+    if (entry.slot.Part(0).size() != gradient.size()) {
+      return Status::InvalidArgument(
+          fmt::format("parameter {} has {} elements in this step but {} in its memory", parameter,
+                      gradient.size(), entry.slot.Part(0).size()));
+    }
+    entry.slot.Start(gradient, options_);
+    entry.pending = true;
+    *accumulation = &entry.slot;
+    return Status::Ok();
+  }
+
+  void Settle(std::string_view parameter, uint32_t base, std::span<const uint32_t> indices,
+              std::span<const float> taken, std::span<const float> decoded) override {
+    parameters_.find(parameter)->second.slot.Settle(base, indices, taken, decoded);
+  }
+
+  void Commit() override {
+    for (auto& [parameter, entry] : parameters_) {
+      if (entry.pending) entry.slot.Swap();
+      entry.pending = false;
+    }
+  }
+
+  void Void() override {
+    for (auto& [parameter, entry] : parameters_) entry.pending = false;
+  }
+
+  MemoryState Save() const override {
+    MemoryState state;
+    for (const auto& [parameter, entry] : parameters_) {
+      for (size_t i = 0; i < Slot::Parts().size(); ++i) {
+        const AlignedFloats& part = entry.slot.Part(i);
+        state.emplace(parameter + Slot::Parts()[i], std::vector<float>(part.begin(), part.end()));
+      }
+    }
+    return state;
+  }
+
+  Status Load(const MemoryState& state) override {
+    Parameters loaded;
+    std::string differences;
+    for (const auto& [key, values] : state) {
+      const std::string suffix(Slot::Parts()[0]);
+      if (!key.ends_with(suffix)) continue;
+      const std::string parameter = key.substr(0, key.size() - suffix.size());
+      Entry& entry = loaded.try_emplace(parameter, values.size()).first->second;
+      for (size_t i = 0; i < Slot::Parts().size(); ++i) {
+        const auto part = state.find(parameter + Slot::Parts()[i]);
+        if (part == state.end() || part->second.size() != values.size()) continue;
+        entry.slot.Part(i).assign(part->second.begin(), part->second.end());
+      }
+    }
+    const MemoryState expected = Shapes(parameters_.empty() ? loaded : parameters_);
+    for (const auto& [key, values] : expected) {
+      const auto it = state.find(key);
+      if (it == state.end()) {
+        differences += fmt::format("\n  {}: missing in the saved state", key);
+      } else if (it->second.size() != values.size()) {
+        differences += fmt::format("\n  {}: {} elements expected, {} saved", key, values.size(),
+                                   it->second.size());
+      }
+    }
+    for (const auto& [key, values] : state) {
+      if (expected.contains(key)) continue;
+      differences += fmt::format("\n  {}: saved, but not a part of this model's memory", key);
+    }
+    for (const auto& [key, values] : state) {
+      if (!AllFinite(values)) differences += fmt::format("\n  {}: holds NaN or Inf", key);
+    }
+    if (!differences.empty()) {
+      return Status::InvalidArgument("the saved memory is of another model:" + differences);
+    }
+    parameters_.swap(loaded);
+    return Status::Ok();
+  }
+
+  void Reset() override { parameters_.clear(); }
+  size_t BytesPerElement() const override { return 2 * sizeof(float) * Slot::Parts().size(); }
+
+ private:
+  struct Entry {
+    explicit Entry(size_t elements) : slot(elements) {}
+    Slot slot;
+    bool pending = false;  // accumulated in this step
+  };
+  using Parameters = std::map<std::string, Entry, std::less<>>;
+
+  static MemoryState Shapes(const Parameters& parameters) {
+    MemoryState shapes;
+    for (const auto& [parameter, entry] : parameters) {
+      for (const char* suffix : Slot::Parts()) {
+        shapes[fmt::format("{}{}", parameter, suffix)].resize(entry.slot.Part(0).size());
+      }
+    }
+    return shapes;
+  }
+
+  const MemoryOptions options_;
+  Parameters parameters_;
+};
+
+}  // namespace cddp

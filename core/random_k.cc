@@ -1,0 +1,68 @@
+#include <xxhash.h>
+
+#include <map>
+#include <string>
+
+#include "cddp/selection.h"
+
+namespace cddp {
+namespace {
+
+// SplitMix64 (Steele, Lea, Flood, OOPSLA 2014): a generator of 64 bits of state.
+class SplitMix {
+ public:
+  explicit SplitMix(uint64_t seed) : state_(seed) {}
+
+  // Uniform in [0, bound), by the high half of a product (Lemire 2019, without the
+  // rejection: the bias is below bound / 2^64).
+  uint64_t Below(uint64_t bound) {
+    uint64_t z = state_ += 0x9e3779b97f4a7c15ull;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
+    z ^= z >> 31;
+    return static_cast<uint64_t>((static_cast<unsigned __int128>(z) * bound) >> 64);
+  }
+
+ private:
+  uint64_t state_;
+};
+
+class RandomKSelector final : public Selector {
+ public:
+  explicit RandomKSelector(uint64_t seed) : seed_(seed) {}
+
+  std::string_view name() const override { return "randomk"; }
+
+  void Select(std::string_view parameter, Accumulation& accumulation, size_t k, uint32_t base,
+              Selection* out) override {
+    ++calls_;
+    const size_t n = accumulation.Values().size();
+    k = std::min(k, n);
+    const uint64_t draw = draws_[std::string(parameter)]++;
+    SplitMix random(XXH3_64bits_withSeed(parameter.data(), parameter.size(), seed_) ^
+                    XXH3_64bits(&draw, sizeof(draw)));
+    // Selection sampling (Knuth, TAOCP 2, 3.4.2, algorithm S): in index order.
+    indices_.clear();
+    for (size_t i = 0; indices_.size() < k; ++i) {
+      if (random.Below(n - i) < k - indices_.size()) indices_.push_back(static_cast<uint32_t>(i));
+    }
+    const size_t before = out->size();
+    out->values.resize(before + k);
+    accumulation.TakeOut(indices_, out->values.data() + before);
+    for (uint32_t index : indices_) out->indices.push_back(base + index);
+  }
+  using Selector::Select;
+
+ private:
+  const uint64_t seed_;
+  std::map<std::string, uint64_t> draws_;  // by parameter
+  std::vector<uint32_t> indices_;
+};
+
+}  // namespace
+
+std::unique_ptr<Selector> MakeRandomKSelector(uint64_t seed) {
+  return std::make_unique<RandomKSelector>(seed);
+}
+
+}  // namespace cddp

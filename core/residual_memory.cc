@@ -1,0 +1,71 @@
+#include <array>
+
+#include "cddp/memory.h"
+#include "core/keyed_memory.h"
+#include "core/sweep.h"
+
+namespace cddp {
+namespace {
+
+class ResidualSlot final : public Accumulation {
+ public:
+  explicit ResidualSlot(size_t elements) : residual_(elements), next_(elements) {}
+
+  static constexpr std::array<const char*, 1> Parts() { return {""}; }
+  const AlignedFloats& Part(size_t) const { return residual_; }
+  AlignedFloats& Part(size_t) { return residual_; }
+
+  void Start(std::span<const float> gradient, const MemoryOptions&) { Begin(gradient); }
+  void Swap() { residual_.swap(next_); }
+
+  void Settle(uint32_t base, std::span<const uint32_t> indices, std::span<const float> taken,
+              std::span<const float> decoded) {
+    for (size_t i = 0; i < indices.size(); ++i) {
+      if (taken[i] != decoded[i]) next_[indices[i] - base] = taken[i] - decoded[i];
+    }
+  }
+
+  void TakeOut(std::span<const uint32_t> indices, float* values) override {
+    for (size_t i = 0; i < indices.size(); ++i) {
+      values[i] = std::exchange(next_[indices[i]], 0.0f);
+    }
+  }
+
+  void TakeAll(float* values) override {
+    std::ranges::copy(Values(), values);
+    std::ranges::fill(next_, 0.0f);
+  }
+
+  void PutBack(std::span<const uint32_t> indices, std::span<const float> values) override {
+    for (size_t i = 0; i < indices.size(); ++i) next_[indices[i]] = values[i];
+  }
+
+  float Peek(size_t i) const override { return gradient_[i] + residual_[i]; }
+
+ private:
+  Swept DoSweep(Pass pass, size_t begin, size_t count, uint32_t threshold, Entries out) override {
+    const auto base = static_cast<uint32_t>(begin);
+    if (pass == Pass::kAgain) {
+      return TakeAtLeast(std::span(next_).subspan(begin, count), threshold, base, out);
+    }
+    const bool stream = size() >= kStreamElements;
+    const Swept swept =
+        AccumulateResidual(gradient_.subspan(begin, count), residual_.data() + begin,
+                           next_.data() + begin, stream, threshold, base, out);
+    if (stream) FlushStreamed();
+    return swept;
+  }
+
+  std::span<const float> SweptValues() const override { return next_; }
+
+  AlignedFloats residual_;
+  AlignedFloats next_;  // becomes the residual on Commit
+};
+
+}  // namespace
+
+std::unique_ptr<Memory> MakeResidualMemory() {
+  return std::make_unique<KeyedMemory<ResidualSlot>>(MemoryOptions{.name = "residual"});
+}
+
+}  // namespace cddp

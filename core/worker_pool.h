@@ -1,0 +1,36 @@
+// Threads that wait for work on one parameter at a time.
+#pragma once
+
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace cddp {
+
+// One owner at a time.
+class WorkerPool {
+ public:
+  // The caller of Run is one of the `threads` workers (at least 1).
+  explicit WorkerPool(int threads);
+  ~WorkerPool();
+
+  int size() const { return static_cast<int>(threads_.size()) + 1; }
+
+  // Runs work(worker) on each worker, 0 being the caller; returns when all are done.
+  void Run(const std::function<void(int)>& work);
+
+ private:
+  void Loop(int worker);
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  const std::function<void(int)>* work_ = nullptr;
+  uint64_t round_ = 0;
+  size_t running_ = 0;
+  bool stop_ = false;
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace cddp

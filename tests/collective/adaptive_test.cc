@@ -1,0 +1,56 @@
+// Budgets that follow the gradient's energy, planned alike on every rank.
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "cddp/frame.h"
+#include "tests/collective/rank_group.h"
+
+namespace cddp {
+namespace {
+
+constexpr uint32_t kEvery = 4;
+constexpr uint64_t kSteps = 11;
+
+std::unique_ptr<Collective> Adaptive(Transport* transport) {
+  std::unique_ptr<Compressor> compressor;
+  EXPECT_TRUE(
+      Compressor::Create({.ratio = 0.1, .whole_limit = 4, .adaptive_every = kEvery}, &compressor)
+          .ok());
+  return MakeGatherCollective(transport, std::move(compressor));
+}
+
+// Two parameters of one size; the second has 100 times the energy, on rank 0 alone.
+OwnedBucket GradientOf(int rank, uint64_t step) {
+  OwnedBucket bucket(0, {500, 500, 3});
+  FillGradient(rank, step, &bucket);
+  for (size_t i = 500; i < 1'000; ++i) bucket.values[i] *= rank == 0 ? 10.0f : 0.0f;
+  return bucket;
+}
+
+TEST(AdaptiveRatio, RanksPlanAlikeAndKeepTheTotal) {
+  for (int world_size : {1, 2, 3, 4}) {
+    std::vector<std::vector<float>> results(static_cast<size_t>(world_size));
+    RunRanks(world_size, [&](Transport& transport) {
+      const auto collective = Adaptive(&transport);
+      auto& result = results[static_cast<size_t>(transport.rank())];
+      for (uint64_t step = 0; step < kSteps; ++step) {
+        OwnedBucket bucket = GradientOf(transport.rank(), step);
+        // The energies of one step are void: they must not be planned with.
+        if (step == 2 * kEvery - 1 && transport.rank() == 0) bucket.values[3] = std::nanf("");
+        ASSERT_TRUE(collective->AllReduceMean(bucket.At(step)).ok());
+        EXPECT_EQ(collective->EndStep() == StepOutcome::kVoid, step == 2 * kEvery - 1);
+        EXPECT_EQ(collective->compressor()->EntryCount(bucket.At(step)), 50u + 50 + 3);
+        result.insert(result.end(), bucket.values.begin(), bucket.values.end());
+      }
+      OwnedBucket first(0, {500}), second(0, {500});
+      second.parameters[0].name = "bucket0.parameter1";
+      EXPECT_GT(collective->compressor()->EntryCount(second.At(kSteps)),
+                2 * collective->compressor()->EntryCount(first.At(kSteps)));
+    });
+    for (const auto& result : results) EXPECT_TRUE(SameBits(result, results[0])) << world_size;
+  }
+}
+
+}  // namespace
+}  // namespace cddp
