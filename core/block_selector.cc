@@ -40,10 +40,7 @@ class BlockSelector final : public Selector {
       for (size_t i = begin; i < end; ++i) indices_.push_back(static_cast<uint32_t>(i));
     }
     std::ranges::sort(indices_);
-    const size_t before = out->size();
-    out->values.resize(before + k);
-    accumulation.TakeOut(indices_, out->values.data() + before);
-    for (uint32_t index : indices_) out->indices.push_back(base + index);
+    Take(accumulation, indices_, base, out);
   }
   using Selector::Select;
 

@@ -46,10 +46,7 @@ class RandomKSelector final : public Selector {
     for (size_t i = 0; indices_.size() < k; ++i) {
       if (random.Below(n - i) < k - indices_.size()) indices_.push_back(static_cast<uint32_t>(i));
     }
-    const size_t before = out->size();
-    out->values.resize(before + k);
-    accumulation.TakeOut(indices_, out->values.data() + before);
-    for (uint32_t index : indices_) out->indices.push_back(base + index);
+    Take(accumulation, indices_, base, out);
   }
   using Selector::Select;
 

@@ -31,6 +31,14 @@ void Selector::Select(std::span<const float> values, size_t k, uint32_t base, Se
   Select("", *accumulation, k, base, out);
 }
 
+void Selector::Take(Accumulation& accumulation, std::span<const uint32_t> indices, uint32_t base,
+                    Selection* out) {
+  const size_t before = out->size();
+  out->values.resize(before + indices.size());
+  accumulation.TakeOut(indices, out->values.data() + before);
+  for (uint32_t index : indices) out->indices.push_back(base + index);
+}
+
 std::vector<std::string> SelectorNames() { return {"topk", "randomk", "threshold", "block"}; }
 
 Status MakeSelector(const SelectorOptions& options, std::unique_ptr<Selector>* selector) {

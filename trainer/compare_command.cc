@@ -55,50 +55,41 @@ void PrintTable(std::FILE* out, const TrainOptions& options, const TrainingSumma
 int CompareCommand(const TrainOptions& options, const std::vector<std::string>& arguments) {
   const TrainOptions dense_options = Variant(options, false);
   const TrainOptions sparse_options = Variant(options, true);
-  if (IsLauncher(options)) {
-    RequireWritableOutputs(options);
-    // Once, with progress, before the workers need it.
-    RequireBatchFits(options, options.workers, LoadOrFetchDataset(options));
-    return LaunchLocalWorkers(options, arguments);
-  }
-  const DatasetSplits data = LoadOrFetchDataset(options);
-  RequireBatchFits(options, ReadLaunchEnvironment().world_size, data);
-  auto configuration = AgreedConfiguration(sparse_options);
-  configuration["command"] = "compare";
-  configuration["data (sha256)"] = data.sha256;
-  return RunInWorld(options, configuration, [&](World& world) {
-    std::unique_ptr<RunFolder> dense_folder, sparse_folder;
-    if (world.rank() == 0) {
-      RequireWritableOutputs(options);
-      dense_folder = std::make_unique<RunFolder>(options.log_dir, "compare-dense",
-                                                 ResolvedConfiguration(dense_options, world));
-      sparse_folder = std::make_unique<RunFolder>(options.log_dir, "compare-compressed",
-                                                  ResolvedConfiguration(sparse_options, world));
-    }
-    if (world.size() == 1) {
-      spdlog::warn("compare with one worker: nothing is sent, so there is no traffic to compare");
-    }
-    spdlog::info("dense:");
-    const TrainingSummary dense = Train(dense_options, world, data, dense_folder.get());
-    spdlog::info("compressed (top {}%):", 100 * options.ratio);
-    const TrainingSummary sparse = Train(sparse_options, world, data, sparse_folder.get());
-    if (world.rank() != 0) return;
+  return RunTraining(
+      "compare", options, sparse_options, arguments, [&](World& world, const DatasetSplits& data) {
+        std::unique_ptr<RunFolder> dense_folder, sparse_folder;
+        if (world.rank() == 0) {
+          dense_folder = std::make_unique<RunFolder>(options.log_dir, "compare-dense",
+                                                     ResolvedConfiguration(dense_options, world));
+          sparse_folder = std::make_unique<RunFolder>(options.log_dir, "compare-compressed",
+                                                      ResolvedConfiguration(sparse_options, world));
+        }
+        if (world.size() == 1) {
+          spdlog::warn(
+              "compare with one worker: nothing is sent, so there is no traffic to compare");
+        }
+        spdlog::info("dense:");
+        const TrainingSummary dense = Train(dense_options, world, data, dense_folder.get());
+        spdlog::info("compressed (top {}%):", 100 * options.ratio);
+        const TrainingSummary sparse = Train(sparse_options, world, data, sparse_folder.get());
+        if (world.rank() != 0) return;
 
-    PrintTable(options.json == "-" ? stderr : stdout, options, dense, sparse);
-    nlohmann::json reduction;  // null where nothing was sent
-    if (sparse.tx_bytes_per_step > 0) {
-      reduction = Times(dense.tx_bytes_per_step, sparse.tx_bytes_per_step);
-    }
-    const nlohmann::json report = {
-        {"dense", ToJson(dense)},
-        {"compressed", ToJson(sparse)},
-        {"accuracy_difference_percent", sparse.test_accuracy_percent - dense.test_accuracy_percent},
-        {"tx_bytes_reduction", reduction},
-        {"epoch_speedup", Times(dense.epoch_s_mean, sparse.epoch_s_mean)},
-        {"run_folders", {dense_folder->path().string(), sparse_folder->path().string()}}};
-    WriteWhole(sparse_folder->path() / "comparison.json", report.dump(2) + '\n');
-    WriteJsonReport(options.json, report);
-  });
+        PrintTable(options.json == "-" ? stderr : stdout, options, dense, sparse);
+        nlohmann::json reduction;  // null where nothing was sent
+        if (sparse.tx_bytes_per_step > 0) {
+          reduction = Times(dense.tx_bytes_per_step, sparse.tx_bytes_per_step);
+        }
+        const nlohmann::json report = {
+            {"dense", ToJson(dense)},
+            {"compressed", ToJson(sparse)},
+            {"accuracy_difference_percent",
+             sparse.test_accuracy_percent - dense.test_accuracy_percent},
+            {"tx_bytes_reduction", reduction},
+            {"epoch_speedup", Times(dense.epoch_s_mean, sparse.epoch_s_mean)},
+            {"run_folders", {dense_folder->path().string(), sparse_folder->path().string()}}};
+        WriteWhole(sparse_folder->path() / "comparison.json", report.dump(2) + '\n');
+        WriteJsonReport(options.json, report);
+      });
 }
 
 }  // namespace cddp

@@ -65,6 +65,7 @@ nlohmann::json ToJson(const TrainingSummary& s) {
           {"step_ms_median", s.step_ms_median},
           {"epoch_s_mean", s.epoch_s_mean},
           {"steps", s.steps},
+          {"second_sweep_fraction", s.second_sweep_fraction},
           {"void_steps", s.void_steps},
           {"parameters_xxh3", s.parameters_xxh3},
           {"history", history}};

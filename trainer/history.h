@@ -45,7 +45,8 @@ struct TrainingSummary {
   double epoch_s_mean = 0;
   uint64_t steps = 0;
   uint64_t void_steps = 0;
-  std::string parameters_xxh3;  // of the final parameters, the same on all workers
+  double second_sweep_fraction = 0;  // of rank 0's selections, see cddp/selection.h
+  std::string parameters_xxh3;       // of the final parameters, the same on all workers
   std::vector<EpochRecord> history;
 };
 

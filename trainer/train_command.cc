@@ -37,38 +37,29 @@ void PrintSummary(const TrainingSummary& s, const std::string& folder) {
 }  // namespace
 
 int TrainCommand(const TrainOptions& options, const std::vector<std::string>& arguments) {
-  if (IsLauncher(options)) {
-    RequireWritableOutputs(options);
-    // Once, with progress, before the workers need it.
-    RequireBatchFits(options, options.workers, LoadOrFetchDataset(options));
-    return LaunchLocalWorkers(options, arguments);
-  }
-  const DatasetSplits data = LoadOrFetchDataset(options);
-  RequireBatchFits(options, ReadLaunchEnvironment().world_size, data);
-  auto configuration = AgreedConfiguration(options);
-  configuration["command"] = "train";
-  configuration["data (sha256)"] = data.sha256;
-  return RunInWorld(options, configuration, [&](World& world) {
-    if (options.compress && world.size() == 1) {
-      spdlog::warn("--compress with one worker: the gradient is compressed, but nothing is sent");
-    }
-    std::unique_ptr<RunFolder> folder;
-    if (world.rank() == 0) {
-      RequireWritableOutputs(options);
-      folder = std::make_unique<RunFolder>(options.log_dir, RunName(options),
-                                           ResolvedConfiguration(options, world));
-      spdlog::info(
-          "training {} on {} with {} worker(s), {}", options.model, options.dataset, world.size(),
-          options.compress ? fmt::format("top {}% of the gradient by {}, memory {}",
+  return RunTraining(
+      "train", options, options, arguments, [&](World& world, const DatasetSplits& data) {
+        if (options.compress && world.size() == 1) {
+          spdlog::warn(
+              "--compress with one worker: the gradient is compressed, but nothing is sent");
+        }
+        std::unique_ptr<RunFolder> folder;
+        if (world.rank() == 0) {
+          folder = std::make_unique<RunFolder>(options.log_dir, RunName(options),
+                                               ResolvedConfiguration(options, world));
+          spdlog::info("training {} on {} with {} worker(s), {}", options.model, options.dataset,
+                       world.size(),
+                       options.compress
+                           ? fmt::format("top {}% of the gradient by {}, memory {}",
                                          100 * options.ratio, options.collective, options.memory)
                            : "dense gradients");
-    }
-    const TrainingSummary summary = Train(options, world, data, folder.get());
-    if (world.rank() == 0) {
-      PrintSummary(summary, folder->path().string());
-      WriteJsonReport(options.json, ToJson(summary));
-    }
-  });
+        }
+        const TrainingSummary summary = Train(options, world, data, folder.get());
+        if (world.rank() == 0) {
+          PrintSummary(summary, folder->path().string());
+          WriteJsonReport(options.json, ToJson(summary));
+        }
+      });
 }
 
 }  // namespace cddp

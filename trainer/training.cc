@@ -175,6 +175,12 @@ class TrainingRun {
       const double share = 1.0 / epoch;
       summary.tx_bytes_per_step += share * (record.tx_bytes_per_step - summary.tx_bytes_per_step);
       summary.rx_bytes_per_step += share * (record.rx_bytes_per_step - summary.rx_bytes_per_step);
+      if (const Compressor* compressor = collective_->compressor()) {
+        const CompressionStatistics& statistics = compressor->statistics();
+        summary.second_sweep_fraction =
+            static_cast<double>(statistics.second_sweeps) /
+            std::max<double>(1.0, static_cast<double>(statistics.selections));
+      }
       summary.parameters_xxh3 = fmt::format("{:016x}", RequireIdenticalReplicas());
       if (folder != nullptr && world_.rank() == 0) folder->Write(summary);
       spdlog::info(

@@ -34,6 +34,18 @@ void EndAfterLoss(const Loss& loss) {
   std::_Exit(code);
 }
 
+DatasetSplits LoadOrFetchDataset(const TrainOptions& options) {
+  const DatasetInfo& info = RequireDataset(options.dataset);
+  const bool missing = std::ranges::any_of(info.files(), [&](const DataFile* file) {
+    return !std::filesystem::exists(DataFilePath(info, *file, options.data_dir));
+  });
+  if (missing) {
+    FetchDatasets(std::span(&options.dataset, 1), options.data_dir, std::cerr,
+                  isatty(STDERR_FILENO) != 0);
+  }
+  return LoadDataset(options.dataset, options.data_dir);
+}
+
 }  // namespace
 
 bool IsLauncher(const TrainOptions& options) {
@@ -70,18 +82,6 @@ int LaunchLocalWorkers(const TrainOptions& options, const std::vector<std::strin
 void RequireWritableOutputs(const TrainOptions& options) {
   RequireWritableReport(options.json);
   RequireWritableFolder(options.log_dir, "choose another with --log-dir");
-}
-
-DatasetSplits LoadOrFetchDataset(const TrainOptions& options) {
-  const DatasetInfo& info = RequireDataset(options.dataset);
-  const bool missing = std::ranges::any_of(info.files(), [&](const DataFile* file) {
-    return !std::filesystem::exists(DataFilePath(info, *file, options.data_dir));
-  });
-  if (missing) {
-    FetchDatasets(std::span(&options.dataset, 1), options.data_dir, std::cerr,
-                  isatty(STDERR_FILENO) != 0);
-  }
-  return LoadDataset(options.dataset, options.data_dir);
 }
 
 nlohmann::json ResolvedConfiguration(const TrainOptions& options, const World& world) {
@@ -128,6 +128,26 @@ int RunInWorld(const TrainOptions& options, std::map<std::string, std::string> c
     throw;
   }
   return 0;
+}
+
+int RunTraining(const std::string& command, const TrainOptions& options, const TrainOptions& agreed,
+                const std::vector<std::string>& arguments,
+                const std::function<void(World&, const DatasetSplits&)>& work) {
+  if (IsLauncher(options)) {
+    RequireWritableOutputs(options);
+    // Once, with progress, before the workers need it.
+    RequireBatchFits(options, options.workers, LoadOrFetchDataset(options));
+    return LaunchLocalWorkers(options, arguments);
+  }
+  const DatasetSplits data = LoadOrFetchDataset(options);
+  RequireBatchFits(options, ReadLaunchEnvironment().world_size, data);
+  auto configuration = AgreedConfiguration(agreed);
+  configuration["command"] = command;
+  configuration["data (sha256)"] = data.sha256;
+  return RunInWorld(options, configuration, [&](World& world) {
+    if (world.rank() == 0) RequireWritableOutputs(options);
+    work(world, data);
+  });
 }
 
 }  // namespace cddp

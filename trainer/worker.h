@@ -25,9 +25,6 @@ int LaunchLocalWorkers(const TrainOptions& options, const std::vector<std::strin
 // (--log-dir) could not be written: for the launcher and rank 0, before training.
 void RequireWritableOutputs(const TrainOptions& options);
 
-// The data set, fetched when it is missing.
-DatasetSplits LoadOrFetchDataset(const TrainOptions& options);
-
 // What config.json keeps: the options, and what became of them in this World.
 nlohmann::json ResolvedConfiguration(const TrainOptions& options, const World& world);
 
@@ -37,5 +34,12 @@ nlohmann::json ResolvedConfiguration(const TrainOptions& options, const World& w
 // workers must agree on, besides the version of the program.
 int RunInWorld(const TrainOptions& options, std::map<std::string, std::string> configuration,
                const std::function<void(World&)>& work);
+
+// A command that trains: checks outputs and data (fetched when missing) before
+// anything starts, then starts local workers or, as one of them, calls `work` in
+// their World. `agreed` are the options whose values all workers must share.
+int RunTraining(const std::string& command, const TrainOptions& options, const TrainOptions& agreed,
+                const std::vector<std::string>& arguments,
+                const std::function<void(World&, const DatasetSplits&)>& work);
 
 }  // namespace cddp

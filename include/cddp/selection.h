@@ -65,6 +65,10 @@ class Selector {
   uint64_t second_sweeps() const { return second_sweeps_; }
 
  protected:
+  // Takes the elements at `indices` (ascending) and appends them to *out.
+  static void Take(Accumulation& accumulation, std::span<const uint32_t> indices, uint32_t base,
+                   Selection* out);
+
   uint64_t calls_ = 0;
   uint64_t second_sweeps_ = 0;
 };
