@@ -174,6 +174,15 @@ int Main(int argc, char** argv) {
       "  torchrun --no_python -r 9:1 -t 9:1 --nproc_per_node 2 cddp train --compress\n"
       "                                              the same with Debian 12's torchrun");
   AddTrainingOptions(train_app, &train);
+  train_app
+      ->add_option("--record-gradients", train.record_gradients,
+                   "Write rank 0's gradients, as they are before compression, to this file: for "
+                   "cddp bench select --gradients FILE")
+      ->group("Output");
+  train_app
+      ->add_option("--record-every", train.record_every,
+                   "Steps from one recorded step to the next; at most 50 are recorded")
+      ->group("Output");
   train_app->add_flag("--compress", train.compress, "Send only the largest gradients")
       ->group("Compression");
   train_app

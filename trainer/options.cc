@@ -59,6 +59,7 @@ void Resolve(TrainOptions& options) {
   RequireRange("--bucket-mb", options.bucket_mb, 0.001, 4096.0);
   RequireRange("--timeout", options.timeout_s, 1.0, 86'400.0);
   RequireRange("--threads", options.threads, 0, 4096);
+  RequireRange("--record-every", options.record_every, 1, 1'000'000'000);
   if (Status ratio = ValidateRatio(options.ratio); !ratio.ok()) {
     Refuse("--ratio: " + ratio.message());
   }
@@ -118,14 +119,17 @@ nlohmann::json ToJson(const TrainOptions& o) {
           {"threads", o.threads},
           {"timeout", o.timeout_s},
           {"log_dir", o.log_dir},
+          {"record_gradients", o.record_gradients},
+          {"record_every", o.record_every},
           {"json", o.json},
           {"log_level", o.log_level}};
 }
 
 std::map<std::string, std::string> AgreedConfiguration(const TrainOptions& options) {
   // Where a worker lies may differ from worker to worker; what it computes may not.
-  static const std::set<std::string> kLocal = {"data_dir", "workers", "rendezvous", "interface",
-                                               "threads",  "log_dir", "json",       "log_level"};
+  static const std::set<std::string> kLocal = {
+      "data_dir", "workers", "rendezvous", "interface",        "threads",
+      "log_dir",  "json",    "log_level",  "record_gradients", "record_every"};
   std::map<std::string, std::string> agreed;
   const nlohmann::json json = ToJson(options);
   for (const auto& [key, value] : json.items()) {

@@ -46,6 +46,8 @@ struct TrainOptions {
   int threads = 0;          // per worker; 0: the cores, shared out
   double timeout_s = 60.0;  // of a silent peer
   std::string log_dir = "runs";
+  std::string record_gradients;  // file; empty: none
+  int record_every = 20;         // steps
   std::string json;
   std::string log_level = "info";
 };

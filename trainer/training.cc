@@ -16,6 +16,7 @@
 #include "ddp/engine.h"
 #include "trainer/model.h"
 #include "trainer/progress.h"
+#include "trainer/recording_collective.h"
 #include "trainer/sampler.h"
 #include "trainer/schedule.h"
 
@@ -84,7 +85,7 @@ Tally SumOverWorkers(World& world, const Tally& tally) {
   return {sums[0], sums[1], sums[2]};
 }
 
-std::unique_ptr<Collective> MakeCollective(const TrainOptions& options, Transport* transport) {
+std::unique_ptr<Collective> MakeBareCollective(const TrainOptions& options, Transport* transport) {
   if (!options.compress) return MakeDenseCollective(transport);
   std::unique_ptr<Compressor> compressor;
   ThrowIfError(
@@ -99,6 +100,15 @@ std::unique_ptr<Collective> MakeCollective(const TrainOptions& options, Transpor
                           .adaptive_every = static_cast<uint32_t>(options.adaptive_ratio)},
                          &compressor));
   return MakeGatherCollective(transport, std::move(compressor));
+}
+
+std::unique_ptr<Collective> MakeCollective(const TrainOptions& options, int rank,
+                                           Transport* transport) {
+  auto collective = MakeBareCollective(options, transport);
+  if (rank != 0 || options.record_gradients.empty()) return collective;
+  return MakeRecordingCollective(
+      {.file = options.record_gradients, .every = static_cast<uint64_t>(options.record_every)},
+      std::move(collective));
 }
 
 uint32_t SamplesPerEpoch(const TrainOptions& options, const DatasetSplits& data) {
@@ -122,7 +132,7 @@ class TrainingRun {
         sampler_(samples_, world.size(), world.rank(),
                  CheckedBatchSize(options, world.size(), data), options.seed),
         transport_(world),
-        collective_(MakeCollective(options, &transport_)) {
+        collective_(MakeCollective(options, world.rank(), &transport_)) {
     torch::manual_seed(options.seed);
     model_ = MakeModel(options.model, data.train.classes);
     const auto bucket_bytes = static_cast<int64_t>(options.bucket_mb * (1 << 20));

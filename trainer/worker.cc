@@ -81,6 +81,14 @@ int LaunchLocalWorkers(const TrainOptions& options, const std::vector<std::strin
 
 void RequireWritableOutputs(const TrainOptions& options) {
   RequireWritableReport(options.json);
+  if (!options.record_gradients.empty()) {
+    try {
+      RequireWritableResult(options.record_gradients);
+    } catch (const StatusError& error) {
+      throw StatusError(error.code(), fmt::format("--record-gradients {}: {}",
+                                                  options.record_gradients, error.what()));
+    }
+  }
   RequireWritableFolder(options.log_dir, "choose another with --log-dir");
 }
 

@@ -21,8 +21,9 @@ bool IsLauncher(const TrainOptions& options);
 // Starts the workers with this program's own arguments and returns its exit code.
 int LaunchLocalWorkers(const TrainOptions& options, const std::vector<std::string>& arguments);
 
-// Throws StatusError(kUnavailable) when the run's report (--json) or folder
-// (--log-dir) could not be written: for the launcher and rank 0, before training.
+// Throws StatusError(kUnavailable) when the run's report (--json), recording
+// (--record-gradients) or folder (--log-dir) could not be written: for the launcher and rank 0,
+// before training.
 void RequireWritableOutputs(const TrainOptions& options);
 
 // What config.json keeps: the options, and what became of them in this World.
