@@ -6,6 +6,7 @@ BUILD_PACKAGES=(
   libhwy-dev libxxhash-dev libfmt-dev libspdlog-dev
   libcli11-dev nlohmann-json3-dev
   libcurl4-openssl-dev libssl-dev zlib1g-dev
+  gnuplot-nox
 )
 TEST_PACKAGES=(libgtest-dev librapidcheck-dev)
 

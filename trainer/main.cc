@@ -8,6 +8,7 @@
 #include <iostream>
 #include <span>
 
+#include "bench/select_bench.h"
 #include "cddp/status.h"
 #include "ddp/launch_environment.h"
 #include "trainer/commands.h"
@@ -223,6 +224,13 @@ int Main(int argc, char** argv) {
   CLI::App* info_app = app.add_subcommand("info", "Versions, processor, devices, backends");
   info_app->add_option("--json", info_json, "Write as JSON to this file (-: standard output)");
 
+  SelectBenchOptions select;
+  CLI::App* bench_app = app.add_subcommand("bench", "Measure this build on this machine");
+  bench_app->require_subcommand(1);
+  CLI::App* select_app =
+      bench_app->add_subcommand("select", "Selection against memory speed and other methods");
+  AddSelectBenchOptions(select_app, &select);
+
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& success) {
@@ -249,6 +257,7 @@ int Main(int argc, char** argv) {
       return ValidateCommand(validate, arguments);
     }
     if (info_app->parsed()) return InfoCommand(info_json);
+    if (select_app->parsed()) return SelectBench(select);
 
     if (datasets.empty()) datasets = DatasetNames();
     if (list_app->parsed()) ListDatasets(data_dir, std::cout);

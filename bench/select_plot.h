@@ -1,0 +1,18 @@
+// A picture of what `cddp bench select` measured: time against size, both
+// logarithmic, a line for each method.
+#pragma once
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+namespace cddp {
+
+// Throws StatusError(kUnavailable), naming the package, when gnuplot is not there.
+void RequireGnuplot();
+
+// Draws rows that differ only in their size: of those with the most sizes the ones
+// with a ratio of 1%, or else the first. Writes a PNG file. Throws
+// StatusError(kUnavailable).
+void PlotSelect(const nlohmann::json& rows, const std::filesystem::path& png);
+
+}  // namespace cddp

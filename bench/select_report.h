@@ -1,0 +1,21 @@
+// Tables of what `cddp bench select` measured.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "bench/select_case.h"
+
+namespace cddp {
+
+// Times are in milliseconds, `second_sweep_fraction` a share of steps, the rest are
+// ratios of times; null where a peer was left out.
+nlohmann::json SelectRow(const SelectCase& c, const SelectTimes& times);
+
+std::string TableHeader();
+std::string TableLine(const nlohmann::json& row);
+
+// One line per row, after one of names.
+std::string SelectCsv(const nlohmann::json& rows);
+
+}  // namespace cddp
