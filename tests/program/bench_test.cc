@@ -1,0 +1,119 @@
+// `cddp bench select` and the recordings it reads, from outside.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "tests/program/child.h"
+
+namespace cddp {
+namespace {
+
+using std::chrono::seconds;
+
+class BenchTest : public testing::Test {
+ protected:
+  Child Run(std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), CDDP_PROGRAM);
+    return Child(arguments, {}, folder_.path());
+  }
+  Child Select(std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), {"bench", "select"});
+    return Run(arguments);
+  }
+
+  TestFolder folder_;
+};
+
+TEST_F(BenchTest, OneCaseIsOneObject) {
+  Child child = Select(
+      {"--elements", "200000", "--ratio", "0.01", "--threads", "1", "--steps", "3", "--json", "-"});
+  ASSERT_EQ(child.Wait(), 0) << child.err();
+  const auto report = nlohmann::json::parse(child.out());
+  EXPECT_EQ(report["elements"], 200000);
+  EXPECT_EQ(report["ratio"], 0.01);
+  EXPECT_EQ(report["threads"], 1);
+  EXPECT_EQ(report["distribution"], "normal");
+  EXPECT_EQ(report["memory"], "residual");
+  for (const char* key :
+       {"ms_median", "ratio_to_triad", "triad_ms", "triad_beside_ms", "cold_ratio_to_triad",
+        "speedup_vs_pipeline", "speedup_vs_topk", "speedup_vs_nth_element"}) {
+    ASSERT_TRUE(report.contains(key)) << key;
+    EXPECT_GT(report[key], 0) << key;
+  }
+  EXPECT_GE(report["second_sweep_fraction"], 0);
+  EXPECT_LE(report["second_sweep_fraction"], 1);
+  EXPECT_TRUE(report["machine"].contains("processor"));
+}
+
+TEST_F(BenchTest, EveryDistributionAndMemoryAgreesWithTheOracle) {
+  for (const char* distribution : {"normal", "laplace", "equal", "few", "sorted", "spike"}) {
+    Child child = Select({"--elements", "50001", "--threads", "2", "--distribution", distribution,
+                          "--full", "--steps", "1", "--no-peers", "--json", "report.json"});
+    ASSERT_EQ(child.Wait(), 0) << child.err();
+    const auto report = nlohmann::json::parse(ReadText(folder_.path() / "report.json"));
+    EXPECT_EQ(report["rows"].size(), 9u);  // three memories, three ratios
+    EXPECT_TRUE(report["rows"][0]["topk_ms"].is_null());
+  }
+}
+
+TEST_F(BenchTest, RecordedGradientsAreSelectedFrom) {
+  Child train =
+      Run({"train", "--data-dir", CDDP_DATA, "--epochs", "1", "--max-train-samples", "640",
+           "--threads", "1", "--record-gradients", "gradients.cddg", "--record-every", "4"});
+  ASSERT_EQ(train.Wait(), 0) << train.err();
+  // 10 steps, of which 3 are recorded, of 421,642 elements.
+  const auto bytes = std::filesystem::file_size(folder_.path() / "gradients.cddg");
+  EXPECT_GT(bytes, 3u * 4 * 421'642);
+  EXPECT_LT(bytes, 3u * 4 * 421'642 + 3 * 10 * 64);
+  Child child = Select({"--elements", "1000000", "--ratio", "0.01", "--threads", "2",
+                        "--distribution", "real", "--gradients", "gradients.cddg", "--steps", "2",
+                        "--no-peers", "--csv", "report.csv"});
+  ASSERT_EQ(child.Wait(), 0) << child.err();
+  const std::string csv = ReadText(folder_.path() / "report.csv");
+  EXPECT_NE(csv.find("1000000,0.01,2,real,residual,"), std::string::npos) << csv;
+  EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 2) << csv;
+
+  std::filesystem::resize_file(folder_.path() / "gradients.cddg", bytes - 1);
+  Child cut = Select({"--distribution", "real", "--gradients", "gradients.cddg"});
+  EXPECT_EQ(cut.Wait(seconds(60)), 5) << cut.err();
+  EXPECT_NE(cut.err().find("cut short"), std::string::npos) << cut.err();
+}
+
+TEST_F(BenchTest, BadInputIsRefusedByName) {
+  const std::vector<std::pair<std::vector<std::string>, std::string>> inputs = {
+      {{"--elements", "0"}, "--elements must be from 1 to 4294967295, got 0"},
+      {{"--elements", "-1"}, "--elements"},
+      {{"--elements", "4294967296"}, "--elements"},
+      {{"--elements", "many"}, "--elements"},
+      {{"--ratio", "0"}, "--ratio"},
+      {{"--ratio", "1.5"}, "--ratio"},
+      {{"--ratio", "nan"}, "--ratio"},
+      {{"--threads", "0"}, "--threads"},
+      {{"--steps", "0"}, "--steps"},
+      {{"--seed", "-1"}, "--seed"},
+      {{"--distribution", "nomal"}, "did you mean \"normal\"?"},
+      {{"--memory", "residul"}, "did you mean \"residual\"?"},
+      {{"--distribution", "real"}, "--gradients FILE"},
+      {{"--distribution", "real", "--gradients", "none.cddg"}, "none.cddg"},
+      {{"--plot", "x.png", "--elements", "1000"}, "--elements"},
+      {{"--json", "/proc/nowhere/x"}, "--json"},
+      {{"--csv", "/proc/nowhere/x"}, "--csv"},
+      {{"--elemnts", "1"}, "did you mean --elements?"},
+  };
+  for (const auto& [arguments, message] : inputs) {
+    Child child = Select(arguments);
+    EXPECT_EQ(child.Wait(seconds(60)), 2) << message << "\n" << child.err();
+    EXPECT_NE(child.err().find(message), std::string::npos)
+        << "expected: " << message << "\ngot: " << child.err();
+  }
+  Child unwritable = Run({"train", "--data-dir", CDDP_DATA, "--record-gradients", "/proc/no/x"});
+  EXPECT_EQ(unwritable.Wait(seconds(60)), 2);
+  EXPECT_NE(unwritable.err().find("--record-gradients"), std::string::npos) << unwritable.err();
+}
+
+}  // namespace
+}  // namespace cddp
