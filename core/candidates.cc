@@ -46,7 +46,8 @@ void Candidates::Gather(Pass pass, Accumulation& accumulation, WorkerPool& pool)
   const size_t n = accumulation.size();
   chunks_ = (n + kChunk - 1) / kChunk;
   swept_chunks_ = 0;
-  next_raise_ = std::max(kMinSample, chunks_ / 32);
+  // A second pass must find k: it takes no chances.
+  next_raise_ = pass == Pass::kFirst ? std::max(kMinSample, chunks_ / 32) : chunks_;
   const size_t stride = ChunkStride(chunks_);
   std::atomic<size_t> next = 0;
   const bool alone = pool.size() == 1 || chunks_ == 1;
@@ -56,9 +57,10 @@ void Candidates::Gather(Pass pass, Accumulation& accumulation, WorkerPool& pool)
     for (size_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < chunks_;) {
       const size_t begin = (i * stride % chunks_) * kChunk;
       const Entries entries = alone ? End() : rooms_[static_cast<size_t>(worker)].entries();
+      const uint32_t threshold = Threshold(begin);
       const Swept swept =
-          accumulation.Sweep(pass, begin, std::min(kChunk, n - begin), Threshold(begin), entries);
-      Append(begin, entries, swept, accumulation);
+          accumulation.Sweep(pass, begin, std::min(kChunk, n - begin), threshold, entries);
+      Append(begin, threshold, entries, swept.taken, accumulation);
     }
   };
   if (alone) {
@@ -71,23 +73,31 @@ void Candidates::Gather(Pass pass, Accumulation& accumulation, WorkerPool& pool)
 // What an element of the chunk that starts at element `begin` must reach.
 uint32_t Candidates::Threshold(size_t begin) {
   const std::lock_guard lock(mutex_);
+  return ThresholdOfCut(begin);
+}
+
+uint32_t Candidates::ThresholdOfCut(size_t begin) const {
   return begin > cut_.index ? cut_.magnitude + 1 : cut_.magnitude;
 }
 
-void Candidates::Append(size_t begin, const Entries& entries, const Swept& swept,
+// Adds the first `count` of `entries`, which a sweep of the chunk at `begin` took.
+void Candidates::Append(size_t begin, uint32_t threshold, const Entries& entries, size_t count,
                         Accumulation& accumulation) {
   const std::lock_guard lock(mutex_);
   ++swept_chunks_;
-  if (swept.taken > 0) {
+  if (count > 0) {
     if (entries.indices != End().indices) {
-      std::copy_n(entries.indices, swept.taken, End().indices);
-      std::copy_n(entries.values, swept.taken, End().values);
+      std::copy_n(entries.indices, count, End().indices);
+      std::copy_n(entries.values, count, End().values);
     }
-    segments_.push_back({begin, size_, swept.taken});
-    size_ += swept.taken;
+    segments_.push_back({begin, size_, count});
+    size_ += count;
+    // The threshold may have risen while the chunk was swept: no entry stays below it,
+    // or there might seem to be k candidates when there are not.
+    if (threshold < ThresholdOfCut(begin)) Drop(segments_.size() - 1, accumulation);
     if (size_ > 2 * k_) {  // the next chunk might not fit
       cut_ = FindCut(k_);
-      Drop(accumulation);
+      Drop(0, accumulation);
     }
   }
   if (swept_chunks_ == next_raise_ && swept_chunks_ < chunks_) {
@@ -97,30 +107,46 @@ void Candidates::Append(size_t begin, const Entries& entries, const Swept& swept
 }
 
 // The swept chunks are a sample of all. With them the number of entries of the
-// whole that reach a threshold is known up to the deviation of their counts; the
+// whole that reach a threshold is known up to the deviation of their counts: the
 // threshold may rise to where, five deviations down, there would still be k.
 void Candidates::RaiseThreshold(Accumulation& accumulation) {
+  // Where the large entries crowd in few chunks, the counts deviate the more the
+  // higher the threshold is: so it is lowered until it fits its own counts.
+  size_t rank = RankToKeep(cut_.magnitude);
+  Cut cut;
+  for (;;) {
+    if (rank >= size_) return;
+    cut = FindCut(rank);
+    const size_t needed = RankToKeep(cut.magnitude);
+    if (needed <= rank) break;
+    rank = needed;
+  }
+  // All ties come through: which of them count is not known yet.
+  cut_ = {cut.magnitude, kAnyIndex};
+  Drop(0, accumulation);
+}
+
+// How many of the entries so far must be kept, judged by how many of each chunk
+// reach `threshold`.
+size_t Candidates::RankToKeep(uint32_t threshold) {
   constexpr double kDeviations = 5;
-  if (size_ == 0) return;
-  const auto sampled = static_cast<double>(swept_chunks_);
-  const double mean = static_cast<double>(size_) / sampled;
+  double count = 0;
   double squares = 0;
   for (const Segment& segment : segments_) {
-    squares += static_cast<double>(segment.count) * static_cast<double>(segment.count);
+    const auto values = std::span<const float>(values_).subspan(segment.at, segment.count);
+    const auto reach = static_cast<double>(std::ranges::count_if(
+        values, [threshold](float value) { return Magnitude(value) >= threshold; }));
+    count += reach;
+    squares += reach * reach;
   }
-  // Relative variance of a chunk's count beyond that of chance alone.
-  const double excess = std::max(0.0, squares / sampled / (mean * mean) - 1 - 1 / mean);
+  const auto sampled = static_cast<double>(swept_chunks_);
+  const double mean = count / sampled;
   const double wanted = static_cast<double>(k_) / static_cast<double>(chunks_);
+  // Relative variance of a chunk's count beyond that of chance alone.
+  const double excess =
+      mean > 0 ? std::max(0.0, squares / sampled / (mean * mean) - 1 - 1 / mean) : 0.0;
   const double deviation = std::sqrt((1 / wanted + excess) / sampled);
-  const auto rank =
-      static_cast<size_t>(std::ceil(wanted * sampled * (1 + kDeviations * deviation)));
-  if (rank >= size_) return;
-  // A chunk that was under way when the threshold rose brought smaller ones along.
-  const uint32_t magnitude = FindCut(rank).magnitude;
-  if (magnitude <= cut_.magnitude) return;
-  // All ties come through: which of them count is not known yet.
-  cut_ = {magnitude, kAnyIndex};
-  Drop(accumulation);
+  return static_cast<size_t>(std::ceil(wanted * sampled * (1 + kDeviations * deviation)));
 }
 
 void Candidates::PutBack(Accumulation& accumulation) {
@@ -216,10 +242,10 @@ void Candidates::Part(const Segment& segment, uint32_t base, Accumulation& accum
   }
 }
 
-// Puts back what is behind the cut.
-void Candidates::Drop(Accumulation& accumulation) {
-  size_ = 0;
-  for (Segment& segment : segments_) {
+// Puts back what is behind the cut in the segments from `first` on.
+void Candidates::Drop(size_t first, Accumulation& accumulation) {
+  size_ = segments_[first].at;
+  for (Segment& segment : std::span(segments_).subspan(first)) {
     const size_t begin = size_;
     Part(segment, 0, accumulation, [this](const Entries& kept, size_t count) {
       std::copy_n(kept.indices, count, End().indices);

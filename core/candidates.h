@@ -71,12 +71,15 @@ class Candidates {
   // Where the next entries go.
   Entries End() { return {indices_.data() + size_, values_.data() + size_}; }
   uint32_t Threshold(size_t begin);
-  void Append(size_t begin, const Entries& entries, const Swept& swept, Accumulation& accumulation);
+  uint32_t ThresholdOfCut(size_t begin) const;
+  void Append(size_t begin, uint32_t threshold, const Entries& entries, size_t count,
+              Accumulation& accumulation);
   void RaiseThreshold(Accumulation& accumulation);
+  size_t RankToKeep(uint32_t threshold);
   Cut FindCut(size_t rank);
   template <typename Sink>
   void Part(const Segment& segment, uint32_t base, Accumulation& accumulation, Sink sink);
-  void Drop(Accumulation& accumulation);
+  void Drop(size_t first, Accumulation& accumulation);
 
   std::mutex mutex_;
   size_t k_ = 1;

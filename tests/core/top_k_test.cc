@@ -106,6 +106,30 @@ TEST_P(TopKThreads, LargestInOneChunk) {
   }
 }
 
+// So many chunks that the threshold rises on the evidence of the first ones, which
+// mislead where the large elements crowd together.
+TEST_P(TopKThreads, MisleadingFirstChunks) {
+  constexpr size_t kMany = 40 * Accumulation::kChunkElements + 5;
+  constexpr size_t kLarge = 20'000;
+  RandomBits bits(1);
+  std::vector<float> noise(kMany);
+  for (float& value : noise) value = bits.Gradient();
+  std::vector<float> ascending = noise, descending;
+  std::ranges::sort(ascending);
+  descending.assign(ascending.rbegin(), ascending.rend());
+  std::vector<std::vector<float>> gradients = {ascending, descending, noise};
+  for (size_t begin = 0; begin + kLarge <= kMany; begin += 13 * Accumulation::kChunkElements) {
+    gradients.push_back(noise);
+    for (size_t i = 0; i < kLarge; ++i) gradients.back()[begin + i] += 3.0f;
+  }
+  for (size_t g = 0; g < gradients.size(); ++g) {
+    Steps steps(kMany, GetParam());
+    ASSERT_TRUE(steps.Take(gradients[g], kLarge)) << "cold, gradient " << g;
+    ASSERT_TRUE(steps.Take(gradients[g], kLarge)) << "gradient " << g;
+    ASSERT_TRUE(steps.Take(gradients[(g + 1) % gradients.size()], kLarge)) << "then another";
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(TopK, TopKThreads, ::testing::Values(1, 2, 4));
 
 // Real training drifts: one sweep is enough in nearly every step.
