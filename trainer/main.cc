@@ -164,6 +164,8 @@ int Main(int argc, char** argv) {
   app.require_subcommand(1);
   app.get_formatter()->column_width(34);
   app.option_defaults()->always_capture_default();
+  // A script's option can be overridden behind it.
+  app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
 
   TrainOptions train;
   CLI::App* train_app = app.add_subcommand("train", "Train a model");
@@ -207,9 +209,11 @@ int Main(int argc, char** argv) {
   CLI::App* fetch_app = data_app->add_subcommand("fetch", "Get data sets (default: all)");
   CLI::App* verify_app = data_app->add_subcommand("verify", "Check files against their SHA-256");
   for (CLI::App* sub : {list_app, fetch_app, verify_app}) sub->fallthrough();
-  fetch_app->add_option("dataset", datasets, OneOf(DatasetNames()));
+  fetch_app->add_option("dataset", datasets, OneOf(DatasetNames()))
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   fetch_app->add_flag("--offline", offline, "Use only what lies in the data folder");
-  verify_app->add_option("dataset", datasets, OneOf(DatasetNames()));
+  verify_app->add_option("dataset", datasets, OneOf(DatasetNames()))
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
 
   TrainOptions validate;
   CLI::App* validate_app =

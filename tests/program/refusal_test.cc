@@ -39,6 +39,8 @@ TEST_F(ProgramTest, BadArgumentsAreRefusedByName) {
       {{"train", "--max-train-samples", "-1"}, "--max-train-samples"},
       {{"train", "--epochs", "0"}, "--epochs"},
       {{"train", "--epochs", "three"}, "--epochs"},
+      // The last one counts, as behind the options of quickstart.sh.
+      {{"train", "--epochs", "3", "--epochs", "0"}, "got 0"},
       {{"train", "--lr", "nan"}, "--lr"},
       {{"train", "--workers", "0"}, "--workers"},
       {{"train", "--schedule", "cosin"}, "did you mean \"cosine\"?"},
