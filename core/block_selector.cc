@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 
 #include "cddp/selection.h"
 
@@ -24,7 +25,8 @@ class BlockSelector final : public Selector {
       for (float v : values.subspan(begin, std::min(block_, values.size() - begin))) {
         squares += static_cast<double>(v) * static_cast<double>(v);
       }
-      blocks_.push_back({squares, begin});
+      // Infinity for NaN, which cannot be ordered; the step will be void.
+      blocks_.push_back({std::isnan(squares) ? INFINITY : squares, begin});
     }
     const auto larger = [](const Block& a, const Block& b) {
       return a.squares != b.squares ? a.squares > b.squares : a.begin < b.begin;

@@ -23,6 +23,7 @@ std::vector<size_t> PlanBudgets(std::span<const ParameterEnergy> parameters, dou
   // What is above the floors is shared out by weight; a parameter that is full leaves
   // the rest to the others, so that there are at most `count` rounds.
   std::vector<size_t> budgets = floors;
+  const size_t floor_total = std::accumulate(floors.begin(), floors.end(), size_t{0});
   std::vector<bool> open(count, true);
   while (true) {
     const size_t given = std::accumulate(budgets.begin(), budgets.end(), size_t{0});
@@ -30,7 +31,12 @@ std::vector<size_t> PlanBudgets(std::span<const ParameterEnergy> parameters, dou
     double weight = 0;
     for (size_t p = 0; p < count; ++p) weight += open[p] ? weights[p] : 0;
     if (left == 0) return budgets;
-    if (weight == 0) break;
+    if (weight == 0) {
+      // No energy to go by, or none left: by size.
+      for (size_t p = 0; p < count; ++p) weights[p] = static_cast<double>(parameters[p].elements);
+      if (given == floor_total) return uniform;
+      continue;
+    }
     bool filled = false;
     for (size_t p = 0; p < count; ++p) {
       const size_t room = parameters[p].elements - budgets[p];
@@ -61,7 +67,6 @@ std::vector<size_t> PlanBudgets(std::span<const ParameterEnergy> parameters, dou
     }
     return budgets;
   }
-  return uniform;  // no energy to go by
 }
 
 }  // namespace cddp

@@ -154,7 +154,7 @@ void Candidates::PutBack(Accumulation& accumulation) {
 }
 
 uint32_t Candidates::Finish(uint32_t base, Accumulation& accumulation, Selection* out) {
-  if (size_ > k_) cut_ = FindCut(k_);
+  if (size_ >= k_) cut_ = FindCut(k_);
   std::ranges::sort(segments_, {}, &Segment::begin);
   for (const Segment& segment : segments_) {
     Part(segment, base, accumulation, [out](const Entries& kept, size_t count) {

@@ -31,7 +31,8 @@ class Candidates {
   void Begin(size_t k, uint32_t threshold);
 
   // Sweeps all chunks of `accumulation` and takes in what is a candidate. Entries
-  // that cannot be among the k largest any more are put back.
+  // that cannot be among the k largest any more are put back. A first pass may end
+  // with fewer than k though more reach the threshold: it is then to be repeated.
   void Gather(Pass pass, Accumulation& accumulation, WorkerPool& pool);
 
   size_t size() const { return size_; }

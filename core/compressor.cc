@@ -40,7 +40,7 @@ Status Compressor::SetRatio(double ratio) {
 }
 
 bool Compressor::PlanDue(uint64_t step) const {
-  return options_.adaptive_every > 0 && step > last_step_ && step % options_.adaptive_every == 0 &&
+  return options_.adaptive_every > 0 && step != last_step_ && step % options_.adaptive_every == 0 &&
          !budgets_.empty();
 }
 

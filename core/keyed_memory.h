@@ -111,7 +111,7 @@ class KeyedMemory final : public Memory {
       if (!AllFinite(values)) differences += fmt::format("\n  {}: holds NaN or Inf", key);
     }
     if (!differences.empty()) {
-      return Status::InvalidArgument("the saved memory is of another model:" + differences);
+      return Status::InvalidArgument("the saved memory does not fit this model:" + differences);
     }
     parameters_.swap(loaded);
     return Status::Ok();

@@ -51,7 +51,8 @@ Status MakeSelector(const SelectorOptions& options, std::unique_ptr<Selector>* s
   } else if (options.name == "randomk") {
     *selector = MakeRandomKSelector(options.seed);
   } else if (options.name == "threshold") {
-    if (!(options.threshold > 0) || !std::isfinite(options.threshold)) {
+    if (const auto threshold = static_cast<float>(options.threshold);
+        !(threshold > 0) || !std::isfinite(threshold)) {
       return Status::InvalidArgument(fmt::format(
           "the threshold of a selection must be above 0 and finite, got {}", options.threshold));
     }

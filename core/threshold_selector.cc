@@ -23,6 +23,13 @@ class ThresholdSelector final : public Selector {
     }
     candidates_.Begin(k, threshold_);
     candidates_.Gather(Pass::kFirst, accumulation, pool_);
+    if (candidates_.size() < k) {
+      // Are there really so few, or did the first pass take the threshold too high?
+      ++second_sweeps_;
+      candidates_.PutBack(accumulation);
+      candidates_.Begin(k, threshold_);
+      candidates_.Gather(Pass::kAgain, accumulation, pool_);
+    }
     candidates_.Finish(base, accumulation, out);
   }
   using Selector::Select;

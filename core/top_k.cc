@@ -6,6 +6,7 @@
 #include <bit>
 #include <cmath>
 #include <functional>
+#include <limits>
 #include <map>
 
 #include "cddp/selection.h"
@@ -28,14 +29,15 @@ class ThresholdForecast {
   uint32_t Next() const {
     const float margin = kDeviations * deviation_ + kMinMargin;
     const float next = last_ * std::exp(std::max(mean_ - margin, -kMaxMargin));
-    return std::bit_cast<uint32_t>(next);
+    return std::bit_cast<uint32_t>(std::min(next, std::numeric_limits<float>::max()));
   }
 
   void Update(uint32_t magnitude) {
     const float value = std::bit_cast<float>(magnitude);
     if (!std::isfinite(value)) return;
     if (known_ && value > 0 && last_ > 0) {
-      const float change = std::log(value / last_);
+      // Apart: the quotient may overflow. Bounded: so mean and deviation stay finite.
+      const float change = std::clamp(std::log(value) - std::log(last_), -20.0f, 20.0f);
       deviation_ += (std::abs(change - mean_) - deviation_) / 4;
       mean_ += (change - mean_) / 8;
     }

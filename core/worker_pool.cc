@@ -1,5 +1,7 @@
 #include "core/worker_pool.h"
 
+#include <utility>
+
 namespace cddp {
 
 WorkerPool::WorkerPool(int threads) {
@@ -25,9 +27,20 @@ void WorkerPool::Run(const std::function<void(int)>& work) {
     ++round_;
     changed_.notify_all();
   }
-  work(0);
+  Work(work, 0);
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [this] { return running_ == 0; });
+  if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
+}
+
+// An exception waits for the other workers, which use what its unwinding would end.
+void WorkerPool::Work(const std::function<void(int)>& work, int worker) {
+  try {
+    work(worker);
+  } catch (...) {
+    const std::lock_guard lock(mutex_);
+    if (!error_) error_ = std::current_exception();
+  }
 }
 
 void WorkerPool::Loop(int worker) {
@@ -39,7 +52,7 @@ void WorkerPool::Loop(int worker) {
     done = round_;
     const std::function<void(int)>& work = *work_;
     lock.unlock();
-    work(worker);
+    Work(work, worker);
     lock.lock();
     if (--running_ == 0) changed_.notify_all();
   }

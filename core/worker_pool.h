@@ -2,6 +2,8 @@
 #pragma once
 
 #include <condition_variable>
+#include <cstdint>
+#include <exception>
 #include <functional>
 #include <mutex>
 #include <thread>
@@ -18,11 +20,13 @@ class WorkerPool {
 
   int size() const { return static_cast<int>(threads_.size()) + 1; }
 
-  // Runs work(worker) on each worker, 0 being the caller; returns when all are done.
+  // Runs work(worker) on each worker, 0 being the caller; returns when all are done,
+  // or throws the first exception of one of them then.
   void Run(const std::function<void(int)>& work);
 
  private:
   void Loop(int worker);
+  void Work(const std::function<void(int)>& work, int worker);
 
   std::mutex mutex_;
   std::condition_variable changed_;
@@ -30,6 +34,7 @@ class WorkerPool {
   uint64_t round_ = 0;
   size_t running_ = 0;
   bool stop_ = false;
+  std::exception_ptr error_;
   std::vector<std::thread> threads_;
 };
 

@@ -90,8 +90,14 @@ Status CommHook::Synchronise(const Job& job) {
       .parameters = job.parameters};
   try {
     for (size_t p = 0; p < job.decayed.size(); ++p) {
-      job.buffer.narrow(0, job.parameters[p].offset, job.parameters[p].count)
-          .add_(job.decayed[p].reshape(-1), weight_decay_);
+      // As the Reducer lays gradients out: densely, in the parameter's own order.
+      const at::Tensor& parameter = job.decayed[p];
+      const at::Tensor piece =
+          job.buffer.narrow(0, job.parameters[p].offset, job.parameters[p].count);
+      const bool own_order = parameter.is_non_overlapping_and_dense();
+      (own_order ? piece.as_strided(parameter.sizes(), parameter.strides())
+                 : piece.view(parameter.sizes()))
+          .add_(parameter, weight_decay_);
     }
     return collective_->AllReduceMean(bucket);
   } catch (const std::exception& error) {

@@ -70,10 +70,16 @@ void Resolve(TrainOptions& options) {
   if (options.nesterov && options.momentum == 0) Refuse("--nesterov needs --momentum above 0");
   if (options.no_error_feedback) options.memory = "none";
   if (options.memory == "auto") {
-    options.memory = options.optimizer == "sgd" && options.momentum > 0 ? "dgc" : "residual";
+    const bool momentum = options.momentum > 0 && options.momentum < 1;
+    options.memory = options.optimizer == "sgd" && momentum ? "dgc" : "residual";
   }
   if (options.memory == "dgc" && options.momentum >= 1) {
     Refuse(fmt::format("--memory dgc needs --momentum below 1, got {}", options.momentum));
+  }
+  if (!options.compress) {
+    if (options.clip_norm > 0) Refuse("--clip-norm acts on compressed gradients: add --compress");
+    if (options.warmup_epochs > 0) Refuse("--warmup-epochs warms compression up: add --compress");
+    if (options.adaptive_ratio > 0) Refuse("--adaptive-ratio is of compression: add --compress");
   }
   if (options.clip_norm > 0 && options.memory != "dgc") {
     Refuse(fmt::format("--clip-norm clips before accumulation in --memory dgc; the memory is {}",

@@ -55,7 +55,7 @@ class Accumulation {
   Swept Sweep(Pass pass, size_t begin, size_t count, uint32_t threshold, Entries out);
 
   // The accumulated values, for selectors that need to see all before they
-  // choose. Sweeps what has not been swept; nothing may have been taken out.
+  // choose. Sweeps all, unless that was done; nothing may have been taken out.
   std::span<const float> Values();
 
   // Takes out the elements at `indices`; their values go to `values`.

@@ -41,6 +41,7 @@ TEST(Budget, NoParameterGetsMoreThanItHas) {
   const std::vector<ParameterEnergy> parameters = {{100, 1e12}, {100'000, 1.0}};
   const std::vector<size_t> budgets = PlanBudgets(parameters, 0.5);
   EXPECT_EQ(budgets, (std::vector<size_t>{100, 49'950}));
+  EXPECT_EQ(PlanBudgets(std::vector<ParameterEnergy>{{100, 1e12}, {100'000, 0.0}}, 0.5), budgets);
 }
 
 TEST(Budget, KeepsTheTotalWhateverTheEnergies) {

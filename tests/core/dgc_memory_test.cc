@@ -90,6 +90,21 @@ TEST(DgcMemory, FactorMasking) {
                                                       {"bucket0.parameter1/velocity", {4.0f}}}));
 }
 
+// What a codec rounds away stays in the residual; the velocity is masked all the same.
+TEST(DgcMemory, RoundingStaysInTheResidual) {
+  const auto memory = MakeDgcMemory({.momentum = 0.5});
+  const std::vector<float> gradient = {1.0f, 2.75f};
+  Accumulation* accumulation = nullptr;
+  ASSERT_TRUE(memory->Accumulate("p", gradient, &accumulation).ok());
+  accumulation->Values();
+  std::vector<float> taken(1);
+  accumulation->TakeOut(std::vector<uint32_t>{1}, taken.data());
+  memory->Settle("p", 5, std::vector<uint32_t>{6}, taken, std::vector<float>{2.5f});
+  memory->Commit();
+  EXPECT_EQ(memory->Save(),
+            (MemoryState{{"p/residual", {1.0f, 0.25f}}, {"p/velocity", {1.0f, 0.0f}}}));
+}
+
 TEST(DgcMemory, ClipsTheGradientOfAParameterToTheNorm) {
   const auto memory = MakeDgcMemory({.momentum = 0.5, .clip_norm = 1.0});
   const std::vector<float> large = {3.0f, -4.0f}, small = {0.3f, -0.4f};

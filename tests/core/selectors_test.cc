@@ -108,6 +108,22 @@ TEST(Threshold, TakesWhatReachesItAndAtMostK) {
   EXPECT_EQ(two.indices, (std::vector<uint32_t>{1, 3}));
 }
 
+// The chunks that are swept first have more of the large values, and larger ones, than
+// the others; they must not hide those.
+TEST(Threshold, FindsWhatReachesItInAllChunks) {
+  constexpr size_t kChunk = Accumulation::kChunkElements;
+  std::vector<float> values(40 * kChunk, 0.1f);
+  for (size_t chunk = 0; chunk < 40; ++chunk) {
+    for (size_t i = 0; i < 700; ++i) values[chunk * kChunk + i] = 1.0f;
+  }
+  for (size_t chunk : {0, 27, 14, 1, 28, 15, 2, 29}) {
+    for (size_t i = 0; i < 1'500; ++i) values[chunk * kChunk + i] = 2.0f + static_cast<float>(i);
+  }
+  Selection selection;
+  MakeThresholdSelector(0.5)->Select(values, 20'000, 0, &selection);
+  EXPECT_EQ(selection.size(), 20'000u);
+}
+
 TEST(Block, TakesTheBlocksOfLargestNorm) {
   // Norms of the blocks of two: 5, 1.41, 6 and (one element) 3.
   const std::vector<float> values = {3.0f, 4.0f, 1.0f, 1.0f, 0.0f, -6.0f, 3.0f};

@@ -45,6 +45,8 @@ TEST(Options, AutoMemoryFollowsTheOptimisersMomentum) {
 TEST(Options, WhatDoesNotFitTogetherIsRefused) {
   TrainOptions clip{.momentum = 0.0, .compress = true, .clip_norm = 1.0};
   EXPECT_THROW(Resolve(clip), StatusError);
+  TrainOptions dense{.clip_norm = 1.0};
+  EXPECT_THROW(Resolve(dense), StatusError);
   TrainOptions nesterov{.momentum = 0.0, .nesterov = true};
   EXPECT_THROW(Resolve(nesterov), StatusError);
   TrainOptions momentum{.momentum = 1.0, .compress = true, .memory = "dgc"};
