@@ -64,7 +64,7 @@ constexpr size_t kElements = 5 * Accumulation::kChunkElements + 77;
 TEST_P(TopKThreads, EqualsTheOracleStepByStep) {
   for (size_t k : {size_t{1}, size_t{80}, size_t{820}, size_t{8'200}, kElements - 1}) {
     Steps steps(kElements, GetParam());
-    for (uint64_t step = 0; step < 12; ++step) {
+    for (uint64_t step = 0; step < (CDDP_CASE_DIVISOR > 1 ? 4 : 12); ++step) {
       ASSERT_TRUE(steps.Take(Gradient(step, kElements, 1.0f), k)) << "k " << k << ", step " << step;
     }
   }
