@@ -52,8 +52,9 @@ class Selector {
   // Takes min(k, n) of the n elements of `accumulation`, of which nothing has
   // been swept yet, and appends them to *out in index order, with `base` added to
   // each index. Every element has been swept when it returns. Requires
-  // base + n <= 2^32. What is learnt about `parameter` serves its next step; for
-  // an empty name nothing is kept.
+  // base + n <= 2^32.
+  // What topk learns about `parameter` serves its next step, for an empty name it
+  // keeps nothing; randomk counts the draws of each name.
   virtual void Select(std::string_view parameter, Accumulation& accumulation, size_t k,
                       uint32_t base, Selection* out) = 0;
 

@@ -36,7 +36,7 @@ TEST(AdaptiveRatio, RanksPlanAlikeAndKeepTheTotal) {
       auto& result = results[static_cast<size_t>(transport.rank())];
       for (uint64_t step = 0; step < kSteps; ++step) {
         OwnedBucket bucket = GradientOf(transport.rank(), step);
-        // The energies of one step are void: they must not be planned with.
+        // One rank's energy is not finite: that step must not be planned with.
         if (step == 2 * kEvery - 1 && transport.rank() == 0) bucket.values[3] = std::nanf("");
         ASSERT_TRUE(collective->AllReduceMean(bucket.At(step)).ok());
         EXPECT_EQ(collective->EndStep() == StepOutcome::kVoid, step == 2 * kEvery - 1);
