@@ -19,6 +19,8 @@ constexpr size_t kChunk = Accumulation::kChunkElements;
 constexpr size_t kMinSample = 8;  // chunks
 constexpr uint32_t kAnyIndex = std::numeric_limits<uint32_t>::max();
 
+constexpr size_t kBatch = 2048;  // entries parted at a time
+
 uint32_t Magnitude(float value) { return std::bit_cast<uint32_t>(value) & kMagnitudeMask; }
 
 // A step through `chunks` chunks that visits each once.
@@ -35,11 +37,7 @@ void Candidates::Begin(size_t k, uint32_t threshold) {
   cut_ = {threshold, kAnyIndex};
   size_ = 0;
   segments_.clear();
-  const size_t capacity = 2 * k + kChunk + Entries::kPadding;
-  if (indices_.size() < capacity) {
-    indices_.resize(capacity);
-    values_.resize(capacity);
-  }
+  room_.Make(2 * k + kChunk);
 }
 
 void Candidates::Gather(Pass pass, Accumulation& accumulation, WorkerPool& pool) {
@@ -51,12 +49,16 @@ void Candidates::Gather(Pass pass, Accumulation& accumulation, WorkerPool& pool)
   const size_t stride = ChunkStride(chunks_);
   std::atomic<size_t> next = 0;
   const bool alone = pool.size() == 1 || chunks_ == 1;
-  if (!alone) rooms_.resize(static_cast<size_t>(pool.size()));
-  for (Room& room : rooms_) room.Make(kChunk);
+  workspaces_.resize(static_cast<size_t>(pool.size()));
+  for (Workspace& workspace : workspaces_) {
+    workspace.kept.Make(kBatch);
+    workspace.dropped.Make(kBatch);
+    if (!alone) workspace.chunk.Make(kChunk);
+  }
   const auto work = [&](int worker) {
     for (size_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < chunks_;) {
       const size_t begin = (i * stride % chunks_) * kChunk;
-      const Entries entries = alone ? End() : rooms_[static_cast<size_t>(worker)].entries();
+      const Entries entries = alone ? End() : workspaces_[static_cast<size_t>(worker)].chunk.At(0);
       const uint32_t threshold = Threshold(begin);
       const Swept swept =
           accumulation.Sweep(pass, begin, std::min(kChunk, n - begin), threshold, entries);
@@ -133,7 +135,7 @@ size_t Candidates::RankToKeep(uint32_t threshold) {
   double count = 0;
   double squares = 0;
   for (const Segment& segment : segments_) {
-    const auto values = std::span<const float>(values_).subspan(segment.at, segment.count);
+    const auto values = Values().subspan(segment.at, segment.count);
     const auto reach = static_cast<double>(std::ranges::count_if(
         values, [threshold](float value) { return Magnitude(value) >= threshold; }));
     count += reach;
@@ -150,17 +152,38 @@ size_t Candidates::RankToKeep(uint32_t threshold) {
 }
 
 void Candidates::PutBack(Accumulation& accumulation) {
-  accumulation.PutBack(std::span(indices_).first(size_), std::span(values_).first(size_));
+  accumulation.PutBack({room_.indices.data(), size_}, Values());
 }
 
-uint32_t Candidates::Finish(uint32_t base, Accumulation& accumulation, Selection* out) {
+uint32_t Candidates::Finish(uint32_t base, Accumulation& accumulation, WorkerPool& pool,
+                            Selection* out) {
+  ranked_.Make(size_ + Entries::kPadding);
   if (size_ >= k_) cut_ = FindCut(k_);
   std::ranges::sort(segments_, {}, &Segment::begin);
-  for (const Segment& segment : segments_) {
-    Part(segment, base, accumulation, [out](const Entries& kept, size_t count) {
-      out->indices.insert(out->indices.end(), kept.indices, kept.indices + count);
-      out->values.insert(out->values.end(), kept.values, kept.values + count);
-    });
+  size_t end = out->size();
+  for (Segment& segment : segments_) {
+    segment.to = end;
+    end += CountKept(segment);
+  }
+  out->indices.resize(end);
+  out->values.resize(end);
+  std::atomic<size_t> next = 0;
+  const auto work = [&](int worker) {
+    for (size_t s; (s = next.fetch_add(1, std::memory_order_relaxed)) < segments_.size();) {
+      size_t to = segments_[s].to;
+      Part(segments_[s], base, accumulation, workspaces_[static_cast<size_t>(worker)],
+           [out, &to](const Entries& kept, size_t count) {
+             std::copy_n(kept.indices, count, out->indices.data() + to);
+             std::copy_n(kept.values, count, out->values.data() + to);
+             to += count;
+           });
+    }
+  };
+  constexpr size_t kWorthWaking = 32768;  // entries; fewer take no longer than waking up
+  if (size_ < kWorthWaking) {
+    work(0);
+  } else {
+    pool.Run(work);
   }
   return cut_.magnitude;
 }
@@ -168,77 +191,97 @@ uint32_t Candidates::Finish(uint32_t base, Accumulation& accumulation, Selection
 // A sample of the magnitudes gives a bracket around the wanted one; what lies in it
 // is ranked. Should the bracket miss it, all are.
 Candidates::Cut Candidates::FindCut(size_t rank) {
-  constexpr size_t kSample = 1024;
+  constexpr size_t kMaxSample = 16384;
   constexpr double kDeviations = 4;
-  const auto values = std::span<const float>(values_).first(size_);
+  const std::span<const float> values = Values();
   uint32_t low = 0;
   uint32_t high = kMagnitudeMask;
-  if (size_ > 4 * kSample) {
-    std::array<uint32_t, kSample> sample;
-    for (size_t i = 0; i < kSample; ++i) sample[i] = Magnitude(values[i * size_ / kSample]);
-    std::ranges::sort(sample, std::greater<>());
+  ranked_.Make(std::max(size_ + Entries::kPadding, kMaxSample));
+  uint32_t* const ranked = ranked_.data();
+  if (const size_t sample = std::min(kMaxSample, size_ / 32); sample >= 128) {
+    for (size_t i = 0; i < sample; ++i) ranked[i] = Magnitude(values[i * size_ / sample]);
     const double share = static_cast<double>(rank) / static_cast<double>(size_);
-    const double at = share * kSample;
+    const double at = share * static_cast<double>(sample);
     const double reach = kDeviations * std::sqrt(at * (1 - share)) + 1;
-    if (at - reach >= 0) high = sample[static_cast<size_t>(at - reach)];
-    if (at + reach < kSample) low = sample[static_cast<size_t>(at + reach)];
+    uint32_t* begin = ranked;
+    if (at - reach >= 0) {
+      uint32_t* const nth = ranked + static_cast<size_t>(at - reach);
+      std::nth_element(begin, nth, ranked + sample, std::greater<>());
+      high = *nth;
+      begin = nth;
+    }
+    if (at + reach < static_cast<double>(sample)) {
+      uint32_t* const nth = ranked + static_cast<size_t>(at + reach);
+      std::nth_element(begin, nth, ranked + sample, std::greater<>());
+      low = *nth;
+    }
   }
-  ranked_.resize(std::max(ranked_.size(), size_ + Entries::kPadding));
-  Between between = CompactBetween(values, low, high, ranked_.data());
+  Between between = CompactBetween(values, low, high, ranked);
   if (between.above >= rank || between.above + between.within < rank) {
-    between = CompactBetween(values, 0, kMagnitudeMask, ranked_.data());
+    between = CompactBetween(values, 0, kMagnitudeMask, ranked);
   }
-  const auto end = ranked_.begin() + static_cast<ptrdiff_t>(between.within);
-  auto nth = ranked_.begin() + static_cast<ptrdiff_t>(rank - between.above - 1);
-  std::nth_element(ranked_.begin(), nth, end, std::greater<>());
+  uint32_t* const end = ranked + between.within;
+  uint32_t* nth = ranked + (rank - between.above - 1);
+  std::nth_element(ranked, nth, end, std::greater<>());
   const uint32_t magnitude = *nth;
-  const size_t ties_kept = 1 + static_cast<size_t>(std::count(ranked_.begin(), nth, magnitude));
+  const auto ties = static_cast<size_t>(1 + std::count(ranked, nth, magnitude));
   if (std::find(nth + 1, end, magnitude) == end) return {magnitude, kAnyIndex};
+  return {magnitude, IndexOfTie(magnitude, ties)};
+}
 
-  size_t ties = 0;
-  for (size_t i = 0; i < size_; ++i) {
-    ranked_[ties] = indices_[i];
-    ties += Magnitude(values_[i]) == magnitude;
+// The index of the `rank`-th of those with this magnitude, from 1, in index order.
+uint32_t Candidates::IndexOfTie(uint32_t magnitude, size_t rank) {
+  std::vector<Segment> ordered = segments_;
+  std::ranges::sort(ordered, {}, &Segment::begin);
+  for (const Segment& segment : ordered) {
+    const auto values = Values().subspan(segment.at, segment.count);
+    const size_t ties = CompactBetween(values, magnitude, magnitude, ranked_.data()).within;
+    if (rank > ties) {
+      rank -= ties;
+      continue;
+    }
+    for (size_t i = 0;; ++i) {
+      rank -= Magnitude(values[i]) == magnitude;
+      if (rank == 0) return room_.indices.data()[segment.at + i];
+    }
   }
-  nth = ranked_.begin() + static_cast<ptrdiff_t>(ties_kept - 1);
-  std::nth_element(ranked_.begin(), nth, ranked_.begin() + static_cast<ptrdiff_t>(ties));
-  return {magnitude, *nth};
+  return kAnyIndex;  // not reached: there are that many
+}
+
+// Entries of a segment are in index order: up to the cut's index they must reach its
+// magnitude, from there on they must exceed it.
+size_t Candidates::EntriesToCut(const Segment& segment) const {
+  if (cut_.index == kAnyIndex) return segment.count;
+  const std::span indices(room_.indices.data() + segment.at, segment.count);
+  return static_cast<size_t>(std::ranges::upper_bound(indices, cut_.index) - indices.begin());
+}
+
+size_t Candidates::CountKept(const Segment& segment) {
+  const auto values = Values().subspan(segment.at, segment.count);
+  const size_t split = EntriesToCut(segment);
+  const auto count = [&](std::span<const float> part, uint32_t least) {
+    const Between between = CompactBetween(part, least, least, ranked_.data());
+    return between.above + between.within;
+  };
+  return count(values.first(split), cut_.magnitude) +
+         count(values.subspan(split), cut_.magnitude + 1);
 }
 
 // Hands the entries of `segment` that the cut keeps to `sink`, batch by batch, and
 // puts the others back.
 template <typename Sink>
 void Candidates::Part(const Segment& segment, uint32_t base, Accumulation& accumulation,
-                      Sink sink) {
-  constexpr size_t kBatch = 2048;
-  kept_.Make(kBatch);
-  dropped_.Make(kBatch);
-  const Entries kept = kept_.entries();
-  const Entries dropped = dropped_.entries();
-  for (size_t begin = 0; begin < segment.count; begin += kBatch) {
-    const size_t at = segment.at + begin;
-    const size_t count = std::min(kBatch, segment.count - begin);
-    const Entries entries{indices_.data() + at, values_.data() + at};
-    size_t keep = 0;
-    if (cut_.index == kAnyIndex) {
-      keep = PartEntries(entries, count, cut_.magnitude, base, kept, dropped);
-    } else {
-      for (size_t i = 0; i < count; ++i) {
-        const uint32_t index = entries.indices[i];
-        const float value = entries.values[i];
-        const uint32_t magnitude = Magnitude(value);
-        if (magnitude > cut_.magnitude || (magnitude == cut_.magnitude && index <= cut_.index)) {
-          kept.indices[keep] = base + index;
-          kept.values[keep++] = value;
-        } else {
-          dropped.indices[i - keep] = index;
-          dropped.values[i - keep] = value;
-        }
-      }
-    }
+                      Workspace& workspace, Sink sink) const {
+  const Entries kept = workspace.kept.At(0);
+  const Entries dropped = workspace.dropped.At(0);
+  const size_t split = EntriesToCut(segment);
+  size_t count = 0;
+  for (size_t at = 0; at < segment.count; at += count) {
+    count = std::min(kBatch, (at < split ? split : segment.count) - at);
+    const uint32_t least = at < split ? cut_.magnitude : cut_.magnitude + 1;
+    const size_t keep = PartEntries(room_.At(segment.at + at), count, least, base, kept, dropped);
     sink(kept, keep);
-    accumulation.PutBack(std::span(dropped_.indices).first(count - keep),
-                         std::span(dropped_.values).first(count - keep));
+    accumulation.PutBack({dropped.indices, count - keep}, {dropped.values, count - keep});
   }
 }
 
@@ -247,7 +290,7 @@ void Candidates::Drop(size_t first, Accumulation& accumulation) {
   size_ = segments_[first].at;
   for (Segment& segment : std::span(segments_).subspan(first)) {
     const size_t begin = size_;
-    Part(segment, 0, accumulation, [this](const Entries& kept, size_t count) {
+    Part(segment, 0, accumulation, workspaces_[0], [this](const Entries& kept, size_t count) {
       std::copy_n(kept.indices, count, End().indices);
       std::copy_n(kept.values, count, End().values);
       size_ += count;

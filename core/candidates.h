@@ -11,16 +11,20 @@
 // without losing one of the k largest, and even with a first threshold of zero only
 // about k (1 + ln(n/k)) entries come in.
 //
-// One thread at a time, which may have a pool sweep for it.
+// One thread at a time, which may have a pool work for it. What comes out does not
+// depend on the number of workers.
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <span>
 #include <vector>
 
 #include "cddp/accumulation.h"
 #include "cddp/selection.h"
+#include "core/scratch.h"
+#include "core/sweep.h"
 #include "core/worker_pool.h"
 
 namespace cddp {
@@ -43,7 +47,7 @@ class Candidates {
   // Appends the k largest, ties to the lowest index, to *out in index order, with
   // `base` added to the indices; the others are put back. With fewer than k, all.
   // Returns the magnitude of the smallest of k.
-  uint32_t Finish(uint32_t base, Accumulation& accumulation, Selection* out);
+  uint32_t Finish(uint32_t base, Accumulation& accumulation, WorkerPool& pool, Selection* out);
 
  private:
   // Entries of one chunk, at [at, at + count) of the arrays.
@@ -51,6 +55,7 @@ class Candidates {
     size_t begin;
     size_t at;
     size_t count;
+    size_t to = 0;  // where what is kept of it goes
   };
   // The last entry of a ranking by magnitude, ties by lower index.
   struct Cut {
@@ -60,17 +65,24 @@ class Candidates {
 
   struct Room {
     void Make(size_t entries) {
-      indices.resize(entries + Entries::kPadding);
-      values.resize(entries + Entries::kPadding);
+      indices.Make(entries + Entries::kPadding);
+      values.Make(entries + Entries::kPadding);
     }
-    Entries entries() { return {indices.data(), values.data()}; }
+    Entries At(size_t entry) const { return {indices.data() + entry, values.data() + entry}; }
 
-    std::vector<uint32_t> indices;
-    std::vector<float> values;
+    Scratch<uint32_t> indices;
+    Scratch<float> values;
+  };
+
+  // A worker's own.
+  struct Workspace {
+    Room chunk;          // entries of the chunk being swept, when there are several workers
+    Room kept, dropped;  // of a batch of entries
   };
 
   // Where the next entries go.
-  Entries End() { return {indices_.data() + size_, values_.data() + size_}; }
+  Entries End() const { return room_.At(size_); }
+  std::span<const float> Values() const { return {room_.values.data(), size_}; }
   uint32_t Threshold(size_t begin);
   uint32_t ThresholdOfCut(size_t begin) const;
   void Append(size_t begin, uint32_t threshold, const Entries& entries, size_t count,
@@ -78,8 +90,12 @@ class Candidates {
   void RaiseThreshold(Accumulation& accumulation);
   size_t RankToKeep(uint32_t threshold);
   Cut FindCut(size_t rank);
+  uint32_t IndexOfTie(uint32_t magnitude, size_t rank);
+  size_t EntriesToCut(const Segment& segment) const;
+  size_t CountKept(const Segment& segment);
   template <typename Sink>
-  void Part(const Segment& segment, uint32_t base, Accumulation& accumulation, Sink sink);
+  void Part(const Segment& segment, uint32_t base, Accumulation& accumulation, Workspace& workspace,
+            Sink sink) const;
   void Drop(size_t first, Accumulation& accumulation);
 
   std::mutex mutex_;
@@ -89,12 +105,10 @@ class Candidates {
   size_t swept_chunks_ = 0;
   size_t next_raise_ = 0;  // swept chunks at which the threshold is looked at
   size_t size_ = 0;
-  std::vector<uint32_t> indices_;
-  std::vector<float> values_;
+  Room room_;
   std::vector<Segment> segments_;
-  std::vector<uint32_t> ranked_;  // magnitudes, or indices of ties
-  Room kept_, dropped_;           // of a batch of entries
-  std::vector<Room> rooms_;       // for the chunk of each worker, when there are several
+  Scratch<uint32_t> ranked_;           // magnitudes
+  std::vector<Workspace> workspaces_;  // one for each worker
 };
 
 }  // namespace cddp

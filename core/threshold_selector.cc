@@ -30,7 +30,7 @@ class ThresholdSelector final : public Selector {
       candidates_.Begin(k, threshold_);
       candidates_.Gather(Pass::kAgain, accumulation, pool_);
     }
-    candidates_.Finish(base, accumulation, out);
+    candidates_.Finish(base, accumulation, pool_, out);
   }
   using Selector::Select;
 

@@ -112,7 +112,7 @@ class TopKSelector : public Selector {
       candidates_.Begin(k, 0);
       candidates_.Gather(Pass::kAgain, accumulation, pool_);
     }
-    const uint32_t last = candidates_.Finish(base, accumulation, out);
+    const uint32_t last = candidates_.Finish(base, accumulation, pool_, out);
     if (forecast != nullptr && accumulation.finite()) forecast->Update(last);
   }
   using Selector::Select;

@@ -1,5 +1,6 @@
 // The program `cddp`: its command line.
 #include <fmt/format.h>
+#include <malloc.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
@@ -8,6 +9,7 @@
 #include <iostream>
 #include <span>
 
+#include "bench/accuracy_bench.h"
 #include "bench/select_bench.h"
 #include "cddp/status.h"
 #include "ddp/launch_environment.h"
@@ -28,8 +30,8 @@ std::string OneOf(const std::vector<std::string>& names) {
   return list;
 }
 
-// What train and compare have in common.
-void AddTrainingOptions(CLI::App* app, TrainOptions* o) {
+// What is trained, and how gradients are compressed.
+void AddModelOptions(CLI::App* app, TrainOptions* o) {
   app->add_option("--model", o->model, "Model: " + OneOf(ModelNames()))->group("Training");
   app->add_option("--dataset", o->dataset, "Data set: " + OneOf(DatasetNames()))->group("Training");
   app->add_option("--data-dir", o->data_dir, "Folder of the data sets; missing ones are fetched")
@@ -76,6 +78,21 @@ void AddTrainingOptions(CLI::App* app, TrainOptions* o) {
   app->add_flag("--no-error-feedback", o->no_error_feedback, "The same as --memory none")
       ->group("Compression");
   app->add_option("--values", o->values, "How values travel: fp32")->group("Compression");
+  app->add_option("--threads", o->threads, "Threads per worker (0: the cores, shared out)")
+      ->group("Running");
+  app->add_option("--json", o->json, "Write the result as JSON to this file (-: standard output)")
+      ->group("Output");
+  app->add_option("--log-level", o->log_level, "trace, debug, info, warning, error or off")
+      ->group("Output");
+}
+
+void AddCompressOption(CLI::App* app, TrainOptions* o) {
+  app->add_flag("--compress", o->compress, "Send only the largest gradients")->group("Compression");
+}
+
+// What train and compare have in common.
+void AddTrainingOptions(CLI::App* app, TrainOptions* o) {
+  AddModelOptions(app, o);
   app->add_option("--bucket-mb", o->bucket_mb,
                   "Gradients are synchronised in buckets of this many MiB, during backward")
       ->group("Compression");
@@ -93,16 +110,10 @@ void AddTrainingOptions(CLI::App* app, TrainOptions* o) {
   app->add_option("--interface", o->interface, "Network interface for the gradients, such as eth0")
       ->group("Running");
   app->add_option("--device", o->device, "Device: auto, cpu")->group("Running");
-  app->add_option("--threads", o->threads, "Threads per worker (0: the cores, shared out)")
-      ->group("Running");
   app->add_option("--timeout", o->timeout_s,
                   "Seconds of silence after which a worker counts as lost")
       ->group("Running");
   app->add_option("--log-dir", o->log_dir, "Each run makes a folder here")->group("Output");
-  app->add_option("--json", o->json, "Write the result as JSON to this file (-: standard output)")
-      ->group("Output");
-  app->add_option("--log-level", o->log_level, "trace, debug, info, warning, error or off")
-      ->group("Output");
 }
 
 // Ranks other than 0 speak up only in trouble.
@@ -155,7 +166,16 @@ int UsageError(const CLI::App& app, const CLI::ParseError& error) {
   return 2;
 }
 
+// Each step frees and takes the same tensors: giving their pages back to the system
+// in between costs an eighth of the training time of a small model.
+void KeepFreedMemory() {
+  mallopt(M_MMAP_THRESHOLD, 32 << 20);
+  mallopt(M_TRIM_THRESHOLD, 1 << 30);
+  mallopt(M_TOP_PAD, 64 << 20);
+}
+
 int Main(int argc, char** argv) {
+  KeepFreedMemory();
   // Standard output is for results.
   spdlog::set_default_logger(spdlog::stderr_color_mt("cddp"));
   spdlog::set_pattern("%^%L%$ %H:%M:%S %v");
@@ -186,8 +206,7 @@ int Main(int argc, char** argv) {
       ->add_option("--record-every", train.record_every,
                    "Steps from one recorded step to the next; at most 50 are recorded")
       ->group("Output");
-  train_app->add_flag("--compress", train.compress, "Send only the largest gradients")
-      ->group("Compression");
+  AddCompressOption(train_app, &train);
   train_app
       ->add_option("--collective", train.collective,
                    "How gradients are combined: auto (dense without --compress, gather with it), "
@@ -234,6 +253,21 @@ int Main(int argc, char** argv) {
   CLI::App* select_app =
       bench_app->add_subcommand("select", "Selection against memory speed and other methods");
   AddSelectBenchOptions(select_app, &select);
+  TrainOptions accuracy;
+  accuracy.workers = 8;
+  accuracy.batch_size = 16;
+  CLI::App* accuracy_app = bench_app->add_subcommand(
+      "accuracy", "What compression costs in accuracy: workers take turns in one process");
+  AddModelOptions(accuracy_app, &accuracy);
+  AddCompressOption(accuracy_app, &accuracy);
+  accuracy_app->add_option("--workers", accuracy.workers, "Workers, without a network")
+      ->check(CLI::Range(1, 1024))
+      ->group("Running");
+  accuracy_app->footer(
+      "Examples:\n"
+      "  cddp bench accuracy                                   dense\n"
+      "  cddp bench accuracy --compress --ratio 0.001          with the largest 0.1%\n"
+      "  scripts/memory_study.py                               memories over paired seeds");
 
   try {
     app.parse(argc, argv);
@@ -262,6 +296,11 @@ int Main(int argc, char** argv) {
     }
     if (info_app->parsed()) return InfoCommand(info_json);
     if (select_app->parsed()) return SelectBench(select);
+    if (accuracy_app->parsed()) {
+      Resolve(accuracy);
+      SetLogLevel(accuracy.log_level);
+      return AccuracyBench(accuracy);
+    }
 
     if (datasets.empty()) datasets = DatasetNames();
     if (list_app->parsed()) ListDatasets(data_dir, std::cout);

@@ -9,6 +9,12 @@ namespace {
 
 namespace nn = torch::nn;
 
+// The same as pooling after relu, at a quarter of relu's cost. Pooling is vectorised
+// over channels only when they are last in memory.
+torch::Tensor PoolRelu(const torch::Tensor& x) {
+  return torch::relu(torch::max_pool2d(x.contiguous(at::MemoryFormat::ChannelsLast), 2));
+}
+
 // conv 3x3 x32, pool, conv 3x3 x64, pool, fc 128, dropout, fc: 421,642 parameters
 // for 28 x 28 images with one channel and 10 classes.
 class SimpleCnn final : public Classifier {
@@ -22,8 +28,8 @@ class SimpleCnn final : public Classifier {
   }
 
   torch::Tensor forward(torch::Tensor x) override {
-    x = torch::max_pool2d(torch::relu(conv1_(x)), 2);
-    x = torch::max_pool2d(torch::relu(conv2_(x)), 2);
+    x = PoolRelu(conv1_(x));
+    x = PoolRelu(conv2_(x));
     x = torch::relu(fc1_(x.flatten(1)));
     return fc2_(dropout_(x));
   }

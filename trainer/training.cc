@@ -19,6 +19,7 @@
 #include "trainer/recording_collective.h"
 #include "trainer/sampler.h"
 #include "trainer/schedule.h"
+#include "trainer/tensor_dataset.h"
 
 namespace cddp {
 namespace {
@@ -29,39 +30,6 @@ constexpr int kMaxVoidStepsInARow = 20;
 constexpr int64_t kEvaluationBatch = 500;
 
 double Seconds(Clock::duration duration) { return std::chrono::duration<double>(duration).count(); }
-
-// A data set's images and labels as tensors over its own memory.
-class TensorDataset {
- public:
-  explicit TensorDataset(const ImageDataset& data)
-      : images_(torch::from_blob(const_cast<uint8_t*>(data.pixels.data()),
-                                 {data.count, data.channels, data.rows, data.cols}, torch::kByte)),
-        labels_(
-            torch::from_blob(const_cast<uint8_t*>(data.labels.data()), {data.count}, torch::kByte)
-                .to(torch::kLong)),
-        mean_(data.mean),
-        std_(data.std) {}
-
-  int64_t size() const { return labels_.size(0); }
-
-  std::pair<at::Tensor, at::Tensor> Take(std::span<const int64_t> indices) const {
-    const auto index = torch::from_blob(const_cast<int64_t*>(indices.data()),
-                                        {static_cast<int64_t>(indices.size())}, torch::kLong);
-    return {Normalise(images_.index_select(0, index)), labels_.index_select(0, index)};
-  }
-
-  std::pair<at::Tensor, at::Tensor> Range(int64_t begin, int64_t end) const {
-    return {Normalise(images_.slice(0, begin, end)), labels_.slice(0, begin, end)};
-  }
-
- private:
-  at::Tensor Normalise(const at::Tensor& pixels) const {
-    return pixels.to(torch::kFloat).mul_(1.0 / (255.0 * std_)).sub_(mean_ / std_);
-  }
-
-  at::Tensor images_, labels_;
-  double mean_, std_;
-};
 
 // Sums over the samples seen by one worker.
 struct Tally {
@@ -85,26 +53,9 @@ Tally SumOverWorkers(World& world, const Tally& tally) {
   return {sums[0], sums[1], sums[2]};
 }
 
-std::unique_ptr<Collective> MakeBareCollective(const TrainOptions& options, Transport* transport) {
-  if (!options.compress) return MakeDenseCollective(transport);
-  std::unique_ptr<Compressor> compressor;
-  ThrowIfError(
-      Compressor::Create({.ratio = options.ratio,
-                          .selector = {.name = options.selector,
-                                       .threads = torch::get_num_threads(),
-                                       .seed = options.seed},
-                          .memory = {.name = options.memory,
-                                     .momentum = options.memory == "dgc" ? options.momentum : 0.0,
-                                     .nesterov = options.nesterov,
-                                     .clip_norm = options.clip_norm},
-                          .adaptive_every = static_cast<uint32_t>(options.adaptive_ratio)},
-                         &compressor));
-  return MakeGatherCollective(transport, std::move(compressor));
-}
-
 std::unique_ptr<Collective> MakeCollective(const TrainOptions& options, int rank,
                                            Transport* transport) {
-  auto collective = MakeBareCollective(options, transport);
+  auto collective = MakeTrainingCollective(options, torch::get_num_threads(), transport);
   if (rank != 0 || options.record_gradients.empty()) return collective;
   return MakeRecordingCollective(
       {.file = options.record_gradients, .every = static_cast<uint64_t>(options.record_every)},
@@ -384,6 +335,22 @@ void RequireBatchFits(const TrainOptions& options, int world_size, const Dataset
       fmt::format("--batch-size {} is larger than a worker's share of the data: {} samples over "
                   "{} workers are {} each",
                   options.batch_size, samples, world_size, shard));
+}
+
+std::unique_ptr<Collective> MakeTrainingCollective(const TrainOptions& options, int threads,
+                                                   Transport* transport) {
+  if (!options.compress) return MakeDenseCollective(transport);
+  std::unique_ptr<Compressor> compressor;
+  ThrowIfError(Compressor::Create(
+      {.ratio = options.ratio,
+       .selector = {.name = options.selector, .threads = threads, .seed = options.seed},
+       .memory = {.name = options.memory,
+                  .momentum = options.memory == "dgc" ? options.momentum : 0.0,
+                  .nesterov = options.nesterov,
+                  .clip_norm = options.clip_norm},
+       .adaptive_every = static_cast<uint32_t>(options.adaptive_ratio)},
+      &compressor));
+  return MakeGatherCollective(transport, std::move(compressor));
 }
 
 int ThreadsPerWorker(const TrainOptions& options, int local_workers) {

@@ -1,6 +1,9 @@
 // The training loop: one run of a model on a data set over the workers of a World.
 #pragma once
 
+#include <memory>
+
+#include "cddp/collective.h"
 #include "ddp/world.h"
 #include "trainer/data/dataset.h"
 #include "trainer/history.h"
@@ -26,6 +29,11 @@ TrainingSummary Train(const TrainOptions& options, World& world, const DatasetSp
 // Throws StatusError(kInvalidArgument) when the batch is larger than a worker's
 // share of the samples; to be asked before workers meet.
 void RequireBatchFits(const TrainOptions& options, int world_size, const DatasetSplits& data);
+
+// The collective that `options` (resolved) ask for, which selects with `threads`.
+// `transport` must outlive it.
+std::unique_ptr<Collective> MakeTrainingCollective(const TrainOptions& options, int threads,
+                                                   Transport* transport);
 
 // Share of the cores for each of the workers on this machine: options.threads,
 // or what is there divided by `local_workers`.

@@ -34,6 +34,8 @@ void EndAfterLoss(const Loss& loss) {
   std::_Exit(code);
 }
 
+}  // namespace
+
 DatasetSplits LoadOrFetchDataset(const TrainOptions& options) {
   const DatasetInfo& info = RequireDataset(options.dataset);
   const bool missing = std::ranges::any_of(info.files(), [&](const DataFile* file) {
@@ -45,8 +47,6 @@ DatasetSplits LoadOrFetchDataset(const TrainOptions& options) {
   }
   return LoadDataset(options.dataset, options.data_dir);
 }
-
-}  // namespace
 
 bool IsLauncher(const TrainOptions& options) {
   const bool has_rank = std::getenv("RANK") != nullptr;

@@ -18,6 +18,9 @@ namespace cddp {
 // to meet others through a file and has no rank.
 bool IsLauncher(const TrainOptions& options);
 
+// The data set of `options`, fetched first when files are missing.
+DatasetSplits LoadOrFetchDataset(const TrainOptions& options);
+
 // Starts the workers with this program's own arguments and returns its exit code.
 int LaunchLocalWorkers(const TrainOptions& options, const std::vector<std::string>& arguments);
 

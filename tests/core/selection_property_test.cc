@@ -4,6 +4,7 @@
 #include "cddp/selection.h"
 #include "core/oracle.h"
 #include "tests/core/generators.h"
+#include "tests/core/simd_target.h"
 
 namespace cddp {
 namespace {
@@ -12,10 +13,14 @@ bool SameSelection(const Selection& a, const Selection& b) {
   return a.indices == b.indices && SameBits(a.values, b.values);
 }
 
-TEST(SelectionProperty, EqualsTheOracle) {
+class SelectionOnTarget : public OnSimdTarget {};
+INSTANTIATE_ON_SIMD_TARGETS(SelectionOnTarget);
+
+// A million inputs on every target (reliability scorecard).
+TEST_P(SelectionOnTarget, EqualsTheOracle) {
   // One selector for all cases: its scratch memory must not leak from one to the next.
   const auto selector = MakeTopKSelector();
-  EXPECT_TRUE(HoldsFor(Cases(100'000), [&] {
+  EXPECT_TRUE(HoldsFor(Cases(1'000'000), [&] {
     const Recipe recipe = *Recipes(0, 130, Pattern::kWithNonFinite);
     const auto k = *rc::gen::inRange<size_t>(0, recipe.length + 3);
     const auto base = *rc::gen::inRange<uint32_t>(0, 0xffffff00u);
@@ -27,7 +32,7 @@ TEST(SelectionProperty, EqualsTheOracle) {
 }
 
 // Long enough for every digit of the magnitude to be looked at.
-TEST(SelectionProperty, EqualsTheOracleWhereTheBracketIsNarrowed) {
+TEST_P(SelectionOnTarget, EqualsTheOracleWhereTheBracketIsNarrowed) {
   const auto selector = MakeTopKSelector();
   EXPECT_TRUE(HoldsFor(Cases(1'000), [&] {
     const Recipe recipe = *Recipes(4'100, 12'000, Pattern::kWithNonFinite);
@@ -40,7 +45,7 @@ TEST(SelectionProperty, EqualsTheOracleWhereTheBracketIsNarrowed) {
   }));
 }
 
-TEST(SelectionProperty, EveryShortLengthAndMisalignment) {
+TEST_P(SelectionOnTarget, EveryShortLengthAndMisalignment) {
   const auto selector = MakeTopKSelector();
   for (size_t length = 0; length <= 40; ++length) {
     for (size_t misaligned = 0; misaligned <= 16; ++misaligned) {
@@ -83,7 +88,7 @@ TEST(SelectionProperty, BaseReachesTheLastIndex) {
 }
 
 // More ties than candidates are kept for.
-TEST(SelectionProperty, HugeTie) {
+TEST_P(SelectionOnTarget, HugeTie) {
   const auto selector = MakeTopKSelector();
   std::vector<float> values(200'000, 0.5f);
   for (size_t i = 0; i < values.size(); i += 3) values[i] = -0.5f;

@@ -38,12 +38,15 @@ TEST(Compressor, Statistics) {
   EXPECT_EQ(statistics.entries, 2u * 15) << "the non-finite frame has none";
   EXPECT_EQ(statistics.bytes_in, 3u * 420);
   EXPECT_EQ(statistics.bytes_out, bytes);
+  EXPECT_EQ(statistics.selections, 3u) << "one parameter is selected from, one goes whole";
   EXPECT_GT(statistics.time.count(), 0);
 
   compressor->ResetStatistics();
   EXPECT_EQ(compressor->statistics().calls, 0u);
   EXPECT_EQ(compressor->statistics().elements, 0u);
   EXPECT_EQ(compressor->statistics().entries, 0u);
+  EXPECT_EQ(compressor->statistics().selections, 0u);
+  EXPECT_EQ(compressor->statistics().second_sweeps, 0u);
   EXPECT_EQ(compressor->statistics().bytes_in, 0u);
   EXPECT_EQ(compressor->statistics().bytes_out, 0u);
   EXPECT_EQ(compressor->statistics().time.count(), 0);

@@ -2,14 +2,13 @@
 #include "core/sweep.h"
 
 #include <gtest/gtest.h>
-#include <hwy/highway.h>
 
 #include <cmath>
 #include <limits>
-#include <string>
 
 #include "core/aligned.h"
 #include "tests/core/generators.h"
+#include "tests/core/simd_target.h"
 
 namespace cddp {
 namespace {
@@ -78,14 +77,8 @@ bool SameFloat(float a, float b) {
   return ::testing::AssertionSuccess();
 }
 
-class SweepTest : public ::testing::TestWithParam<int64_t> {
+class SweepTest : public OnSimdTarget {
  protected:
-  void SetUp() override {
-    hwy::GetChosenTarget().Update(GetParam());
-    ASSERT_STREQ(SweepTarget(), hwy::TargetName(GetParam()));
-  }
-  void TearDown() override { hwy::GetChosenTarget().DeInit(); }
-
   // Calls check(values, misaligned, threshold) for short lengths at every
   // misalignment, and for long ones. The values end where their buffer ends.
   template <typename Check>
@@ -341,11 +334,7 @@ TEST(ScalarSweep, ByHand) {
   EXPECT_EQ(values[1], 4.0f);
 }
 
-INSTANTIATE_TEST_SUITE_P(Targets, SweepTest,
-                         ::testing::ValuesIn(hwy::SupportedAndGeneratedTargets()),
-                         [](const auto& target) {
-                           return std::string(hwy::TargetName(target.param));
-                         });
+INSTANTIATE_ON_SIMD_TARGETS(SweepTest);
 
 }  // namespace
 }  // namespace cddp

@@ -9,6 +9,7 @@
 #include "cddp/selection.h"
 #include "core/oracle.h"
 #include "tests/core/generators.h"
+#include "tests/core/simd_target.h"
 
 namespace cddp {
 namespace {
@@ -67,6 +68,28 @@ TEST_P(TopKThreads, EqualsTheOracleStepByStep) {
     for (uint64_t step = 0; step < (CDDP_CASE_DIVISOR > 1 ? 4 : 12); ++step) {
       ASSERT_TRUE(steps.Take(Gradient(step, kElements, 1.0f), k)) << "k " << k << ", step " << step;
     }
+  }
+}
+
+class TopKOnTarget : public OnSimdTarget {};
+INSTANTIATE_ON_SIMD_TARGETS(TopKOnTarget);
+
+TEST_P(TopKOnTarget, EqualsTheOracleStepByStep) {
+  for (size_t k : {size_t{1}, size_t{820}, size_t{40'000}}) {
+    Steps steps(kElements, 2);
+    for (uint64_t step = 0; step < 4; ++step) {
+      ASSERT_TRUE(steps.Take(Gradient(step, kElements, 1.0f), k)) << "k " << k << ", step " << step;
+    }
+  }
+}
+
+// Many ties, with the last one that counts in any chunk.
+TEST_P(TopKOnTarget, Ties) {
+  std::vector<float> gradient(kElements);
+  for (size_t i = 0; i < kElements; ++i) gradient[i] = static_cast<float>(i % 7);
+  for (size_t k : {size_t{9}, kElements / 9, kElements / 7 + 3, kElements / 2}) {
+    Steps steps(kElements, 2);
+    for (int step = 0; step < 3; ++step) ASSERT_TRUE(steps.Take(gradient, k)) << "k " << k;
   }
 }
 

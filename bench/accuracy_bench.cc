@@ -1,0 +1,240 @@
+#include "bench/accuracy_bench.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <memory>
+#include <vector>
+
+#include "cddp/collective.h"
+#include "cddp/status.h"
+#include "core/worker_pool.h"
+#include "trainer/history.h"
+#include "trainer/model.h"
+#include "trainer/progress.h"
+#include "trainer/sampler.h"
+#include "trainer/schedule.h"
+#include "trainer/tensor_dataset.h"
+#include "trainer/training.h"
+#include "trainer/worker.h"
+
+namespace cddp {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+namespace functional = torch::nn::functional;
+
+constexpr int64_t kEvaluationBatch = 500;
+
+// One rank's part: its samples, its gradient and its end of the collective.
+struct Rank {
+  DistributedSampler sampler;
+  std::unique_ptr<Transport> transport;
+  std::unique_ptr<Collective> collective;
+  std::vector<float> gradient;
+  Status status;
+};
+
+class InProcessTraining {
+ public:
+  InProcessTraining(const TrainOptions& options, const DatasetSplits& data)
+      : options_(options), train_(data.train), test_(data.test), pool_(options.workers) {
+    torch::manual_seed(options.seed);
+    model_ = MakeModel(options.model, data.train.classes);
+    uint32_t offset = 0;
+    for (const auto& item : model_->named_parameters()) {
+      const auto count = static_cast<uint32_t>(item.value().numel());
+      layout_.push_back({item.key(), offset, count});
+      parameters_.push_back(item.value());
+      offset += count;
+    }
+    momentum_in_memory_ = options.compress && options.memory == "dgc";
+    torch::optim::SGDOptions sgd(options.lr);
+    if (!momentum_in_memory_) sgd.momentum(options.momentum).nesterov(options.nesterov);
+    // Weight decay comes before a memory, which may hold the momentum.
+    optimizer_ = std::make_unique<torch::optim::SGD>(parameters_, sgd);
+
+    const uint32_t samples = options.max_train_samples == 0
+                                 ? data.train.count
+                                 : std::min(options.max_train_samples, data.train.count);
+    auto transports = MakeInProcessTransports(options.workers, std::chrono::minutes(10));
+    for (int r = 0; r < options.workers; ++r) {
+      Rank& rank = ranks_.emplace_back(Rank{
+          .sampler = DistributedSampler(samples, options.workers, r,
+                                        static_cast<uint32_t>(options.batch_size), options.seed),
+          .transport = std::move(transports[static_cast<size_t>(r)]),
+          .collective = nullptr,
+          .gradient = std::vector<float>(offset),
+          .status = Status::Ok()});
+      rank.collective = MakeTrainingCollective(options, /*threads=*/1, rank.transport.get());
+    }
+  }
+
+  nlohmann::json Run() {
+    nlohmann::json history = nlohmann::json::array();
+    const auto start = Clock::now();
+    for (int epoch = 1; epoch <= options_.epochs; ++epoch) history.push_back(Epoch(epoch));
+
+    nlohmann::json report = ToJson(options_);
+    report["history"] = history;
+    report["steps"] = step_;
+    report["test_accuracy_percent"] = history.back()["test_accuracy_percent"];
+    report["test_loss"] = history.back()["test_loss"];
+    report["seconds"] = std::chrono::duration<double>(Clock::now() - start).count();
+    if (const Compressor* compressor = ranks_[0].collective->compressor()) {
+      const CompressionStatistics& statistics = compressor->statistics();
+      report["frame_bytes_per_step"] =
+          static_cast<double>(statistics.bytes_out) / static_cast<double>(step_);
+      report["second_sweep_fraction"] =
+          static_cast<double>(statistics.second_sweeps) /
+          std::max<double>(1.0, static_cast<double>(statistics.selections));
+    }
+    return report;
+  }
+
+ private:
+  nlohmann::json Epoch(int epoch) {
+    for (Rank& rank : ranks_) {
+      rank.sampler.SetEpoch(static_cast<uint64_t>(epoch - 1));
+      if (Compressor* compressor = rank.collective->compressor()) {
+        ThrowIfError(
+            compressor->SetRatio(WarmUpRatio(options_.ratio, epoch, options_.warmup_epochs)));
+      }
+    }
+    model_->train();
+    const uint32_t steps = ranks_[0].sampler.steps_per_epoch();
+    const uint64_t total = static_cast<uint64_t>(steps) * static_cast<uint64_t>(options_.epochs);
+    double loss = 0;
+    {
+      ProgressBar bar(fmt::format("epoch {}/{}", epoch, options_.epochs), steps,
+                      spdlog::should_log(spdlog::level::info));
+      for (uint32_t step = 0; step < steps; ++step) {
+        for (auto& group : optimizer_->param_groups()) {
+          static_cast<torch::optim::SGDOptions&>(group.options())
+              .lr(options_.lr * ScheduleFactor(options_.schedule, step_, total));
+        }
+        ++step_;
+        loss += (Step(step) - loss) / (step + 1);
+        bar.Update(step + 1, [&] { return fmt::format("loss {:.4f}", loss); });
+      }
+    }
+    nlohmann::json record = Evaluate();
+    record["epoch"] = epoch;
+    record["train_loss"] = loss;
+    spdlog::info("epoch {}/{}: loss {:.4f}, test accuracy {:.2f}%", epoch, options_.epochs, loss,
+                 record["test_accuracy_percent"].get<double>());
+    return record;
+  }
+
+  // Returns the mean loss of the global batch.
+  double Step(uint32_t step) {
+    double loss = 0;
+    for (size_t r = 0; r < ranks_.size(); ++r) loss += Gradient(r, step);
+    pool_.Run([this](int r) {
+      Rank& rank = ranks_[static_cast<size_t>(r)];
+      rank.status = rank.collective->AllReduceMean(
+          {.step = step_, .index = 0, .values = rank.gradient, .parameters = layout_});
+    });
+    bool committed = true;
+    for (Rank& rank : ranks_) {
+      ThrowIfError(rank.status);
+      committed &= rank.collective->EndStep() == StepOutcome::kCommitted;
+    }
+    if (!committed) {
+      throw StatusError(StatusCode::kDiverged,
+                        fmt::format("training has diverged: a gradient of step {} is not finite; "
+                                    "lower --lr",
+                                    step_));
+    }
+    for (size_t p = 0; p < parameters_.size(); ++p) {
+      parameters_[p].mutable_grad().copy_(
+          View(ranks_[0].gradient, layout_[p]).view(parameters_[p].sizes()));
+    }
+    optimizer_->step();
+    return loss / ranks_[0].sampler.GlobalBatch(step);
+  }
+
+  // Fills the gradient of rank `r`; returns the sum of its samples' losses.
+  double Gradient(size_t r, uint32_t step) {
+    Rank& rank = ranks_[r];
+    const std::span<const int64_t> batch = rank.sampler.Batch(step);
+    if (batch.empty()) {
+      std::ranges::fill(rank.gradient, 0.0f);
+      return 0;
+    }
+    // Dropout draws differ between ranks and steps.
+    torch::manual_seed(options_.seed + 0x9e3779b97f4a7c15ull * (step_ * ranks_.size() + r + 1));
+    optimizer_->zero_grad();
+    const auto [images, labels] = train_.Take(batch);
+    const at::Tensor loss_sum =
+        functional::cross_entropy(model_->forward(images), labels,
+                                  functional::CrossEntropyFuncOptions().reduction(torch::kSum));
+    // So weighted, the mean over ranks is the mean over the samples.
+    const double weight = static_cast<double>(ranks_.size()) / rank.sampler.GlobalBatch(step);
+    (loss_sum * weight).backward();
+    const torch::NoGradGuard no_grad;
+    for (size_t p = 0; p < parameters_.size(); ++p) {
+      at::Tensor gradient = View(rank.gradient, layout_[p]);
+      gradient.copy_(parameters_[p].grad().flatten());
+      if (options_.weight_decay != 0) {
+        gradient.add_(parameters_[p].flatten(), options_.weight_decay);
+      }
+    }
+    return loss_sum.item<double>();
+  }
+
+  static at::Tensor View(std::vector<float>& gradient, const BucketParameter& parameter) {
+    return torch::from_blob(gradient.data() + parameter.offset, {parameter.count}, torch::kFloat);
+  }
+
+  nlohmann::json Evaluate() {
+    const torch::NoGradGuard no_grad;
+    model_->eval();
+    double loss = 0;
+    double correct = 0;
+    for (int64_t at = 0; at < test_.size(); at += kEvaluationBatch) {
+      const auto [images, labels] = test_.Range(at, std::min(at + kEvaluationBatch, test_.size()));
+      const at::Tensor logits = model_->forward(images);
+      loss += functional::cross_entropy(
+                  logits, labels, functional::CrossEntropyFuncOptions().reduction(torch::kSum))
+                  .item<double>();
+      correct += logits.argmax(1).eq(labels).sum().item<double>();
+    }
+    const auto count = static_cast<double>(test_.size());
+    return {{"test_loss", loss / count}, {"test_accuracy_percent", 100.0 * correct / count}};
+  }
+
+  const TrainOptions& options_;
+  TensorDataset train_, test_;
+  std::vector<Rank> ranks_;
+  WorkerPool pool_;  // a thread per rank: they wait for each other
+  std::shared_ptr<Classifier> model_;
+  std::vector<at::Tensor> parameters_;
+  std::vector<BucketParameter> layout_;
+  bool momentum_in_memory_ = false;
+  std::unique_ptr<torch::optim::SGD> optimizer_;
+  uint64_t step_ = 0;
+};
+
+}  // namespace
+
+int AccuracyBench(const TrainOptions& options) {
+  RequireWritableReport(options.json);
+  torch::set_num_threads(ThreadsPerWorker(options, /*local_workers=*/1));
+  const DatasetSplits data = LoadOrFetchDataset(options);
+  RequireBatchFits(options, options.workers, data);
+  spdlog::info("{} ranks in this process, {}", options.workers,
+               options.compress ? fmt::format("{} {}%, memory {}", options.selector,
+                                              100 * options.ratio, options.memory)
+                                : "dense gradients");
+  const nlohmann::json report = InProcessTraining(options, data).Run();
+  spdlog::info("test accuracy {:.2f}%", report["test_accuracy_percent"].get<double>());
+  WriteJsonReport(options.json, report);
+  return 0;
+}
+
+}  // namespace cddp

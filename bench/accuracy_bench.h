@@ -1,0 +1,19 @@
+// `cddp bench accuracy`: what compression costs in accuracy, without a network.
+//
+// The ranks of a data-parallel training take turns in this process: each computes
+// the gradient of its own part of the global batch for the same parameters, then
+// all combine them through the collective that `cddp train` would use, over an
+// in-process transport. Replicas are bit-identical (the collective's law, tested
+// elsewhere), so one copy of the parameters stands for all. That is several times
+// cheaper than as many processes, and the same seed gives the same bytes.
+#pragma once
+
+#include "trainer/options.h"
+
+namespace cddp {
+
+// Trains options.workers ranks as `options` (resolved) say, shows progress and writes
+// the JSON report. Returns the exit code; throws StatusError like Train.
+int AccuracyBench(const TrainOptions& options);
+
+}  // namespace cddp
