@@ -2,7 +2,7 @@
 //
 // Pieces: a rank's `frame` holds its selected entries of the bucket, at most
 // EntryCount(bucket) of them, a number that all ranks derive alike from the
-// bucket's layout; `capacity` is the longest frame with that many entries. So
+// bucket's layout; `capacity` bounds a frame with so many entries. So
 // receives need no round that agrees sizes: each has room for `capacity` bytes,
 // and the frame says how many of them it is.
 //
@@ -33,7 +33,7 @@ class GatherCollective final : public Collective {
     const auto self = static_cast<size_t>(transport_->rank());
     if (compressor_->PlanDue(bucket.step)) CDDP_RETURN_IF_ERROR(AgreeOnBudgets(bucket.step));
     const size_t max_entries = compressor_->EntryCount(bucket);
-    const size_t capacity = MaxFrameBytes(max_entries);
+    const size_t capacity = compressor_->MaxFrameBytes(bucket);
 
     CDDP_RETURN_IF_ERROR(compressor_->Compress(bucket, static_cast<uint32_t>(self), &frame_));
 

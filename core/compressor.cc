@@ -4,7 +4,6 @@
 #include <numeric>
 
 #include "cddp/budget.h"
-#include "cddp/frame.h"
 #include "core/sweep.h"
 
 namespace cddp {
@@ -30,6 +29,11 @@ size_t Compressor::EntryCount(const Bucket& bucket) const {
   size_t count = 0;
   for (const BucketParameter& parameter : bucket.parameters) count += EntryCount(parameter);
   return count;
+}
+
+size_t Compressor::MaxFrameBytes(const Bucket& bucket) const {
+  return cddp::MaxFrameBytes(options_.format, static_cast<uint32_t>(bucket.values.size()),
+                             EntryCount(bucket), bucket.parameters.size());
 }
 
 Status Compressor::SetRatio(double ratio) {
@@ -105,14 +109,17 @@ Status Compressor::Compress(const Bucket& bucket, uint32_t rank, std::vector<std
     finite &= accumulation->finite();
     ends_.push_back(selection_.size());
   }
-  if (!finite) selection_.Clear();
+  if (!finite) {
+    selection_.Clear();
+    ends_.clear();
+  }
 
   const FrameId id{.step = bucket.step,
                    .bucket = bucket.index,
                    .rank = rank,
                    .elements = static_cast<uint32_t>(bucket.values.size())};
   taken_ = selection_.values;
-  CDDP_RETURN_IF_ERROR(EncodeFrame(id, !finite, &selection_, frame));
+  CDDP_RETURN_IF_ERROR(EncodeFrame(options_.format, id, ends_, !finite, &selection_, frame));
 
   if (finite) {
     // Encoding left in selection_ what receivers decode: only that leaves the memory.

@@ -1,13 +1,20 @@
 #include "cddp/frame.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <xxhash.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <utility>
+
+#include "core/index_codec.h"
+#include "core/runs.h"
+#include "core/value_codec.h"
 
 namespace cddp {
 namespace {
@@ -15,17 +22,25 @@ namespace {
 static_assert(std::endian::native == std::endian::little, "frames are copied in host order");
 
 constexpr uint32_t kMagic = 0x46444443;  // "CDDF"
-constexpr uint8_t kVersion = 1;
-constexpr uint8_t kIndexRaw32 = 0;
-constexpr uint8_t kValueFp32 = 0;
+constexpr uint8_t kVersion = 2;
 constexpr uint8_t kFlagNonFinite = 1;
 constexpr size_t kChecksumOffset = 32;
+constexpr size_t kMaxVarintBytes = 5;
+
+constexpr std::array kIndexFormats = {
+    std::pair{"auto", IndexFormat::kAuto}, std::pair{"rice", IndexFormat::kRice},
+    std::pair{"bitmap", IndexFormat::kBitmap}, std::pair{"rice-absent", IndexFormat::kRiceAbsent},
+    std::pair{"raw32", IndexFormat::kRaw32}};
+constexpr std::array kValueFormats = {
+    std::pair{"fp32", ValueFormat::kFp32}, std::pair{"bf16", ValueFormat::kBf16},
+    std::pair{"fp16", ValueFormat::kFp16}, std::pair{"int8", ValueFormat::kInt8},
+    std::pair{"int4", ValueFormat::kInt4}, std::pair{"sign", ValueFormat::kSign}};
 
 struct Header {
   uint32_t magic;
   uint8_t version;
-  uint8_t index_codec;
-  uint8_t value_codec;
+  uint8_t index_format;
+  uint8_t value_format;
   uint8_t flags;
   uint64_t step;
   uint16_t bucket;
@@ -37,6 +52,24 @@ struct Header {
 };
 static_assert(sizeof(Header) == kFrameHeaderBytes);
 static_assert(offsetof(Header, checksum) == kChecksumOffset);
+
+template <typename Table>
+std::vector<std::string> Names(const Table& table) {
+  std::vector<std::string> names;
+  for (const auto& [name, format] : table) names.emplace_back(name);
+  return names;
+}
+
+template <typename Table, typename Format>
+Status Parse(const char* kind, const Table& table, std::string_view name, Format* format) {
+  for (const auto& [known, number] : table) {
+    if (name != known) continue;
+    *format = number;
+    return Status::Ok();
+  }
+  return Status::InvalidArgument(
+      fmt::format("unknown {} \"{}\"; known: {}", kind, name, fmt::join(Names(table), ", ")));
+}
 
 uint64_t Checksum(std::span<const std::byte> frame) {
   const uint64_t seed = XXH3_64bits(frame.data(), kChecksumOffset);
@@ -56,47 +89,223 @@ Status BadFrame(const FrameId& expected, const std::string& what) {
                                      expected.step, expected.bucket, what));
 }
 
-}  // namespace
-
-size_t MaxFrameBytes(size_t entries) {
-  return kFrameHeaderBytes + entries * (sizeof(uint32_t) + sizeof(float));
+// LEB128. Returns what follows.
+std::byte* PutVarint(std::byte* out, size_t number) {
+  for (; number >= 0x80; number >>= 7) *out++ = static_cast<std::byte>(number | 0x80);
+  *out++ = static_cast<std::byte>(number);
+  return out;
 }
 
-Status EncodeFrame(const FrameId& id, bool non_finite, Selection* selection,
-                   std::vector<std::byte>* out) {
+// False when *bytes does not start with a number below 2^32 in the fewest bytes.
+bool TakeVarint(std::span<const std::byte>* bytes, uint64_t* number) {
+  *number = 0;
+  for (size_t i = 0; i < std::min(bytes->size(), kMaxVarintBytes); ++i) {
+    const auto byte = std::to_integer<uint64_t>((*bytes)[i]);
+    *number |= (byte & 0x7f) << (7 * i);
+    if (byte >= 0x80) continue;
+    *bytes = bytes->subspan(i + 1);
+    return (byte != 0 || i == 0) && *number <= std::numeric_limits<uint32_t>::max();
+  }
+  return false;
+}
+
+std::byte* PutRuns(std::byte* out, std::span<const size_t> run_ends) {
+  size_t begin = 0;
+  size_t runs = 0;
+  for (size_t end : run_ends) runs += std::exchange(begin, end) < end;
+  out = PutVarint(out, runs);
+  begin = 0;
+  for (size_t end : run_ends) {
+    const size_t count = end - std::exchange(begin, end);
+    if (count > 0) out = PutVarint(out, count);
+  }
+  return out;
+}
+
+// The blocks of a validated frame, or of one whose runs are valid.
+class BlockSizes {
+ public:
+  explicit BlockSizes(std::span<const std::byte> runs) : runs_(runs) {
+    uint64_t count;
+    TakeVarint(&runs_, &count);
+  }
+
+  // Entries of the next block; 0 behind the last.
+  size_t Next() {
+    if (left_ == 0) {
+      if (runs_.empty()) return 0;
+      TakeVarint(&runs_, &left_);
+    }
+    const auto count = std::min<size_t>(kBlockEntries, left_);
+    left_ -= count;
+    return count;
+  }
+
+ private:
+  std::span<const std::byte> runs_;
+  uint64_t left_ = 0;
+};
+
+// What is wrong with indices that their codec refuses, read once more.
+std::string WhatIsWrong(const IndexCodec& codec, const FrameView& view) {
+  constexpr uint32_t kNotRead = 0xfffffff1u;  // no index that anyone expects
+  IndexCursor cursor;
+  cursor.bytes = view.indices;
+  cursor.elements = view.id.elements;
+  bool good = codec.Start(view.entries, &cursor);
+  BlockSizes sizes(view.runs);
+  int64_t last = -1;
+  size_t entry = 0;
+  for (size_t count; good && (count = sizes.Next()) > 0;) {
+    uint32_t block[kBlockEntries];
+    std::ranges::fill(block, kNotRead);
+    good = codec.Next(&cursor, count, block);
+    for (size_t i = 0; i < count; ++i, ++entry) {
+      if (!good && block[i] == kNotRead) break;
+      if (int64_t{block[i]} <= last || block[i] >= view.id.elements) {
+        return fmt::format("index {} of entry {} after index {} in a bucket of {} elements",
+                           block[i], entry, last, view.id.elements);
+      }
+      last = block[i];
+    }
+  }
+  return fmt::format("length: {} bytes of indices ({}) end behind {} of {} entries",
+                     view.indices.size(), codec.name(), entry, view.entries);
+}
+
+// Of a block of values that a codec refuses.
+std::string WhatIsWrong(const ValueCodec& codec, const std::byte* block, size_t count,
+                        size_t entry) {
+  float values[kBlockEntries];
+  codec.Decode(block, count, values);
+  for (size_t i = 0; i < count; ++i) {
+    if (!std::isfinite(values[i])) {
+      return fmt::format("value of entry {} is {}", entry + i, values[i]);
+    }
+  }
+  return fmt::format("the values of entries {} to {} ({}) have no such scale or code", entry,
+                     entry + count - 1, codec.name());
+}
+
+struct Block {
+  size_t count = 0;
+  uint32_t indices[kBlockEntries];
+  float values[kBlockEntries];
+};
+
+// Decodes a validated frame block by block.
+class BlockReader {
+ public:
+  explicit BlockReader(const FrameView& view)
+      : sizes_(view.runs),
+        index_codec_(*IndexCodecOf(view.index_format)),
+        value_codec_(*ValueCodecOf(view.value_format)),
+        values_(view.values.data()) {
+    cursor_.bytes = view.indices;
+    cursor_.elements = view.id.elements;
+    if (!index_codec_.Start(view.entries, &cursor_)) sizes_ = BlockSizes({});
+  }
+
+  // False behind the last block.
+  bool Next(Block* block) {
+    block->count = sizes_.Next();
+    if (block->count == 0) return false;
+    // A validated frame cannot fail; one that was altered since must not reach memory.
+    if (!index_codec_.Next(&cursor_, block->count, block->indices)) {
+      block->count = 0;
+      return false;
+    }
+    value_codec_.Decode(values_, block->count, block->values);
+    values_ += value_codec_.BlockBytes(block->count);
+    return true;
+  }
+
+ private:
+  BlockSizes sizes_;
+  const IndexCodec& index_codec_;
+  const ValueCodec& value_codec_;
+  IndexCursor cursor_;
+  const std::byte* values_;
+};
+
+}  // namespace
+
+std::vector<std::string> IndexFormatNames() { return Names(kIndexFormats); }
+std::vector<std::string> ValueFormatNames() { return Names(kValueFormats); }
+
+Status ParseIndexFormat(std::string_view name, IndexFormat* format) {
+  return Parse("index codec", kIndexFormats, name, format);
+}
+
+Status ParseValueFormat(std::string_view name, ValueFormat* format) {
+  return Parse("value codec", kValueFormats, name, format);
+}
+
+size_t MaxFrameBytes(const FrameFormat& format, uint32_t elements, size_t entries, size_t runs) {
+  runs = std::min(runs, entries);
+  const size_t blocks = MaxBlocks(entries, runs);
+  // Another codec is chosen where it is expected to be smaller than rice, which takes
+  // less than its bound.
+  const IndexCodec& codec =
+      format.indices == IndexFormat::kAuto ? RiceCodec() : *IndexCodecOf(format.indices);
+  const size_t index_bytes = codec.MaxBytes(entries, elements, blocks + 1);
+  const ValueCodec& values = *ValueCodecOf(format.values);
+  // Blocks that are not full take most: a whole number of bytes and a scale for each.
+  const size_t value_bytes = blocks * values.BlockBytes(1) +
+                             (entries - blocks) * values.BlockBytes(kBlockEntries) / kBlockEntries +
+                             blocks;
+  return kFrameHeaderBytes + kMaxVarintBytes * (runs + 1) + index_bytes + value_bytes +
+         IndexCodec::kSlack;
+}
+
+Status EncodeFrame(const FrameFormat& format, const FrameId& id, std::span<const size_t> run_ends,
+                   bool non_finite, Selection* selection, std::vector<std::byte>* out) {
   constexpr uint32_t kMax16 = std::numeric_limits<uint16_t>::max();
-  const size_t bytes = MaxFrameBytes(selection->size());
   if (id.bucket > kMax16 || id.rank > kMax16) {
     return Status::InvalidArgument(
         fmt::format("a frame numbers buckets and ranks up to {}, got bucket {} of rank {}", kMax16,
                     id.bucket, id.rank));
   }
-  if (bytes - kFrameHeaderBytes > std::numeric_limits<uint32_t>::max()) {
-    return Status::InvalidArgument(fmt::format(
-        "{} entries do not fit a frame of 4 GiB; use smaller buckets", selection->size()));
+  const size_t entries = selection->size();
+  const size_t most = MaxFrameBytes(format, id.elements, entries, run_ends.size());
+  if (most - kFrameHeaderBytes > std::numeric_limits<uint32_t>::max()) {
+    return Status::InvalidArgument(
+        fmt::format("{} entries do not fit a frame of 4 GiB; use smaller buckets", entries));
   }
+  out->resize(most);
+  std::byte* const begin = out->data();
+  const IndexFormat indices = format.indices == IndexFormat::kAuto
+                                  ? SmallestIndexFormat(entries, id.elements)
+                                  : format.indices;
+  std::byte* end = PutRuns(begin + kFrameHeaderBytes, run_ends);
+  end += IndexCodecOf(indices)->Encode({selection->indices, run_ends, id.elements}, end);
+
+  const ValueCodec& values = *ValueCodecOf(format.values);
+  const uint64_t key[] = {format.seed, id.step, id.bucket, id.rank};
+  Dither dither{.stochastic = format.stochastic,
+                .key = format.stochastic ? XXH3_64bits(key, sizeof(key)) : 0};
+  ForBlocks(run_ends, [&](size_t entry, size_t count) {
+    dither.entry = entry;
+    values.Encode(std::span(selection->values).subspan(entry, count), dither, end);
+    end += values.BlockBytes(count);
+  });
+  out->resize(static_cast<size_t>(end - begin));
+
   const Header header{.magic = kMagic,
                       .version = kVersion,
-                      .index_codec = kIndexRaw32,
-                      .value_codec = kValueFp32,
+                      .index_format = static_cast<uint8_t>(indices),
+                      .value_format = static_cast<uint8_t>(format.values),
                       .flags = non_finite ? kFlagNonFinite : uint8_t{0},
                       .step = id.step,
                       .bucket = static_cast<uint16_t>(id.bucket),
                       .rank = static_cast<uint16_t>(id.rank),
                       .elements = id.elements,
-                      .entries = static_cast<uint32_t>(selection->size()),
-                      .payload_bytes = static_cast<uint32_t>(bytes - kFrameHeaderBytes),
+                      .entries = static_cast<uint32_t>(entries),
+                      .payload_bytes = static_cast<uint32_t>(out->size() - kFrameHeaderBytes),
                       .checksum = 0};
-  const size_t stream_bytes = selection->size() * sizeof(uint32_t);
-  out->resize(bytes);
-  std::memcpy(out->data(), &header, sizeof(header));
-  if (stream_bytes > 0) {
-    std::byte* payload = out->data() + kFrameHeaderBytes;
-    std::memcpy(payload, selection->indices.data(), stream_bytes);
-    std::memcpy(payload + stream_bytes, selection->values.data(), stream_bytes);
-  }
+  std::memcpy(begin, &header, sizeof(header));
   const uint64_t checksum = Checksum(*out);
-  std::memcpy(out->data() + kChecksumOffset, &checksum, sizeof(checksum));
+  std::memcpy(begin + kChecksumOffset, &checksum, sizeof(checksum));
   return Status::Ok();
 }
 
@@ -141,57 +350,136 @@ Status ValidateFrame(std::span<const std::byte> frame, const FrameId& expected, 
     if (want == got) return Status::Ok();
     return BadFrame(expected, fmt::format("{} {} expected, got {}", name, want, got));
   };
-  CDDP_RETURN_IF_ERROR(field("index codec", kIndexRaw32, header.index_codec));
-  CDDP_RETURN_IF_ERROR(field("value codec", kValueFp32, header.value_codec));
   CDDP_RETURN_IF_ERROR(field("unknown flags", 0, header.flags & ~unsigned{kFlagNonFinite}));
   CDDP_RETURN_IF_ERROR(field("step", expected.step, header.step));
   CDDP_RETURN_IF_ERROR(field("bucket", expected.bucket, header.bucket));
   CDDP_RETURN_IF_ERROR(field("rank", expected.rank, header.rank));
   CDDP_RETURN_IF_ERROR(field("elements", expected.elements, header.elements));
-  CDDP_RETURN_IF_ERROR(
-      field("length", MaxFrameBytes(header.entries) - kFrameHeaderBytes, header.payload_bytes));
-  const bool non_finite = (header.flags & kFlagNonFinite) != 0;
-  if (non_finite && header.entries != 0) {
+  FrameView checked{.id = expected,
+                    .non_finite = (header.flags & kFlagNonFinite) != 0,
+                    .entries = header.entries,
+                    .index_format = static_cast<IndexFormat>(header.index_format),
+                    .value_format = static_cast<ValueFormat>(header.value_format),
+                    .runs = {},
+                    .indices = {},
+                    .values = {}};
+  const IndexCodec* const index_codec = IndexCodecOf(checked.index_format);
+  const ValueCodec* const value_codec = ValueCodecOf(checked.value_format);
+  if (index_codec == nullptr) {
+    return BadFrame(expected,
+                    fmt::format("index codec 0 to 3 expected, got {}", header.index_format));
+  }
+  if (value_codec == nullptr) {
+    return BadFrame(expected,
+                    fmt::format("value codec 0 to 5 expected, got {}", header.value_format));
+  }
+  if (checked.non_finite && header.entries != 0) {
     return BadFrame(expected,
                     fmt::format("a non-finite frame has no entries, got {}", header.entries));
   }
-  if (header.entries > max_entries) {
-    return BadFrame(
-        expected, fmt::format("at most {} entries expected, got {}", max_entries, header.entries));
+  const size_t most = std::min<size_t>(max_entries, header.elements);
+  if (header.entries > most) {
+    return BadFrame(expected,
+                    fmt::format("at most {} entries expected, got {}", most, header.entries));
   }
-  const size_t stream_bytes = size_t{header.entries} * sizeof(uint32_t);
-  const FrameView checked{.id = expected,
-                          .non_finite = non_finite,
-                          .entries = header.entries,
-                          .indices = frame.subspan(kFrameHeaderBytes, stream_bytes),
-                          .values = frame.subspan(kFrameHeaderBytes + stream_bytes, stream_bytes)};
-  int64_t previous = -1;
-  for (uint32_t i = 0; i < checked.entries; ++i) {
-    uint32_t index;
-    float value;
-    std::memcpy(&index, checked.indices.data() + i * sizeof(index), sizeof(index));
-    std::memcpy(&value, checked.values.data() + i * sizeof(value), sizeof(value));
-    if (int64_t{index} <= previous || index >= header.elements) {
-      return BadFrame(expected,
-                      fmt::format("index {} of entry {} after index {} in a bucket of {} elements",
-                                  index, i, previous, header.elements));
+
+  const std::span<const std::byte> payload = frame.subspan(kFrameHeaderBytes);
+  std::span<const std::byte> rest = payload;
+  uint64_t runs = 0;
+  if (!TakeVarint(&rest, &runs) || runs > header.entries) {
+    return BadFrame(expected,
+                    fmt::format("at most {} runs expected, got {}", header.entries, runs));
+  }
+  uint64_t in_runs = 0;
+  for (uint64_t run = 0; run < runs; ++run) {
+    uint64_t count = 0;
+    if (!TakeVarint(&rest, &count) || count == 0) {
+      return BadFrame(expected, fmt::format("run {} of {} has {} entries", run, runs, count));
     }
-    if (!std::isfinite(value)) {
-      return BadFrame(expected, fmt::format("value of entry {} is {}", i, value));
+    in_runs += count;
+  }
+  CDDP_RETURN_IF_ERROR(field("entries of all runs", header.entries, in_runs));
+  checked.runs = payload.first(payload.size() - rest.size());
+
+  size_t value_bytes = 0;
+  BlockSizes sizes(checked.runs);
+  for (size_t count; (count = sizes.Next()) > 0;) value_bytes += value_codec->BlockBytes(count);
+  if (value_bytes > rest.size()) {
+    return BadFrame(expected, fmt::format("length: {} entries have {} bytes of values, got {}",
+                                          header.entries, value_bytes, rest.size()));
+  }
+  checked.indices = rest.first(rest.size() - value_bytes);
+  checked.values = rest.subspan(checked.indices.size());
+
+  IndexCursor cursor;
+  cursor.bytes = checked.indices;
+  cursor.elements = header.elements;
+  if (!index_codec->Start(header.entries, &cursor)) {
+    return BadFrame(expected,
+                    fmt::format("length: {} indices ({}) do not take {} bytes", header.entries,
+                                index_codec->name(), checked.indices.size()));
+  }
+  const std::byte* values = checked.values.data();
+  sizes = BlockSizes(checked.runs);
+  uint32_t block[kBlockEntries];
+  size_t entry = 0;
+  for (size_t count; (count = sizes.Next()) > 0; entry += count) {
+    if (!index_codec->Next(&cursor, count, block)) {
+      return BadFrame(expected, WhatIsWrong(*index_codec, checked));
     }
-    previous = index;
+    if (!value_codec->Valid(values, count)) {
+      return BadFrame(expected, WhatIsWrong(*value_codec, values, count, entry));
+    }
+    values += value_codec->BlockBytes(count);
+  }
+  if (!index_codec->Finished(&cursor)) {
+    return BadFrame(expected,
+                    fmt::format("length: {} indices ({}) end before the last of their {} bytes",
+                                header.entries, index_codec->name(), checked.indices.size()));
   }
   *view = checked;
   return Status::Ok();
 }
 
 void DecodeAdd(const FrameView& view, std::span<float> dense) {
-  for (uint32_t i = 0; i < view.entries; ++i) {
-    uint32_t index;
-    float value;
-    std::memcpy(&index, view.indices.data() + i * sizeof(index), sizeof(index));
-    std::memcpy(&value, view.values.data() + i * sizeof(value), sizeof(value));
-    dense[index] += value;
+  BlockReader reader(view);
+  // A block is decoded, and fetched into the cache, while the one before is added.
+  Block blocks[2];
+  Block* current = &blocks[0];
+  Block* next = &blocks[1];
+  reader.Next(current);
+  while (current->count > 0) {
+    if (reader.Next(next)) {
+      for (size_t i = 0; i < next->count; ++i) __builtin_prefetch(&dense[next->indices[i]], 1);
+    }
+    for (size_t i = 0; i < current->count; ++i) dense[current->indices[i]] += current->values[i];
+    std::swap(current, next);
+  }
+}
+
+void Decode(const FrameView& view, std::span<uint32_t> indices, std::span<float> values) {
+  BlockReader reader(view);
+  Block block;
+  for (size_t at = 0; reader.Next(&block); at += block.count) {
+    std::copy_n(block.indices, block.count, indices.data() + at);
+    std::copy_n(block.values, block.count, values.data() + at);
+  }
+}
+
+void DecodeAt(const FrameView& view, std::span<const uint32_t> indices, std::span<float> values) {
+  std::ranges::fill(values.first(indices.size()), 0.0f);
+  BlockReader reader(view);
+  Block block;
+  size_t at = 0;
+  while (at < indices.size() && reader.Next(&block)) {
+    for (size_t i = 0; i < block.count && at < indices.size();) {
+      if (block.indices[i] < indices[at]) {
+        ++i;
+      } else {
+        if (block.indices[i] == indices[at]) values[at] = block.values[i];
+        ++at;
+      }
+    }
   }
 }
 

@@ -107,7 +107,9 @@ std::string CheckFrames() {
   Selection selection = SelectTopKOracle(values, 1000);
   const FrameId id{.step = 7, .bucket = 1, .rank = 0, .elements = kElements};
   std::vector<std::byte> frame;
-  ThrowIfError(EncodeFrame(id, false, &selection, &frame));
+  const std::vector<size_t> run_ends = {selection.size()};
+  ThrowIfError(
+      EncodeFrame({.values = ValueFormat::kInt4}, id, run_ends, false, &selection, &frame));
   FrameView view;
   ThrowIfError(ValidateFrame(frame, id, selection.size(), &view));
   std::vector<float> dense(kElements, 0.0f);

@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "cddp/bucket.h"
+#include "cddp/frame.h"
 #include "cddp/memory.h"
 #include "cddp/selection.h"
 #include "cddp/status.h"
@@ -33,6 +34,7 @@ struct CompressorOptions {
   uint32_t whole_limit = 1024;  // elements
   SelectorOptions selector;
   MemoryOptions memory;
+  FrameFormat format;
   // Steps between two plans of the parameters' budgets (budget.h); 0: uniform.
   uint32_t adaptive_every = 0;
 };
@@ -57,6 +59,9 @@ class Compressor {
   // The most entries that a frame of this bucket holds (and with the selectors topk,
   // randomk and block it holds as many): the same number on every rank.
   size_t EntryCount(const Bucket& bucket) const;
+
+  // Upper bound of the bytes of a frame of this bucket; the same on every rank.
+  size_t MaxFrameBytes(const Bucket& bucket) const;
 
   // Changes the ratio from the next bucket on; every rank at the same step.
   // InvalidArgument outside (0, 1].

@@ -1,24 +1,11 @@
-// The wire frame: the selected entries of one bucket of one rank as bytes.
+// The wire frame: the selected entries of one bucket of one rank as bytes. Its format,
+// to the byte, is in docs/wire_format.md:
 //
-// Layout (little endian), 40 bytes of header, then indices, then values:
+//   header (40 bytes) | runs | indices | values
 //
-//   offset size field
-//        0    4 magic "CDDF"
-//        4    1 version (1)
-//        5    1 index codec (0: raw32, ascending 32-bit indices)
-//        6    1 value codec (0: fp32)
-//        7    1 flags (bit 0: the sender's gradient was not finite; no entries)
-//        8    8 step
-//       16    2 bucket
-//       18    2 rank of the sender
-//       20    4 elements of the bucket
-//       24    4 entries
-//       28    4 bytes after the header
-//       32    8 checksum: XXH3-64 of all after the header, seeded with the
-//               XXH3-64 of bytes 0..31
-//
-// Decoding trusts nothing: ValidateFrame checks every field, length and index,
-// and that every value is finite, before DecodeAdd touches memory.
+// Decoding trusts nothing: ValidateFrame checks every field, length, index and scale,
+// and that every value is finite, before a decoder touches memory. Encoding and
+// decoding are deterministic, on every machine alike.
 //
 // Thread safety: functions without state. No allocation once buffers have grown.
 #pragma once
@@ -26,6 +13,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "cddp/selection.h"
@@ -34,6 +23,40 @@
 namespace cddp {
 
 inline constexpr size_t kFrameHeaderBytes = 40;
+
+// How indices travel. The numbers are those on the wire.
+enum class IndexFormat : uint8_t {
+  kRaw32 = 0,       // 32 bits each
+  kRice = 1,        // Golomb-Rice codes of the gaps: about log2(1/ratio) + 1.5 bits each
+  kBitmap = 2,      // a bit for each element
+  kRiceAbsent = 3,  // Golomb-Rice codes of the gaps between the elements without entry
+  kAuto = 255,      // the one of these that is expected to be the smallest
+};
+
+// How values travel. Blocks are of at most 256 entries of one parameter.
+enum class ValueFormat : uint8_t {
+  kFp32 = 0,
+  kBf16 = 1,
+  kFp16 = 2,
+  kInt8 = 3,  // 255 levels up to the largest magnitude of a block
+  kInt4 = 4,  // a sign, and 8 levels from the smallest to the largest magnitude of a block
+  kSign = 5,  // a sign, and the mean magnitude of a block (EF-SignSGD)
+};
+
+struct FrameFormat {
+  IndexFormat indices = IndexFormat::kAuto;
+  ValueFormat values = ValueFormat::kFp32;
+  // int8 and int4: rounds by chance, without bias (QSGD), not to the nearest level. The
+  // chances follow from the seed and the frame's step, bucket and rank.
+  bool stochastic = false;
+  uint64_t seed = 0;
+};
+
+std::vector<std::string> IndexFormatNames();
+std::vector<std::string> ValueFormatNames();
+// InvalidArgument for an unknown name, with those that are known.
+Status ParseIndexFormat(std::string_view name, IndexFormat* format);
+Status ParseValueFormat(std::string_view name, ValueFormat* format);
 
 // Identifies a frame; receivers compare it with what they wait for.
 struct FrameId {
@@ -48,19 +71,24 @@ struct FrameView {
   FrameId id;
   bool non_finite = false;
   uint32_t entries = 0;
+  IndexFormat index_format = IndexFormat::kRaw32;
+  ValueFormat value_format = ValueFormat::kFp32;
+  std::span<const std::byte> runs;
   std::span<const std::byte> indices;
   std::span<const std::byte> values;
 };
 
-// Upper bound of the frame's size with this many entries, in bytes.
-size_t MaxFrameBytes(size_t entries);
+// Upper bound of the size, in bytes, of a frame of a bucket of `elements` elements
+// with at most `entries` entries of at most `runs` parameters.
+size_t MaxFrameBytes(const FrameFormat& format, uint32_t elements, size_t entries, size_t runs);
 
-// Replaces *out by the frame of *selection (indices ascending, below
-// id.elements), and selection->values by what a receiver decodes. With
-// `non_finite`, the selection must be empty. InvalidArgument when a number does
+// Replaces *out by the frame of *selection (indices ascending, below id.elements), and
+// selection->values by what a receiver decodes. `run_ends`: where in the selection each
+// parameter's entries end, ascending, the last being its size; empty runs are allowed.
+// With `non_finite`, the selection must be empty. InvalidArgument when a number does
 // not fit its field.
-Status EncodeFrame(const FrameId& id, bool non_finite, Selection* selection,
-                   std::vector<std::byte>* out);
+Status EncodeFrame(const FrameFormat& format, const FrameId& id, std::span<const size_t> run_ends,
+                   bool non_finite, Selection* selection, std::vector<std::byte>* out);
 
 // The length of the frame that starts `bytes`, which may be longer (a receive
 // buffer of fixed capacity). Corrupt when the header cannot be read or the
@@ -76,5 +104,12 @@ Status ValidateFrame(std::span<const std::byte> frame, const FrameId& expected, 
 // dense[index] += value for each entry, in index order. Requires
 // dense.size() == view.id.elements.
 void DecodeAdd(const FrameView& view, std::span<float> dense);
+
+// Entry by entry, in index order. Requires room for view.entries of each.
+void Decode(const FrameView& view, std::span<uint32_t> indices, std::span<float> values);
+
+// values[i] = what the frame says of element indices[i], zero where it has no entry.
+// Requires ascending indices.
+void DecodeAt(const FrameView& view, std::span<const uint32_t> indices, std::span<float> values);
 
 }  // namespace cddp

@@ -13,7 +13,7 @@ namespace {
 
 constexpr int kRanks = 3;
 constexpr int kTamperer = 1;
-constexpr size_t kFrameBytes = 40 + 8 * 3;
+constexpr size_t kFrameBytes = 40 + 2 + 3 + 4 * 3;  // header, runs, indices, values
 
 // Two steps in which rank 1's frames are altered on their way in the second.
 // Returns how many of the other ranks refused them as they should.

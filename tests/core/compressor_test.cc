@@ -23,9 +23,15 @@ std::unique_ptr<Compressor> Make(const CompressorOptions& options) {
 }
 
 std::vector<uint32_t> IndicesOf(const FrameBytes& frame) {
-  std::vector<uint32_t> indices;
-  const auto entries = Fetch<uint32_t>(frame, 24);
-  for (uint32_t i = 0; i < entries; ++i) indices.push_back(Fetch<uint32_t>(frame, 40 + 4 * i));
+  FrameView view;
+  const FrameId id{.step = Fetch<uint64_t>(frame, 8),
+                   .bucket = Fetch<uint16_t>(frame, 16),
+                   .rank = Fetch<uint16_t>(frame, 18),
+                   .elements = Fetch<uint32_t>(frame, 20)};
+  EXPECT_TRUE(ValidateFrame(frame, id, id.elements, &view).ok());
+  std::vector<uint32_t> indices(view.entries);
+  std::vector<float> values(view.entries);
+  Decode(view, indices, values);
   return indices;
 }
 
@@ -52,14 +58,20 @@ TEST(Compressor, SelectsPerParameter) {
   ASSERT_TRUE(compressor->Compress(bucket.At(9), 6, &frame).ok());
 
   Selection want;
+  std::vector<size_t> run_ends;
   for (const BucketParameter& p : bucket.parameters) {
     const size_t k = p.count <= 4 ? p.count : SelectionCount(p.count, 0.1);
     const Selection part =
         SelectTopKOracle(std::span(bucket.values).subspan(p.offset, p.count), k, p.offset);
     want.indices.insert(want.indices.end(), part.indices.begin(), part.indices.end());
     want.values.insert(want.values.end(), part.values.begin(), part.values.end());
+    run_ends.push_back(want.size());
   }
-  EXPECT_EQ(frame, FrameOf({.step = 9, .bucket = 3, .rank = 6, .elements = 175}, want));
+  FrameBytes wanted;
+  ASSERT_TRUE(EncodeFrame({}, {.step = 9, .bucket = 3, .rank = 6, .elements = 175}, run_ends, false,
+                          &want, &wanted)
+                  .ok());
+  EXPECT_EQ(frame, wanted);
 }
 
 TEST(Compressor, SmallParametersGoWhole) {

@@ -33,9 +33,14 @@ inline void Seal(FrameBytes* frame) {
   Store<uint64_t>(frame, 32, XXH3_64bits_withSeed(frame->data() + 40, frame->size() - 40, seed));
 }
 
-inline FrameBytes FrameOf(const FrameId& id, Selection selection, bool non_finite = false) {
+inline constexpr FrameFormat kRawFormat{.indices = IndexFormat::kRaw32};
+
+// All entries in one run. Empty when it cannot be encoded.
+inline FrameBytes FrameOf(const FrameId& id, Selection selection, bool non_finite = false,
+                          const FrameFormat& format = {}) {
   FrameBytes frame;
-  const Status status = EncodeFrame(id, non_finite, &selection, &frame);
+  const std::vector<size_t> run_ends = {selection.size()};
+  const Status status = EncodeFrame(format, id, run_ends, non_finite, &selection, &frame);
   if (!status.ok()) frame.clear();
   return frame;
 }

@@ -3,43 +3,60 @@
 
 #include <gtest/gtest.h>
 
+#include <fstream>
+#include <sstream>
+#include <string>
+
 #include "tests/core/frame_bytes.h"
 #include "tests/core/generators.h"
 
 namespace cddp {
 namespace {
 
-TEST(Frame, WorkedExample) {
-  const FrameBytes frame =
-      FrameOf({.step = 0x0102030405060708u, .bucket = 0x1112, .rank = 0x2122, .elements = 0x3132},
-              {.indices = {1, 0x3131}, .values = {1.0f, -2.5f}});
-  const std::vector<uint8_t> before_checksum = {
-      'C',  'D',  'D',  'F',                           // magic
-      1,    0,    0,    0,                             // version, codecs, flags
-      0x08, 0x07, 0x06, 0x05, 0x04, 0x03, 0x02, 0x01,  // step
-      0x12, 0x11, 0x22, 0x21,                          // bucket, rank
-      0x32, 0x31, 0,    0,                             // elements
-      2,    0,    0,    0,                             // entries
-      16,   0,    0,    0,                             // bytes after the header
-  };
-  const std::vector<uint8_t> after_checksum = {
-      1, 0, 0,    0,    0x31, 0x31, 0,    0,     // indices
-      0, 0, 0x80, 0x3f, 0,    0,    0x20, 0xc0,  // values
-  };
-  ASSERT_EQ(before_checksum.size(), 32u);
-  ASSERT_EQ(frame.size(), 56u);
-  for (size_t i = 0; i < 32; ++i) EXPECT_EQ(uint8_t(frame[i]), before_checksum[i]) << i;
-  for (size_t i = 0; i < 16; ++i) EXPECT_EQ(uint8_t(frame[40 + i]), after_checksum[i]) << i;
+// The bytes that docs/wire_format.md shows.
+FrameBytes DocumentedExample() {
+  std::ifstream document(CDDP_SOURCE "/docs/wire_format.md");
+  FrameBytes bytes;
+  std::string line;
+  while (std::getline(document, line) && line != "```hex") {
+  }
+  while (std::getline(document, line) && line != "```") {
+    std::istringstream words(line.substr(0, line.find("   ")));
+    for (std::string word; words >> word;) {
+      bytes.push_back(static_cast<std::byte>(std::stoi(word, nullptr, 16)));
+    }
+  }
+  return bytes;
+}
 
-  const uint64_t seed = XXH3_64bits(before_checksum.data(), 32);
-  EXPECT_EQ(Fetch<uint64_t>(frame, 32), XXH3_64bits_withSeed(after_checksum.data(), 16, seed));
+TEST(Frame, WorkedExample) {
+  const FrameId id{.step = 258, .bucket = 1, .rank = 3, .elements = 1000};
+  Selection selection{.indices = {2, 3, 500, 999}, .values = {1.0f, -2.0f, 8.0f, -0.5f}};
+  const std::vector<float> values = selection.values;
+  const std::vector<size_t> run_ends = {3, 4};
+  FrameBytes frame;
+  ASSERT_TRUE(EncodeFrame({.indices = IndexFormat::kRice, .values = ValueFormat::kInt4}, id,
+                          run_ends, false, &selection, &frame)
+                  .ok());
+  const FrameBytes documented = DocumentedExample();
+  ASSERT_EQ(documented.size(), 68u);
+  EXPECT_EQ(frame, documented);
+  EXPECT_EQ(selection.values, values) << "levels 0, 1 and 7 of steps of 1";
+
+  FrameView view;
+  ASSERT_TRUE(ValidateFrame(documented, id, 4, &view).ok());
+  std::vector<uint32_t> indices(4);
+  std::vector<float> decoded(4);
+  Decode(view, indices, decoded);
+  EXPECT_EQ(indices, selection.indices);
+  EXPECT_EQ(decoded, values);
 }
 
 TEST(Frame, HeaderIsFortyBytes) {
   EXPECT_EQ(kFrameHeaderBytes, 40u);
-  EXPECT_EQ(MaxFrameBytes(0), 40u);
-  EXPECT_EQ(MaxFrameBytes(1'000), 8'040u);
-  EXPECT_EQ(FrameOf({.elements = 5}, {}).size(), 40u);
+  EXPECT_EQ(FrameOf({.elements = 5}, {}).size(), 41u);
+  EXPECT_EQ(FrameOf({.elements = 5}, {.indices = {3}, .values = {1.0f}}, false, kRawFormat).size(),
+            50u);
 }
 
 TEST(Frame, RoundTrip) {
@@ -52,7 +69,7 @@ TEST(Frame, RoundTrip) {
     const FrameId id{.step = ~uint64_t{0} - entries, .bucket = 7, .rank = 65535, .elements = 20000};
     Selection encoded = selection;
     FrameBytes frame(13, std::byte{0xee});  // is replaced
-    ASSERT_TRUE(EncodeFrame(id, false, &encoded, &frame).ok());
+    ASSERT_TRUE(EncodeFrame({}, id, std::vector{entries}, false, &encoded, &frame).ok());
     EXPECT_EQ(encoded.indices, selection.indices);
     EXPECT_TRUE(SameBits(encoded.values, selection.values)) << "the codec is fp32";
 
@@ -84,10 +101,45 @@ TEST(Frame, DecodeAdds) {
   EXPECT_EQ(dense, (std::vector<float>{13.0f, 20.0f, 30.0f, 36.0f}));
 }
 
+TEST(Frame, DecodeAt) {
+  const FrameId id{.elements = 2'000};
+  Selection selection;
+  for (uint32_t index = 1; index < 2'000; index += 3) {
+    selection.indices.push_back(index);
+    selection.values.push_back(static_cast<float>(index));
+  }
+  const FrameBytes frame = FrameOf(id, selection);
+  FrameView view;
+  ASSERT_TRUE(ValidateFrame(frame, id, selection.size(), &view).ok());
+  const std::vector<uint32_t> wanted = {0, 1, 2, 4, 1'000, 1'001, 1'002, 1'003, 1'999};
+  std::vector<float> values(wanted.size(), -1.0f);
+  DecodeAt(view, wanted, values);
+  EXPECT_EQ(values, (std::vector<float>{0, 1, 0, 4, 1'000, 0, 0, 1'003, 1'999}));
+}
+
+TEST(Frame, FormatsByName) {
+  for (const std::string& name : IndexFormatNames()) {
+    IndexFormat format;
+    EXPECT_TRUE(ParseIndexFormat(name, &format).ok()) << name;
+  }
+  for (const std::string& name : ValueFormatNames()) {
+    ValueFormat format;
+    EXPECT_TRUE(ParseValueFormat(name, &format).ok()) << name;
+  }
+  ValueFormat format;
+  const Status status = ParseValueFormat("int3", &format);
+  EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
+  EXPECT_NE(status.message().find("\"int3\"; known: fp32, bf16, fp16, int8, int4, sign"),
+            std::string::npos)
+      << status.message();
+  IndexFormat indices;
+  EXPECT_EQ(ParseIndexFormat("", &indices).code(), StatusCode::kInvalidArgument);
+}
+
 TEST(Frame, NonFiniteFlag) {
   const FrameId id{.step = 1, .bucket = 2, .rank = 3, .elements = 4};
   const FrameBytes frame = FrameOf(id, {}, /*non_finite=*/true);
-  ASSERT_EQ(frame.size(), 40u);
+  ASSERT_EQ(frame.size(), 41u);
   EXPECT_EQ(frame[7], std::byte{1});
   FrameView view;
   ASSERT_TRUE(ValidateFrame(frame, id, 4, &view).ok());
@@ -98,25 +150,27 @@ TEST(Frame, NonFiniteFlag) {
 TEST(Frame, NumbersThatDoNotFitAreRefused) {
   Selection selection;
   FrameBytes frame;
-  EXPECT_TRUE(EncodeFrame({.bucket = 65535, .rank = 65535}, false, &selection, &frame).ok());
+  EXPECT_TRUE(
+      EncodeFrame({}, {.bucket = 65535, .rank = 65535}, {}, false, &selection, &frame).ok());
   for (const FrameId& id : {FrameId{.bucket = 65536}, FrameId{.rank = 65536},
                             FrameId{.bucket = 0xffffffffu}, FrameId{.rank = 0x10001}}) {
-    const Status status = EncodeFrame(id, false, &selection, &frame);
+    const Status status = EncodeFrame({}, id, {}, false, &selection, &frame);
     EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
     EXPECT_NE(status.message().find("65535"), std::string::npos) << status.message();
   }
 }
 
 TEST(Frame, LengthOfAFrameInALongerBuffer) {
-  FrameBytes bytes = FrameOf({.elements = 9}, {.indices = {2, 5}, .values = {1.0f, 2.0f}});
+  FrameBytes bytes =
+      FrameOf({.elements = 9}, {.indices = {2, 5}, .values = {1.0f, 2.0f}}, false, kRawFormat);
   size_t length = 0;
   ASSERT_TRUE(FrameLength(bytes, &length).ok());
-  EXPECT_EQ(length, 56u);
+  EXPECT_EQ(length, 58u);
   bytes.resize(500, std::byte{0x55});
   ASSERT_TRUE(FrameLength(bytes, &length).ok());
-  EXPECT_EQ(length, 56u);
+  EXPECT_EQ(length, 58u);
 
-  EXPECT_EQ(FrameLength(std::span(bytes).first(55), &length).code(), StatusCode::kCorrupt);
+  EXPECT_EQ(FrameLength(std::span(bytes).first(57), &length).code(), StatusCode::kCorrupt);
   EXPECT_EQ(FrameLength(std::span(bytes).first(39), &length).code(), StatusCode::kCorrupt);
   EXPECT_EQ(FrameLength({}, &length).code(), StatusCode::kCorrupt);
   Store<uint32_t>(&bytes, 28, 0xffffffffu);

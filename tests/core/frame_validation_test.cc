@@ -14,11 +14,12 @@ namespace {
 
 constexpr FrameId kId{.step = 5, .bucket = 2, .rank = 3, .elements = 10};
 constexpr size_t kMaxEntries = 3;
-constexpr size_t kIndices = 40;  // offsets in a frame of three entries
-constexpr size_t kValues = 52;
+constexpr size_t kRuns = 40;  // offsets in a frame of three entries
+constexpr size_t kIndices = 42;
+constexpr size_t kValues = 54;
 
 FrameBytes ThreeEntries() {
-  return FrameOf(kId, {.indices = {1, 4, 9}, .values = {0.5f, -1.0f, 2.0f}});
+  return FrameOf(kId, {.indices = {1, 4, 9}, .values = {0.5f, -1.0f, 2.0f}}, false, kRawFormat);
 }
 
 Status Validate(const FrameBytes& frame, size_t max_entries = kMaxEntries) {
@@ -46,10 +47,11 @@ std::vector<Alteration> Alterations() {
   constexpr float kInfinity = std::numeric_limits<float>::infinity();
   return {
       {"magic", store(0, uint32_t{0x46444444}), "magic 0x46444443, got 0x46444444"},
-      {"version 0", store(4, uint8_t{0}), "version 1 expected, got 0"},
-      {"version 2", store(4, uint8_t{2}), "version 1 expected, got 2"},
-      {"index codec", store(5, uint8_t{1}), "index codec 0 expected, got 1"},
-      {"value codec", store(6, uint8_t{255}), "value codec 0 expected, got 255"},
+      {"version 1", store(4, uint8_t{1}), "version 2 expected, got 1"},
+      {"version 3", store(4, uint8_t{3}), "version 2 expected, got 3"},
+      {"index codec", store(5, uint8_t{4}), "index codec 0 to 3 expected, got 4"},
+      {"index codec auto", store(5, uint8_t{255}), "index codec 0 to 3 expected, got 255"},
+      {"value codec", store(6, uint8_t{6}), "value codec 0 to 5 expected, got 6"},
       {"unknown flag", store(7, uint8_t{2}), "unknown flags 0 expected, got 2"},
       {"highest flag", store(7, uint8_t{0x80}), "unknown flags 0 expected, got 128"},
       {"non-finite with entries", store(7, uint8_t{1}), "non-finite frame has no entries, got 3"},
@@ -59,14 +61,19 @@ std::vector<Alteration> Alterations() {
       {"rank", store(18, uint16_t{0}), "rank 3 expected, got 0"},
       {"fewer elements", store(20, uint32_t{9}), "elements 10 expected, got 9"},
       {"more elements", store(20, uint32_t{11}), "elements 10 expected, got 11"},
-      {"fewer entries", store(24, uint32_t{2}), "length 16 expected, got 24"},
-      {"more entries", store(24, uint32_t{4}), "length 32 expected, got 24"},
-      // 8 * entries is 24 again when reckoned in 32 bits.
-      {"entries overflow", store(24, uint32_t{0x20000003}), "length 4294967320 expected, got 24"},
-      {"shorter length", store(28, uint32_t{16}), "56 bytes expected from its header, got 64"},
-      {"longer length", store(28, uint32_t{32}), "a frame of 72 bytes in a buffer of 64"},
-      {"no entries, but bytes", resize(48, 0), "length 0 expected, got 8"},
-      {"half an entry", resize(60, 2), "length 16 expected, got 20"},
+      {"fewer entries", store(24, uint32_t{2}), "entries of all runs 2 expected, got 3"},
+      {"no entries", store(24, uint32_t{0}), "at most 0 runs expected, got 1"},
+      {"many entries", store(24, uint32_t{0x20000003}), "at most 3 entries expected"},
+      {"shorter length", store(28, uint32_t{16}), "56 bytes expected from its header, got 66"},
+      {"longer length", store(28, uint32_t{32}), "a frame of 72 bytes in a buffer of 66"},
+      {"half a value", resize(62, 3), "length: 3 indices (raw32) do not take 8 bytes"},
+      {"no values", resize(53, 3), "length: 3 entries have 12 bytes of values, got 11"},
+      {"nothing", resize(40, 3), "at most 3 runs expected"},
+      {"more runs than entries", store(kRuns, uint8_t{4}), "at most 3 runs expected, got 4"},
+      {"an empty run", store(kRuns + 1, uint8_t{0}), "run 0 of 1 has 0 entries"},
+      {"a shorter run", store(kRuns + 1, uint8_t{2}), "all runs 3 expected, got 2"},
+      {"a longer run", store(kRuns + 1, uint8_t{4}), "all runs 3 expected, got 4"},
+      {"a run's length in two bytes", store(kRuns, uint16_t{0x8081}), "at most 3 runs"},
       {"index twice", store(kIndices + 4, uint32_t{1}), "index 1 of entry 1 after index 1"},
       {"index descends", store(kIndices + 4, uint32_t{0}), "index 0 of entry 1 after index 1"},
       {"first index too large", store(kIndices, uint32_t{10}), "index 10 of entry 0"},
@@ -80,7 +87,7 @@ std::vector<Alteration> Alterations() {
 
 TEST(FrameValidation, AcceptsTheUnaltered) {
   FrameBytes frame = ThreeEntries();
-  ASSERT_EQ(frame.size(), 64u);
+  ASSERT_EQ(frame.size(), 66u);
   EXPECT_TRUE(Validate(frame).ok());
   const FrameBytes before = frame;
   Seal(&frame);
@@ -98,6 +105,53 @@ TEST(FrameValidation, EveryFieldIsChecked) {
         << alteration.name << ": " << status.message();
     EXPECT_NE(status.message().find("rank 3, step 5, bucket 2"), std::string::npos)
         << alteration.name << ": " << status.message();
+  }
+}
+
+// What the other codecs' bytes may not say.
+TEST(FrameValidation, EveryCodecIsChecked) {
+  struct Case {
+    IndexFormat indices;
+    ValueFormat values;
+    std::function<void(FrameBytes*)> alter;
+    std::string message;
+  };
+  const auto store = []<typename T>(size_t offset, T value) {
+    return [=](FrameBytes* frame) { Store<T>(frame, offset, value); };
+  };
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  // Behind 42 bytes of header and runs: gaps 1, 2 and 4 take two bytes.
+  const std::vector<Case> cases = {
+      {IndexFormat::kRice, ValueFormat::kFp32, store(42, uint16_t{0}), "end behind"},
+      {IndexFormat::kRice, ValueFormat::kFp32, store(43, uint8_t{0xff}),
+       "end before the last of their 2 bytes"},
+      {IndexFormat::kBitmap, ValueFormat::kFp32, store(42, uint16_t{0x0012}),
+       "end behind 2 of 3 entries"},
+      {IndexFormat::kBitmap, ValueFormat::kFp32, store(42, uint16_t{0x0612}),
+       "end before the last"},
+      {IndexFormat::kBitmap, ValueFormat::kFp32, store(42, uint16_t{0x0213}), "end before"},
+      {IndexFormat::kRaw32, ValueFormat::kBf16, store(54, uint16_t{0x7f80}), "entry 0 is inf"},
+      {IndexFormat::kRaw32, ValueFormat::kFp16, store(56, uint16_t{0xfe00}), "values of entries 0"},
+      {IndexFormat::kRaw32, ValueFormat::kInt8, store(54, kInfinity), "entry 0 is"},
+      {IndexFormat::kRaw32, ValueFormat::kInt8, store(54, -1.0f), "no such scale or code"},
+      {IndexFormat::kRaw32, ValueFormat::kInt8, store(59, uint8_t{0x80}), "no such scale or code"},
+      {IndexFormat::kRaw32, ValueFormat::kInt4, store(54, std::nanf("")),
+       "value of entry 0 is nan"},
+      {IndexFormat::kRaw32, ValueFormat::kInt4, store(54, 7.0f), "no such scale or code"},
+      {IndexFormat::kRaw32, ValueFormat::kInt4, store(63, uint8_t{0x10}), "no such scale or code"},
+      {IndexFormat::kRaw32, ValueFormat::kSign, store(54, -1.0f), "no such scale or code"},
+      {IndexFormat::kRaw32, ValueFormat::kSign, store(58, uint8_t{0x08}), "no such scale or code"},
+  };
+  for (size_t c = 0; c < cases.size(); ++c) {
+    FrameBytes frame = FrameOf(kId, {.indices = {1, 4, 9}, .values = {0.5f, -1.0f, 2.0f}}, false,
+                               {.indices = cases[c].indices, .values = cases[c].values});
+    ASSERT_TRUE(Validate(frame).ok()) << c;
+    cases[c].alter(&frame);
+    Seal(&frame);
+    const Status status = Validate(frame);
+    EXPECT_EQ(status.code(), StatusCode::kCorrupt) << c;
+    EXPECT_NE(status.message().find(cases[c].message), std::string::npos)
+        << c << ": " << status.message();
   }
 }
 

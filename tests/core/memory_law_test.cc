@@ -90,11 +90,10 @@ TEST_P(MemoryLaw, HoldsBitForBit) {
     std::vector<float> decoded(accumulated.size(), 0.0f);
     DecodeAdd(view, decoded);
     std::vector<bool> sent(accumulated.size());
-    for (uint32_t entry = 0; entry < view.entries; ++entry) {
-      uint32_t index;
-      std::memcpy(&index, view.indices.data() + sizeof(index) * entry, sizeof(index));
-      sent[index] = true;
-    }
+    std::vector<uint32_t> indices(view.entries);
+    std::vector<float> values(view.entries);
+    Decode(view, indices, values);
+    for (uint32_t index : indices) sent[index] = true;
     for (size_t i = 0; i < accumulated.size(); ++i) {
       RC_ASSERT(accumulated[i] == decoded[i] + memory_new[i]);
       RC_ASSERT(decoded[i] == 0.0f || memory_new[i] == 0.0f);
