@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds everything and runs all tests: the release
-# build, and under the sanitizers all rooms as far as they need no libtorch.
+# build, and under the sanitizers all rooms as far as they need no libtorch; then a
+# minute of fuzzing, where clang has its fuzzer.
 #
 #   ./test.sh            all of it
-#   ./test.sh release    only one preset: release, asan or tsan
+#   ./test.sh release    only one preset: release, asan, tsan or fuzz
 #
 # The last line counts the tests. A test that was skipped or not run has not
 # passed. Ends with 0 when all have passed, else with ctest's own exit status.
@@ -23,6 +24,13 @@ count() {
 }
 
 presets=(asan tsan release)
+step="looking for clang's fuzzer"
+if clang++ -fsanitize=fuzzer -x c++ -o /dev/null - 2>/dev/null <<<'
+    extern "C" int LLVMFuzzerTestOneInput(const unsigned char*, unsigned long) { return 0; }'; then
+  presets+=(fuzz)
+else
+  echo "clang++ cannot build fuzz targets here (packages clang and libclang-rt-dev): left out."
+fi
 [ $# -gt 0 ] && presets=("$@")
 passed=0
 failed=0

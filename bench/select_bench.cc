@@ -11,9 +11,6 @@
 #include "bench/select_plot.h"
 #include "bench/select_report.h"
 #include "cddp/status.h"
-#include "trainer/data/file_bytes.h"
-#include "trainer/history.h"
-#include "trainer/machine.h"
 
 namespace cddp {
 namespace {
@@ -42,20 +39,6 @@ void RequireMemory(const std::vector<SelectCase>& cases) {
                   largest.elements, largest.memory, needed / kGiB, available / kGiB));
 }
 
-// Before hours of measurement.
-void RequireOutputs(const SelectBenchOptions& options) {
-  RequireWritableReport(options.json);
-  for (const auto& [flag, path] : {std::pair("--csv", options.csv), {"--plot", options.plot}}) {
-    if (path.empty()) continue;
-    try {
-      RequireWritableResult(path);
-    } catch (const StatusError& error) {
-      throw StatusError(error.code(), fmt::format("{} {}: {}", flag, path, error.what()));
-    }
-  }
-  if (!options.plot.empty()) RequireGnuplot();
-}
-
 nlohmann::json Measure(const std::vector<SelectCase>& cases, const SelectSettings& settings,
                        std::FILE* table) {
   nlohmann::json rows = nlohmann::json::array();
@@ -82,7 +65,9 @@ nlohmann::json Measure(const std::vector<SelectCase>& cases, const SelectSetting
 int SelectBench(const SelectBenchOptions& options) {
   const std::vector<SelectCase> cases = SelectCases(options);
   RequireMemory(cases);
-  RequireOutputs(options);
+  RequireOutputs(options.outputs);
+  RequireOutput("--plot", options.plot);
+  if (!options.plot.empty()) RequireGnuplot();
   Recording recording;
   if (!options.gradients.empty()) {
     recording = ReadGradientRecording(options.gradients);
@@ -95,17 +80,11 @@ int SelectBench(const SelectBenchOptions& options) {
                                 .seed = static_cast<uint64_t>(options.seed),
                                 .peers = !options.no_peers,
                                 .recording = &recording};
-  const nlohmann::json rows = Measure(cases, settings, options.json == "-" ? stderr : stdout);
+  const nlohmann::json rows =
+      Measure(cases, settings, options.outputs.json == "-" ? stderr : stdout);
 
-  nlohmann::json report = rows.size() == 1 ? rows[0] : nlohmann::json{{"rows", rows}};
-  report["machine"] = MachineDescription();
-  report["steps"] = options.steps;
-  report["seed"] = options.seed;
-  WriteJsonReport(options.json, report);
-  if (!options.csv.empty()) {
-    const std::string csv = SelectCsv(rows);
-    WriteResult(options.csv, {reinterpret_cast<const uint8_t*>(csv.data()), csv.size()});
-  }
+  WriteOutputs(options.outputs, SelectColumns(), rows,
+               {{"steps", options.steps}, {"seed", options.seed}});
   if (!options.plot.empty()) PlotSelect(rows, options.plot);
   return 0;
 }

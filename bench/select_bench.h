@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/outputs.h"
 #include "bench/select_case.h"
 
 namespace cddp {
@@ -24,8 +25,7 @@ struct SelectBenchOptions {
   int64_t seed = 1;
   bool no_peers = false;
   std::string gradients;  // recording
-  std::string json;
-  std::string csv;
+  BenchOutputs outputs;
   std::string plot;
 };
 

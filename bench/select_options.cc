@@ -94,9 +94,9 @@ void AddSelectBenchOptions(CLI::App* app, SelectBenchOptions* o) {
   app->add_flag("--no-peers", o->no_peers,
                 "Leave out topk, pipeline and nth_element, the slow ones")
       ->group("Measurement");
-  app->add_option("--json", o->json, "Write as JSON to this file (-: standard output)")
+  app->add_option("--json", o->outputs.json, "Write as JSON to this file (-: standard output)")
       ->group("Output");
-  app->add_option("--csv", o->csv, "Write the table as CSV to this file")->group("Output");
+  app->add_option("--csv", o->outputs.csv, "Write the table as CSV to this file")->group("Output");
   app->add_option("--plot", o->plot, "Draw time against size into this PNG file (needs gnuplot)")
       ->group("Output");
   app->footer(

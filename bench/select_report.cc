@@ -85,20 +85,6 @@ std::string TableLine(const nlohmann::json& row) {
       Times(row.at("speedup_vs_nth_element"), 1), 100 * number("second_sweep_fraction"));
 }
 
-std::string SelectCsv(const nlohmann::json& rows) {
-  std::string csv;
-  for (const char* column : kColumns) csv += (csv.empty() ? "" : ",") + std::string(column);
-  csv += '\n';
-  for (const nlohmann::json& row : rows) {
-    std::string line;
-    for (const char* column : kColumns) {
-      const nlohmann::json& value = row.at(column);
-      const std::string text = value.is_string() ? value.get<std::string>() : value.dump();
-      line += (line.empty() ? "" : ",") + (value.is_null() ? "" : text);
-    }
-    csv += line + '\n';
-  }
-  return csv;
-}
+std::span<const char* const> SelectColumns() { return kColumns; }
 
 }  // namespace cddp

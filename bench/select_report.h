@@ -2,6 +2,7 @@
 #pragma once
 
 #include <nlohmann/json.hpp>
+#include <span>
 #include <string>
 
 #include "bench/select_case.h"
@@ -15,7 +16,6 @@ nlohmann::json SelectRow(const SelectCase& c, const SelectTimes& times);
 std::string TableHeader();
 std::string TableLine(const nlohmann::json& row);
 
-// One line per row, after one of names.
-std::string SelectCsv(const nlohmann::json& rows);
+std::span<const char* const> SelectColumns();
 
 }  // namespace cddp

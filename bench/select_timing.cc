@@ -5,6 +5,7 @@
 #include <chrono>
 
 #include "bench/cache_eviction.h"
+#include "bench/outputs.h"
 #include "bench/select_case.h"
 #include "bench/slow_peers.h"
 #include "bench/triad.h"
@@ -20,12 +21,6 @@ constexpr const char* kParameter = "gradient";
 constexpr int kWarmSteps = 20;
 constexpr float kFactor = 0.9f;  // of the triad; its sum stays bounded
 constexpr size_t kLarge = 50'000'000;
-
-double Median(std::vector<double> values) {
-  const auto middle = values.begin() + static_cast<ptrdiff_t>(values.size() / 2);
-  std::ranges::nth_element(values, middle);
-  return *middle;
-}
 
 // A gradient, its memory, and the selector that keeps thresholds.
 class Step {
@@ -150,15 +145,15 @@ SelectTimes TimeSelection(const SelectCase& c, const SelectSettings& settings) {
   }
 
   SelectTimes times;
-  times.select = Median(select);
-  times.cold = Median(cold);
-  times.triad_plain = Median(plain);
-  times.triad_streaming = Median(streaming);
-  times.triad_beside = std::min(Median(plain_beside), Median(streaming_beside));
+  times.select = MedianOf(select);
+  times.cold = MedianOf(cold);
+  times.triad_plain = MedianOf(plain);
+  times.triad_streaming = MedianOf(streaming);
+  times.triad_beside = std::min(MedianOf(plain_beside), MedianOf(streaming_beside));
   if (settings.peers) {
-    times.topk = Median(peers.topk);
-    times.pipeline = Median(peers.pipeline);
-    times.nth_element = Median(peers.nth_element);
+    times.topk = MedianOf(peers.topk);
+    times.pipeline = MedianOf(peers.pipeline);
+    times.nth_element = MedianOf(peers.nth_element);
   }
   times.second_sweeps = static_cast<double>(step.selector().second_sweeps() - first_second_sweeps) /
                         static_cast<double>(step.selector().calls() - 1);

@@ -200,11 +200,12 @@ bool Take(IndexCursor* cursor, size_t count, uint32_t* indices) {
 double ExpectedBitsOf(size_t entries, uint32_t elements) {
   if (entries == 0) return 0;
   const double q = 1 - static_cast<double>(entries) / elements;  // of an element: not an entry
-  double fewest = kMaxCodeBits;
-  for (unsigned parameter = 0; parameter <= kMaxParameter; ++parameter) {
-    const double beyond = std::pow(q, std::exp2(parameter));  // a gap is 2^parameter or more
-    if (beyond < 1) fewest = std::min(fewest, 1 + parameter + beyond / (1 - beyond));
-  }
+  const unsigned parameter = ParameterOfMean(elements - entries, entries);
+  const auto bits = [q](unsigned b) {
+    const double beyond = std::pow(q, std::exp2(b));  // a gap is 2^b or more
+    return 1 + b + beyond / (1 - beyond);
+  };
+  const double fewest = std::min(bits(parameter), bits(std::max(parameter, 1u) - 1));
   return static_cast<double>(entries) * (fewest + double{kHeadBits} / kBlockEntries);
 }
 

@@ -12,7 +12,7 @@ namespace cddp {
 // local workers are started.
 int TrainCommand(const TrainOptions& options, const std::vector<std::string>& arguments);
 
-// The same training dense and compressed, and one table.
+// The same training dense and compressed as `options` say, and one table.
 int CompareCommand(const TrainOptions& options, const std::vector<std::string>& arguments);
 
 // Five checks of this build on this machine, two of them with two workers.

@@ -12,9 +12,16 @@
 namespace cddp {
 namespace {
 
-TrainOptions Variant(TrainOptions options, bool compress) {
-  options.compress = compress;
-  options.collective = "auto";
+// The same training without what is of compression.
+TrainOptions Dense(TrainOptions options) {
+  const TrainOptions none;
+  options.compress = false;
+  options.collective = none.collective;
+  options.clip_norm = none.clip_norm;
+  options.warmup_epochs = none.warmup_epochs;
+  options.adaptive_ratio = none.adaptive_ratio;
+  options.values = none.values;
+  options.stochastic_rounding = none.stochastic_rounding;
   Resolve(options);
   return options;
 }
@@ -53,16 +60,15 @@ void PrintTable(std::FILE* out, const TrainOptions& options, const TrainingSumma
 }  // namespace
 
 int CompareCommand(const TrainOptions& options, const std::vector<std::string>& arguments) {
-  const TrainOptions dense_options = Variant(options, false);
-  const TrainOptions sparse_options = Variant(options, true);
+  const TrainOptions dense_options = Dense(options);
   return RunTraining(
-      "compare", options, sparse_options, arguments, [&](World& world, const DatasetSplits& data) {
+      "compare", options, options, arguments, [&](World& world, const DatasetSplits& data) {
         std::unique_ptr<RunFolder> dense_folder, sparse_folder;
         if (world.rank() == 0) {
           dense_folder = std::make_unique<RunFolder>(options.log_dir, "compare-dense",
                                                      ResolvedConfiguration(dense_options, world));
           sparse_folder = std::make_unique<RunFolder>(options.log_dir, "compare-compressed",
-                                                      ResolvedConfiguration(sparse_options, world));
+                                                      ResolvedConfiguration(options, world));
         }
         if (world.size() == 1) {
           spdlog::warn(
@@ -71,7 +77,7 @@ int CompareCommand(const TrainOptions& options, const std::vector<std::string>& 
         spdlog::info("dense:");
         const TrainingSummary dense = Train(dense_options, world, data, dense_folder.get());
         spdlog::info("compressed (top {}%):", 100 * options.ratio);
-        const TrainingSummary sparse = Train(sparse_options, world, data, sparse_folder.get());
+        const TrainingSummary sparse = Train(options, world, data, sparse_folder.get());
         if (world.rank() != 0) return;
 
         PrintTable(options.json == "-" ? stderr : stdout, options, dense, sparse);

@@ -11,6 +11,7 @@
 
 #include "bench/accuracy_bench.h"
 #include "bench/select_bench.h"
+#include "bench/wire_bench.h"
 #include "cddp/status.h"
 #include "ddp/launch_environment.h"
 #include "trainer/commands.h"
@@ -77,7 +78,17 @@ void AddModelOptions(CLI::App* app, TrainOptions* o) {
       ->group("Compression");
   app->add_flag("--no-error-feedback", o->no_error_feedback, "The same as --memory none")
       ->group("Compression");
-  app->add_option("--values", o->values, "How values travel: fp32")->group("Compression");
+  app->add_option("--values", o->values,
+                  "How values travel: fp32, bf16, fp16, int8, int4 (a sign and 8 levels), sign; "
+                  "what is rounded away stays in the memory")
+      ->group("Compression");
+  app->add_option("--indices", o->indices,
+                  "How indices travel: auto (the smallest), " +
+                      OneOf({"rice", "bitmap", "rice-absent", "raw32"}))
+      ->group("Compression");
+  app->add_flag("--stochastic-rounding", o->stochastic_rounding,
+                "Round values of int8 and int4 by chance, without bias")
+      ->group("Compression");
   app->add_option("--threads", o->threads, "Threads per worker (0: the cores, shared out)")
       ->group("Running");
   app->add_option("--json", o->json, "Write the result as JSON to this file (-: standard output)")
@@ -214,6 +225,7 @@ int Main(int argc, char** argv) {
       ->group("Compression");
 
   TrainOptions compare;
+  compare.compress = true;
   CLI::App* compare_app =
       app.add_subcommand("compare", "Run the same training dense and compressed; print one table");
   AddTrainingOptions(compare_app, &compare);
@@ -253,6 +265,10 @@ int Main(int argc, char** argv) {
   CLI::App* select_app =
       bench_app->add_subcommand("select", "Selection against memory speed and other methods");
   AddSelectBenchOptions(select_app, &select);
+  WireBenchOptions wire;
+  CLI::App* wire_app =
+      bench_app->add_subcommand("wire", "Bits per entry on the wire, encoding and decoding");
+  AddWireBenchOptions(wire_app, &wire);
   TrainOptions accuracy;
   accuracy.workers = 8;
   accuracy.batch_size = 16;
@@ -267,7 +283,7 @@ int Main(int argc, char** argv) {
       "Examples:\n"
       "  cddp bench accuracy                                   dense\n"
       "  cddp bench accuracy --compress --ratio 0.001          with the largest 0.1%\n"
-      "  scripts/memory_study.py                               memories over paired seeds");
+      "  scripts/accuracy_study.py memory                      memories over paired seeds");
 
   try {
     app.parse(argc, argv);
@@ -296,6 +312,7 @@ int Main(int argc, char** argv) {
     }
     if (info_app->parsed()) return InfoCommand(info_json);
     if (select_app->parsed()) return SelectBench(select);
+    if (wire_app->parsed()) return WireBench(wire);
     if (accuracy_app->parsed()) {
       Resolve(accuracy);
       SetLogLevel(accuracy.log_level);

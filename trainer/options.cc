@@ -6,6 +6,7 @@
 #include <cmath>
 #include <set>
 
+#include "cddp/frame.h"
 #include "cddp/memory.h"
 #include "cddp/selection.h"
 #include "cddp/status.h"
@@ -42,7 +43,8 @@ void Resolve(TrainOptions& options) {
   std::vector<std::string> memories = MemoryNames();
   memories.insert(memories.begin(), "auto");
   RequireName("memory", options.memory, memories);
-  RequireName("values", options.values, {"fp32"});
+  RequireName("values", options.values, ValueFormatNames());
+  RequireName("indices", options.indices, IndexFormatNames());
   RequireName("collective", options.collective, {"auto", "dense", "gather"});
   RequireName("backend", options.backend, {"gloo"});
   RequireName("device", options.device, {"auto", "cpu"});
@@ -80,6 +82,11 @@ void Resolve(TrainOptions& options) {
     if (options.clip_norm > 0) Refuse("--clip-norm acts on compressed gradients: add --compress");
     if (options.warmup_epochs > 0) Refuse("--warmup-epochs warms compression up: add --compress");
     if (options.adaptive_ratio > 0) Refuse("--adaptive-ratio is of compression: add --compress");
+    if (options.values != "fp32") Refuse("--values are those of compression: add --compress");
+  }
+  if (options.stochastic_rounding && options.values != "int8" && options.values != "int4") {
+    Refuse(fmt::format("--stochastic-rounding is for --values int8 and int4, the values are {}",
+                       options.values));
   }
   if (options.clip_norm > 0 && options.memory != "dgc") {
     Refuse(fmt::format("--clip-norm clips before accumulation in --memory dgc; the memory is {}",
@@ -115,6 +122,8 @@ nlohmann::json ToJson(const TrainOptions& o) {
           {"warmup_epochs", o.warmup_epochs},
           {"adaptive_ratio", o.adaptive_ratio},
           {"values", o.values},
+          {"indices", o.indices},
+          {"stochastic_rounding", o.stochastic_rounding},
           {"collective", o.collective},
           {"bucket_mb", o.bucket_mb},
           {"workers", o.workers},

@@ -34,6 +34,8 @@ struct TrainOptions {
   int warmup_epochs = 0;           // in which the ratio falls to its value
   int adaptive_ratio = 0;          // steps between plans of the parameters' shares; 0: all alike
   std::string values = "fp32";
+  std::string indices = "auto";
+  bool stochastic_rounding = false;  // of values int8 and int4
   std::string collective = "auto";
   double bucket_mb = 25.0;
 

@@ -340,6 +340,9 @@ void RequireBatchFits(const TrainOptions& options, int world_size, const Dataset
 std::unique_ptr<Collective> MakeTrainingCollective(const TrainOptions& options, int threads,
                                                    Transport* transport) {
   if (!options.compress) return MakeDenseCollective(transport);
+  FrameFormat format{.stochastic = options.stochastic_rounding, .seed = options.seed};
+  ThrowIfError(ParseIndexFormat(options.indices, &format.indices));
+  ThrowIfError(ParseValueFormat(options.values, &format.values));
   std::unique_ptr<Compressor> compressor;
   ThrowIfError(Compressor::Create(
       {.ratio = options.ratio,
@@ -348,6 +351,7 @@ std::unique_ptr<Collective> MakeTrainingCollective(const TrainOptions& options, 
                   .momentum = options.memory == "dgc" ? options.momentum : 0.0,
                   .nesterov = options.nesterov,
                   .clip_norm = options.clip_norm},
+       .format = format,
        .adaptive_every = static_cast<uint32_t>(options.adaptive_ratio)},
       &compressor));
   return MakeGatherCollective(transport, std::move(compressor));

@@ -1,6 +1,6 @@
 // What the memories cost in accuracy: 8 ranks of 16 samples, 3 epochs of MNIST, one
 // seed. Reads the reports of the `cddp bench accuracy` runs before. The study over
-// five seeds is scripts/memory_study.py.
+// five seeds is scripts/accuracy_study.py.
 #include <gtest/gtest.h>
 
 #include <fstream>

@@ -1,0 +1,114 @@
+#!/usr/bin/env python3
+"""What compression costs in accuracy: SimpleCNN on MNIST, 3 epochs, 16 samples per
+worker and step, over paired seeds, in one process per run (cddp bench accuracy).
+
+    scripts/accuracy_study.py memory   8 workers: dense, and each memory at 1% and 0.1%
+    scripts/accuracy_study.py values   4 workers, memory dgc, 1%: each value codec
+
+Options of cddp bench accuracy may follow. Each run's JSON is kept in the output folder
+(results/STUDY_study); runs that are there already are not repeated, so a study can be
+stopped and started again. Ends with a table of the mean paired difference to the first
+variant and its 95% interval (Student's t), in summary.md.
+"""
+import argparse
+import concurrent.futures
+import json
+import math
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+
+# Student's t, 97.5%, by degrees of freedom.
+T = [None, 12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262]
+
+
+def compressed(memory, ratio, *more):
+    return ["--compress", "--memory", memory, "--ratio", ratio, *more]
+
+
+# Workers, and the variants; the first one is what the others are compared with.
+STUDIES = {
+    "memory": (8, {
+        "dense": [],
+        **{f"{memory}-{ratio}": compressed(memory, ratio)
+           for memory in ("residual", "dgc", "none") for ratio in ("0.01", "0.001")},
+        "dgc-0.001-adaptive": compressed("dgc", "0.001", "--adaptive-ratio", "100"),
+    }),
+    "values": (4, {
+        **{values: compressed("dgc", "0.01", "--values", values)
+           for values in ("fp32", "bf16", "int8", "int4", "sign")},
+        "int4-stochastic": compressed("dgc", "0.01", "--values", "int4",
+                                      "--stochastic-rounding"),
+    }),
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("study", choices=STUDIES)
+    parser.add_argument("--program", default="build/release/cddp")
+    parser.add_argument("--out", type=pathlib.Path)
+    parser.add_argument("--seeds", default=5, type=int, choices=range(1, 11))
+    parser.add_argument("--jobs", default=os.cpu_count(), type=int, help="runs at a time")
+    parser.add_argument("--only", nargs="*", help="some of the variants")
+    arguments, options = parser.parse_known_args()
+    workers, variants = STUDIES[arguments.study]
+    out = arguments.out or pathlib.Path("results") / f"{arguments.study}_study"
+    out.mkdir(parents=True, exist_ok=True)
+    chosen = arguments.only or list(variants)
+    for name in chosen:
+        if name not in variants:
+            parser.error(f"no variant {name}; there are {', '.join(variants)}")
+
+    def run(name, seed):
+        report = out / f"{name}-seed{seed}.json"
+        if report.exists():
+            return
+        print(f"{name}, seed {seed} ...", flush=True)
+        subprocess.run(
+            [arguments.program, "bench", "accuracy", "--workers", str(workers),
+             "--batch-size", "16", "--epochs", "3", "--lr", "0.05", "--schedule", "cosine",
+             "--seed", str(seed), "--threads", "1", "--log-level", "error",
+             "--json", str(report), *variants[name], *options], check=True,
+            env=os.environ | {"OMP_NUM_THREADS": "1"})
+
+    with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
+        runs = [pool.submit(run, name, seed)
+                for seed in range(1, arguments.seeds + 1) for name in chosen]
+        for done in concurrent.futures.as_completed(runs):
+            done.result()
+
+    def accuracy(name, seed):
+        report = out / f"{name}-seed{seed}.json"
+        return json.loads(report.read_text())["test_accuracy_percent"] if report.exists() else None
+
+    baseline = next(iter(variants))
+    table = [f"| | accuracy (%), mean | difference to {baseline} (points), mean | 95% interval "
+             "| seeds |", "|---|---|---|---|---|"]
+    for name in variants:
+        pairs = [(accuracy(name, seed), accuracy(baseline, seed))
+                 for seed in range(1, arguments.seeds + 1)]
+        pairs = [pair for pair in pairs if None not in pair]
+        if not pairs:
+            continue
+        differences = [ours - theirs for ours, theirs in pairs]
+        row = [name, f"{statistics.mean(ours for ours, _ in pairs):.2f}"]
+        if name == baseline:
+            row += ["", ""]
+        elif len(pairs) < 2:
+            row += [f"{differences[0]:+.2f}", "one seed"]
+        else:
+            mean = statistics.mean(differences)
+            half = T[len(pairs) - 1] * statistics.stdev(differences) / math.sqrt(len(pairs))
+            row += [f"{mean:+.2f}", f"{mean - half:+.2f} to {mean + half:+.2f}"]
+        table.append("| " + " | ".join(row + [str(len(pairs))]) + " |")
+    text = "\n".join(table) + "\n"
+    (out / "summary.md").write_text(text)
+    print(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
