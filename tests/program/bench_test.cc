@@ -1,4 +1,4 @@
-// `cddp bench select` and the recordings it reads, from outside.
+// `cddp bench` from outside: select and wire, the recordings they read, and accuracy.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -113,6 +113,84 @@ TEST_F(BenchTest, BadInputIsRefusedByName) {
   Child unwritable = Run({"train", "--data-dir", CDDP_DATA, "--record-gradients", "/proc/no/x"});
   EXPECT_EQ(unwritable.Wait(seconds(60)), 2);
   EXPECT_NE(unwritable.err().find("--record-gradients"), std::string::npos) << unwritable.err();
+}
+
+TEST_F(BenchTest, WireOfOneCaseIsOneObject) {
+  Child child = Run({"bench", "wire", "--elements", "500000", "--ratio", "0.01", "--values", "int4",
+                     "--indices", "rice", "--steps", "2", "--json", "-"});
+  ASSERT_EQ(child.Wait(), 0) << child.err();
+  const auto report = nlohmann::json::parse(child.out());
+  EXPECT_EQ(report["elements"], 500000);
+  EXPECT_EQ(report["entries"], 5000);
+  EXPECT_EQ(report["indices"], "rice");
+  EXPECT_EQ(report["values"], "int4");
+  EXPECT_LE(report["index_bits"], 8.3);
+  EXPECT_NEAR(report["index_entropy_bits"].get<double>(), 8.08, 0.01);
+  EXPECT_NEAR(report["value_bits"].get<double>(), 4.25, 0.05);
+  EXPECT_NEAR(report["bytes_total"].get<double>(), 5000 * 12.4 / 8, 200);
+  EXPECT_GE(report["reduction_vs_dense"], 250);
+  EXPECT_GT(report["encode_mentries_s"], 0);
+  EXPECT_GT(report["decode_mentries_s"], 0);
+  EXPECT_GT(report["value_rel_error"], 0);
+  EXPECT_LT(report["value_rel_error"], 0.1);
+}
+
+TEST_F(BenchTest, WireOfRecordedGradients) {
+  Child train =
+      Run({"train", "--data-dir", CDDP_DATA, "--epochs", "1", "--max-train-samples", "640",
+           "--threads", "1", "--record-gradients", "gradients.cddg", "--record-every", "4"});
+  ASSERT_EQ(train.Wait(), 0) << train.err();
+  Child child =
+      Run({"bench", "wire", "--set", "real", "--gradients", "gradients.cddg", "--ratio", "0.01",
+           "--values", "fp32", "--steps", "1", "--json", "-", "--csv", "wire.csv"});
+  ASSERT_EQ(child.Wait(), 0) << child.err();
+  const auto report = nlohmann::json::parse(child.out());
+  EXPECT_EQ(report["elements"], 421'642);
+  EXPECT_EQ(report["value_rel_error"], 0);
+  EXPECT_LE(report["index_bits"].get<double>(), report["index_entropy_bits"].get<double>() + 0.3);
+  const std::string csv = ReadText(folder_.path() / "wire.csv");
+  EXPECT_NE(csv.find("real,421642,0.01,"), std::string::npos) << csv;
+}
+
+TEST_F(BenchTest, BadInputOfWireIsRefusedByName) {
+  const std::vector<std::pair<std::vector<std::string>, std::string>> inputs = {
+      {{"--elements", "0"}, "--elements must be from 1 to 4294967295, got 0"},
+      {{"--ratio", "2"}, "--ratio"},
+      {{"--values", "int5"}, "known: fp32, bf16"},
+      {{"--indices", "rise"}, "did you mean \"rice\"?"},
+      {{"--set", "unform"}, "did you mean \"uniform\"?"},
+      {{"--set", "real"}, "--gradients FILE"},
+      {{"--set", "real", "--gradients", "x", "--elements", "5"}, "leave out --elements"},
+      {{"--steps", "0"}, "--steps"},
+      {{"--csv", "/proc/nowhere/x"}, "--csv"},
+  };
+  for (const auto& [arguments, message] : inputs) {
+    std::vector<std::string> all = {"bench", "wire"};
+    all.insert(all.end(), arguments.begin(), arguments.end());
+    Child child = Run(all);
+    EXPECT_EQ(child.Wait(seconds(60)), 2) << message << "\n" << child.err();
+    EXPECT_NE(child.err().find(message), std::string::npos)
+        << "expected: " << message << "\ngot: " << child.err();
+  }
+}
+
+TEST_F(BenchTest, AccuracyIsRepeatable) {
+  std::string first;
+  for (int run = 0; run < 2; ++run) {
+    Child child = Run({"bench", "accuracy", "--data-dir", CDDP_DATA, "--workers", "3",
+                       "--max-train-samples", "960", "--epochs", "2", "--threads", "1",
+                       "--compress", "--values", "int4", "--weight-decay", "0.001", "--json", "-"});
+    ASSERT_EQ(child.Wait(), 0) << child.err();
+    auto report = nlohmann::json::parse(child.out());
+    EXPECT_EQ(report["steps"], 40);
+    EXPECT_EQ(report["history"].size(), 2u);
+    EXPECT_GT(report["test_accuracy_percent"], 50);
+    EXPECT_GT(report["frame_bytes_per_step"], 5'000);
+    EXPECT_LT(report["frame_bytes_per_step"], 10'000);
+    report.erase("seconds");
+    if (run == 0) first = report.dump();
+    EXPECT_EQ(report.dump(), first);
+  }
 }
 
 }  // namespace
