@@ -16,6 +16,8 @@ source scripts/dependencies.sh
 
 step="installing packages"
 require_dependencies "${TEST_PACKAGES[@]}"
+# Apart: where they are not known by these names, all else is still installed.
+require_dependencies "${FUZZ_PACKAGES[@]}"
 
 # count ATTRIBUTE REPORT: a number of the report's <testsuite>, whose attributes
 # ctest writes one a line.

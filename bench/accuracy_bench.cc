@@ -54,13 +54,12 @@ class InProcessTraining {
     }
     momentum_in_memory_ = options.compress && options.memory == "dgc";
     torch::optim::SGDOptions sgd(options.lr);
-    if (!momentum_in_memory_) sgd.momentum(options.momentum).nesterov(options.nesterov);
-    // Weight decay comes before a memory, which may hold the momentum.
+    if (!momentum_in_memory_) {
+      sgd.momentum(options.momentum).nesterov(options.nesterov).weight_decay(options.weight_decay);
+    }
     optimizer_ = std::make_unique<torch::optim::SGD>(parameters_, sgd);
 
-    const uint32_t samples = options.max_train_samples == 0
-                                 ? data.train.count
-                                 : std::min(options.max_train_samples, data.train.count);
+    const uint32_t samples = SamplesPerEpoch(options, data);
     auto transports = MakeInProcessTransports(options.workers, std::chrono::minutes(10));
     for (int r = 0; r < options.workers; ++r) {
       Rank& rank = ranks_.emplace_back(Rank{
@@ -108,7 +107,8 @@ class InProcessTraining {
     model_->train();
     const uint32_t steps = ranks_[0].sampler.steps_per_epoch();
     const uint64_t total = static_cast<uint64_t>(steps) * static_cast<uint64_t>(options_.epochs);
-    double loss = 0;
+    double loss = 0;  // sum over the samples so far
+    double samples = 0;
     {
       ProgressBar bar(fmt::format("epoch {}/{}", epoch, options_.epochs), steps,
                       spdlog::should_log(spdlog::level::info));
@@ -118,26 +118,27 @@ class InProcessTraining {
               .lr(options_.lr * ScheduleFactor(options_.schedule, step_, total));
         }
         ++step_;
-        loss += (Step(step) - loss) / (step + 1);
-        bar.Update(step + 1, [&] { return fmt::format("loss {:.4f}", loss); });
+        loss += Step(step);
+        samples += ranks_[0].sampler.GlobalBatch(step);
+        bar.Update(step + 1, [&] { return fmt::format("loss {:.4f}", loss / samples); });
       }
     }
     nlohmann::json record = Evaluate();
     record["epoch"] = epoch;
-    record["train_loss"] = loss;
-    spdlog::info("epoch {}/{}: loss {:.4f}, test accuracy {:.2f}%", epoch, options_.epochs, loss,
-                 record["test_accuracy_percent"].get<double>());
+    record["train_loss"] = loss / samples;
+    spdlog::info("epoch {}/{}: loss {:.4f}, test accuracy {:.2f}%", epoch, options_.epochs,
+                 loss / samples, record["test_accuracy_percent"].get<double>());
     return record;
   }
 
-  // Returns the mean loss of the global batch.
+  // Returns the sum of the losses of the global batch.
   double Step(uint32_t step) {
     double loss = 0;
     for (size_t r = 0; r < ranks_.size(); ++r) loss += Gradient(r, step);
     pool_.Run([this](int r) {
       Rank& rank = ranks_[static_cast<size_t>(r)];
       rank.status = rank.collective->AllReduceMean(
-          {.step = step_, .index = 0, .values = rank.gradient, .parameters = layout_});
+          {.step = step_ - 1, .index = 0, .values = rank.gradient, .parameters = layout_});
     });
     bool committed = true;
     for (Rank& rank : ranks_) {
@@ -155,36 +156,42 @@ class InProcessTraining {
           View(ranks_[0].gradient, layout_[p]).view(parameters_[p].sizes()));
     }
     optimizer_->step();
-    return loss / ranks_[0].sampler.GlobalBatch(step);
+    return loss;
   }
 
   // Fills the gradient of rank `r`; returns the sum of its samples' losses.
   double Gradient(size_t r, uint32_t step) {
     Rank& rank = ranks_[r];
     const std::span<const int64_t> batch = rank.sampler.Batch(step);
-    if (batch.empty()) {
-      std::ranges::fill(rank.gradient, 0.0f);
-      return 0;
+    for (at::Tensor& parameter : parameters_) {
+      if (parameter.grad().defined()) parameter.mutable_grad().zero_();
     }
-    // Dropout draws differ between ranks and steps.
-    torch::manual_seed(options_.seed + 0x9e3779b97f4a7c15ull * (step_ * ranks_.size() + r + 1));
-    optimizer_->zero_grad();
-    const auto [images, labels] = train_.Take(batch);
-    const at::Tensor loss_sum =
-        functional::cross_entropy(model_->forward(images), labels,
-                                  functional::CrossEntropyFuncOptions().reduction(torch::kSum));
-    // So weighted, the mean over ranks is the mean over the samples.
-    const double weight = static_cast<double>(ranks_.size()) / rank.sampler.GlobalBatch(step);
-    (loss_sum * weight).backward();
+    double loss = 0;
+    if (!batch.empty()) {
+      // Dropout draws differ between ranks and steps.
+      torch::manual_seed(options_.seed + 0x9e3779b97f4a7c15ull * (step_ * ranks_.size() + r + 1));
+      const auto [images, labels] = train_.Take(batch);
+      const at::Tensor loss_sum =
+          functional::cross_entropy(model_->forward(images), labels,
+                                    functional::CrossEntropyFuncOptions().reduction(torch::kSum));
+      // So weighted, the mean over ranks is the mean over the samples.
+      (loss_sum * (static_cast<double>(ranks_.size()) / rank.sampler.GlobalBatch(step))).backward();
+      loss = loss_sum.item<double>();
+    }
     const torch::NoGradGuard no_grad;
     for (size_t p = 0; p < parameters_.size(); ++p) {
       at::Tensor gradient = View(rank.gradient, layout_[p]);
-      gradient.copy_(parameters_[p].grad().flatten());
-      if (options_.weight_decay != 0) {
+      if (parameters_[p].grad().defined()) {
+        gradient.copy_(parameters_[p].grad().flatten());
+      } else {
+        gradient.zero_();
+      }
+      // Where the memory holds the momentum, weight decay has to come before it.
+      if (momentum_in_memory_ && options_.weight_decay != 0) {
         gradient.add_(parameters_[p].flatten(), options_.weight_decay);
       }
     }
-    return loss_sum.item<double>();
+    return loss;
   }
 
   static at::Tensor View(std::vector<float>& gradient, const BucketParameter& parameter) {
@@ -232,6 +239,10 @@ int AccuracyBench(const TrainOptions& options) {
                                               100 * options.ratio, options.memory)
                                 : "dense gradients");
   const nlohmann::json report = InProcessTraining(options, data).Run();
+  if (!std::isfinite(report["test_loss"].get<double>())) {
+    throw StatusError(StatusCode::kDiverged,
+                      "training has diverged: the test loss is not finite; lower --lr");
+  }
   spdlog::info("test accuracy {:.2f}%", report["test_accuracy_percent"].get<double>());
   WriteJsonReport(options.json, report);
   return 0;

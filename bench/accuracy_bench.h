@@ -4,8 +4,9 @@
 // the gradient of its own part of the global batch for the same parameters, then
 // all combine them through the collective that `cddp train` would use, over an
 // in-process transport. Replicas are bit-identical (the collective's law, tested
-// elsewhere), so one copy of the parameters stands for all. That is several times
-// cheaper than as many processes, and the same seed gives the same bytes.
+// elsewhere), so one copy of the parameters stands for all. That is cheaper than as
+// many processes, and the same seed and number of threads give the same accuracy. A
+// gradient that is not finite ends it: no step is skipped.
 #pragma once
 
 #include "trainer/options.h"

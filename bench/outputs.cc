@@ -30,13 +30,12 @@ std::string CsvOf(std::span<const char* const> columns, const nlohmann::json& ro
   for (const char* column : columns) csv += (csv.empty() ? "" : ",") + std::string(column);
   csv += '\n';
   for (const nlohmann::json& row : rows) {
-    std::string line;
-    for (const char* column : columns) {
-      const nlohmann::json& value = row.at(column);
+    for (size_t i = 0; i < columns.size(); ++i) {
+      const nlohmann::json& value = row.at(columns[i]);
       const std::string text = value.is_string() ? value.get<std::string>() : value.dump();
-      line += (line.empty() ? "" : ",") + (value.is_null() ? "" : text);
+      csv += (i == 0 ? "" : ",") + (value.is_null() ? "" : text);
     }
-    csv += line + '\n';
+    csv += '\n';
   }
   return csv;
 }

@@ -1,7 +1,6 @@
 #include "core/candidates.h"
 
 #include <algorithm>
-#include <array>
 #include <atomic>
 #include <bit>
 #include <cmath>
@@ -196,7 +195,7 @@ Candidates::Cut Candidates::FindCut(size_t rank) {
   const std::span<const float> values = Values();
   uint32_t low = 0;
   uint32_t high = kMagnitudeMask;
-  ranked_.Make(std::max(size_ + Entries::kPadding, kMaxSample));
+  ranked_.Make(size_ + Entries::kPadding);
   uint32_t* const ranked = ranked_.data();
   if (const size_t sample = std::min(kMaxSample, size_ / 32); sample >= 128) {
     for (size_t i = 0; i < sample; ++i) ranked[i] = Magnitude(values[i * size_ / sample]);
@@ -260,6 +259,7 @@ size_t Candidates::CountKept(const Segment& segment) {
   const auto values = Values().subspan(segment.at, segment.count);
   const size_t split = EntriesToCut(segment);
   const auto count = [&](std::span<const float> part, uint32_t least) {
+    if (least > kMagnitudeMask) return size_t{0};
     const Between between = CompactBetween(part, least, least, ranked_.data());
     return between.above + between.within;
   };

@@ -16,7 +16,6 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <mutex>
 #include <span>
 #include <vector>
@@ -24,7 +23,6 @@
 #include "cddp/accumulation.h"
 #include "cddp/selection.h"
 #include "core/scratch.h"
-#include "core/sweep.h"
 #include "core/worker_pool.h"
 
 namespace cddp {
@@ -46,7 +44,7 @@ class Candidates {
 
   // Appends the k largest, ties to the lowest index, to *out in index order, with
   // `base` added to the indices; the others are put back. With fewer than k, all.
-  // Returns the magnitude of the smallest of k.
+  // Returns the magnitude of the smallest of k. `pool` is the one of Gather.
   uint32_t Finish(uint32_t base, Accumulation& accumulation, WorkerPool& pool, Selection* out);
 
  private:

@@ -12,6 +12,8 @@ class Scratch {
  public:
   void Make(size_t size) {
     if (size <= size_) return;
+    data_.reset();  // first: both together would be too much
+    size_ = 0;
     data_ = std::make_unique_for_overwrite<T[]>(size);
     size_ = size;
   }

@@ -75,7 +75,8 @@ struct Between {
   size_t within = 0;  // magnitudes in [low, high]
 };
 
-// Writes the magnitudes in [low, high] to `out`, in order; room as for entries.
+// Writes the magnitudes in [low, high] to `out`, in order; room as for entries. Both
+// are at most kMagnitudeMask.
 Between CompactBetween(std::span<const float> values, uint32_t low, uint32_t high, uint32_t* out);
 
 // True when every value is finite.

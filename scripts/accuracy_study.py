@@ -7,7 +7,7 @@ worker and step, over paired seeds, in one process per run (cddp bench accuracy)
 
 Options of cddp bench accuracy may follow. Each run's JSON is kept in the output folder
 (results/STUDY_study); runs that are there already are not repeated, so a study can be
-stopped and started again. Ends with a table of the mean paired difference to the first
+stopped and started again; with other options choose another folder (--out). Ends with a table of the mean paired difference to the first
 variant and its 95% interval (Student's t), in summary.md.
 """
 import argparse
@@ -47,6 +47,7 @@ STUDIES = {
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__,
+                                     allow_abbrev=False,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("study", choices=STUDIES)
     parser.add_argument("--program", default="build/release/cddp")
@@ -78,8 +79,12 @@ def main():
     with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
         runs = [pool.submit(run, name, seed)
                 for seed in range(1, arguments.seeds + 1) for name in chosen]
-        for done in concurrent.futures.as_completed(runs):
-            done.result()
+        try:
+            for done in concurrent.futures.as_completed(runs):
+                done.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
     def accuracy(name, seed):
         report = out / f"{name}-seed{seed}.json"

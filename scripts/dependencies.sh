@@ -8,7 +8,8 @@ BUILD_PACKAGES=(
   libcurl4-openssl-dev libssl-dev zlib1g-dev
   gnuplot-nox
 )
-TEST_PACKAGES=(libgtest-dev librapidcheck-dev clang libclang-rt-dev)
+TEST_PACKAGES=(libgtest-dev librapidcheck-dev)
+FUZZ_PACKAGES=(clang libclang-rt-dev)
 
 # require_dependencies PACKAGE...: installs what building needs and these packages
 # besides, on Debian and its relatives; where that can't be done lists what is

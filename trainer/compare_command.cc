@@ -21,6 +21,7 @@ TrainOptions Dense(TrainOptions options) {
   options.warmup_epochs = none.warmup_epochs;
   options.adaptive_ratio = none.adaptive_ratio;
   options.values = none.values;
+  options.indices = none.indices;
   options.stochastic_rounding = none.stochastic_rounding;
   Resolve(options);
   return options;
@@ -61,41 +62,38 @@ void PrintTable(std::FILE* out, const TrainOptions& options, const TrainingSumma
 
 int CompareCommand(const TrainOptions& options, const std::vector<std::string>& arguments) {
   const TrainOptions dense_options = Dense(options);
-  return RunTraining(
-      "compare", options, options, arguments, [&](World& world, const DatasetSplits& data) {
-        std::unique_ptr<RunFolder> dense_folder, sparse_folder;
-        if (world.rank() == 0) {
-          dense_folder = std::make_unique<RunFolder>(options.log_dir, "compare-dense",
-                                                     ResolvedConfiguration(dense_options, world));
-          sparse_folder = std::make_unique<RunFolder>(options.log_dir, "compare-compressed",
-                                                      ResolvedConfiguration(options, world));
-        }
-        if (world.size() == 1) {
-          spdlog::warn(
-              "compare with one worker: nothing is sent, so there is no traffic to compare");
-        }
-        spdlog::info("dense:");
-        const TrainingSummary dense = Train(dense_options, world, data, dense_folder.get());
-        spdlog::info("compressed (top {}%):", 100 * options.ratio);
-        const TrainingSummary sparse = Train(options, world, data, sparse_folder.get());
-        if (world.rank() != 0) return;
+  return RunTraining("compare", options, arguments, [&](World& world, const DatasetSplits& data) {
+    std::unique_ptr<RunFolder> dense_folder, sparse_folder;
+    if (world.rank() == 0) {
+      dense_folder = std::make_unique<RunFolder>(options.log_dir, "compare-dense",
+                                                 ResolvedConfiguration(dense_options, world));
+      sparse_folder = std::make_unique<RunFolder>(options.log_dir, "compare-compressed",
+                                                  ResolvedConfiguration(options, world));
+    }
+    if (world.size() == 1) {
+      spdlog::warn("compare with one worker: nothing is sent, so there is no traffic to compare");
+    }
+    spdlog::info("dense:");
+    const TrainingSummary dense = Train(dense_options, world, data, dense_folder.get());
+    spdlog::info("compressed (top {}%):", 100 * options.ratio);
+    const TrainingSummary sparse = Train(options, world, data, sparse_folder.get());
+    if (world.rank() != 0) return;
 
-        PrintTable(options.json == "-" ? stderr : stdout, options, dense, sparse);
-        nlohmann::json reduction;  // null where nothing was sent
-        if (sparse.tx_bytes_per_step > 0) {
-          reduction = Times(dense.tx_bytes_per_step, sparse.tx_bytes_per_step);
-        }
-        const nlohmann::json report = {
-            {"dense", ToJson(dense)},
-            {"compressed", ToJson(sparse)},
-            {"accuracy_difference_percent",
-             sparse.test_accuracy_percent - dense.test_accuracy_percent},
-            {"tx_bytes_reduction", reduction},
-            {"epoch_speedup", Times(dense.epoch_s_mean, sparse.epoch_s_mean)},
-            {"run_folders", {dense_folder->path().string(), sparse_folder->path().string()}}};
-        WriteWhole(sparse_folder->path() / "comparison.json", report.dump(2) + '\n');
-        WriteJsonReport(options.json, report);
-      });
+    PrintTable(options.json == "-" ? stderr : stdout, options, dense, sparse);
+    nlohmann::json reduction;  // null where nothing was sent
+    if (sparse.tx_bytes_per_step > 0) {
+      reduction = Times(dense.tx_bytes_per_step, sparse.tx_bytes_per_step);
+    }
+    const nlohmann::json report = {
+        {"dense", ToJson(dense)},
+        {"compressed", ToJson(sparse)},
+        {"accuracy_difference_percent", sparse.test_accuracy_percent - dense.test_accuracy_percent},
+        {"tx_bytes_reduction", reduction},
+        {"epoch_speedup", Times(dense.epoch_s_mean, sparse.epoch_s_mean)},
+        {"run_folders", {dense_folder->path().string(), sparse_folder->path().string()}}};
+    WriteWhole(sparse_folder->path() / "comparison.json", report.dump(2) + '\n');
+    WriteJsonReport(options.json, report);
+  });
 }
 
 }  // namespace cddp

@@ -12,6 +12,7 @@
 #include "bench/accuracy_bench.h"
 #include "bench/select_bench.h"
 #include "bench/wire_bench.h"
+#include "cddp/frame.h"
 #include "cddp/status.h"
 #include "ddp/launch_environment.h"
 #include "trainer/commands.h"
@@ -51,7 +52,8 @@ void AddModelOptions(CLI::App* app, TrainOptions* o) {
       ->group("Training");
   app->add_option("--schedule", o->schedule, "Learning rate over time: " + OneOf(ScheduleNames()))
       ->group("Training");
-  app->add_option("--seed", o->seed, "Seed of initialisation, shuffling and dropout")
+  app->add_option("--seed", o->seed,
+                  "Seed of initialisation, shuffling, dropout and of what compression draws")
       ->check(CLI::NonNegativeNumber)  // or -1 would become 2^64 - 1
       ->group("Training");
 
@@ -79,12 +81,11 @@ void AddModelOptions(CLI::App* app, TrainOptions* o) {
   app->add_flag("--no-error-feedback", o->no_error_feedback, "The same as --memory none")
       ->group("Compression");
   app->add_option("--values", o->values,
-                  "How values travel: fp32, bf16, fp16, int8, int4 (a sign and 8 levels), sign; "
-                  "what is rounded away stays in the memory")
+                  "How values travel: " + OneOf(ValueFormatNames()) +
+                      "; what is rounded away stays in the memory")
       ->group("Compression");
   app->add_option("--indices", o->indices,
-                  "How indices travel: auto (the smallest), " +
-                      OneOf({"rice", "bitmap", "rice-absent", "raw32"}))
+                  "How indices travel: " + OneOf(IndexFormatNames()) + " (auto: the smallest)")
       ->group("Compression");
   app->add_flag("--stochastic-rounding", o->stochastic_rounding,
                 "Round values of int8 and int4 by chance, without bias")

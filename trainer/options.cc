@@ -83,6 +83,7 @@ void Resolve(TrainOptions& options) {
     if (options.warmup_epochs > 0) Refuse("--warmup-epochs warms compression up: add --compress");
     if (options.adaptive_ratio > 0) Refuse("--adaptive-ratio is of compression: add --compress");
     if (options.values != "fp32") Refuse("--values are those of compression: add --compress");
+    if (options.indices != "auto") Refuse("--indices are those of compression: add --compress");
   }
   if (options.stochastic_rounding && options.values != "int8" && options.values != "int4") {
     Refuse(fmt::format("--stochastic-rounding is for --values int8 and int4, the values are {}",

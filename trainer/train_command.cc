@@ -37,29 +37,26 @@ void PrintSummary(const TrainingSummary& s, const std::string& folder) {
 }  // namespace
 
 int TrainCommand(const TrainOptions& options, const std::vector<std::string>& arguments) {
-  return RunTraining(
-      "train", options, options, arguments, [&](World& world, const DatasetSplits& data) {
-        if (options.compress && world.size() == 1) {
-          spdlog::warn(
-              "--compress with one worker: the gradient is compressed, but nothing is sent");
-        }
-        std::unique_ptr<RunFolder> folder;
-        if (world.rank() == 0) {
-          folder = std::make_unique<RunFolder>(options.log_dir, RunName(options),
-                                               ResolvedConfiguration(options, world));
-          spdlog::info("training {} on {} with {} worker(s), {}", options.model, options.dataset,
-                       world.size(),
-                       options.compress
-                           ? fmt::format("top {}% of the gradient by {}, memory {}",
+  return RunTraining("train", options, arguments, [&](World& world, const DatasetSplits& data) {
+    if (options.compress && world.size() == 1) {
+      spdlog::warn("--compress with one worker: the gradient is compressed, but nothing is sent");
+    }
+    std::unique_ptr<RunFolder> folder;
+    if (world.rank() == 0) {
+      folder = std::make_unique<RunFolder>(options.log_dir, RunName(options),
+                                           ResolvedConfiguration(options, world));
+      spdlog::info(
+          "training {} on {} with {} worker(s), {}", options.model, options.dataset, world.size(),
+          options.compress ? fmt::format("top {}% of the gradient by {}, memory {}",
                                          100 * options.ratio, options.collective, options.memory)
                            : "dense gradients");
-        }
-        const TrainingSummary summary = Train(options, world, data, folder.get());
-        if (world.rank() == 0) {
-          PrintSummary(summary, folder->path().string());
-          WriteJsonReport(options.json, ToJson(summary));
-        }
-      });
+    }
+    const TrainingSummary summary = Train(options, world, data, folder.get());
+    if (world.rank() == 0) {
+      PrintSummary(summary, folder->path().string());
+      WriteJsonReport(options.json, ToJson(summary));
+    }
+  });
 }
 
 }  // namespace cddp

@@ -62,11 +62,6 @@ std::unique_ptr<Collective> MakeCollective(const TrainOptions& options, int rank
       std::move(collective));
 }
 
-uint32_t SamplesPerEpoch(const TrainOptions& options, const DatasetSplits& data) {
-  if (options.max_train_samples == 0) return data.train.count;
-  return std::min(options.max_train_samples, data.train.count);
-}
-
 uint32_t CheckedBatchSize(const TrainOptions& options, int world_size, const DatasetSplits& data) {
   RequireBatchFits(options, world_size, data);
   return static_cast<uint32_t>(options.batch_size);
@@ -324,6 +319,11 @@ class TrainingRun {
 TrainingSummary Train(const TrainOptions& options, World& world, const DatasetSplits& data,
                       const RunFolder* folder) {
   return TrainingRun(options, world, data).Run(folder);
+}
+
+uint32_t SamplesPerEpoch(const TrainOptions& options, const DatasetSplits& data) {
+  if (options.max_train_samples == 0) return data.train.count;
+  return std::min(options.max_train_samples, data.train.count);
 }
 
 void RequireBatchFits(const TrainOptions& options, int world_size, const DatasetSplits& data) {

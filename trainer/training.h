@@ -30,6 +30,9 @@ TrainingSummary Train(const TrainOptions& options, World& world, const DatasetSp
 // share of the samples; to be asked before workers meet.
 void RequireBatchFits(const TrainOptions& options, int world_size, const DatasetSplits& data);
 
+// Samples of an epoch: all, or as many as the options say.
+uint32_t SamplesPerEpoch(const TrainOptions& options, const DatasetSplits& data);
+
 // The collective that `options` (resolved) ask for, which selects with `threads`.
 // `transport` must outlive it.
 std::unique_ptr<Collective> MakeTrainingCollective(const TrainOptions& options, int threads,

@@ -138,7 +138,7 @@ int RunInWorld(const TrainOptions& options, std::map<std::string, std::string> c
   return 0;
 }
 
-int RunTraining(const std::string& command, const TrainOptions& options, const TrainOptions& agreed,
+int RunTraining(const std::string& command, const TrainOptions& options,
                 const std::vector<std::string>& arguments,
                 const std::function<void(World&, const DatasetSplits&)>& work) {
   if (IsLauncher(options)) {
@@ -149,7 +149,7 @@ int RunTraining(const std::string& command, const TrainOptions& options, const T
   }
   const DatasetSplits data = LoadOrFetchDataset(options);
   RequireBatchFits(options, ReadLaunchEnvironment().world_size, data);
-  auto configuration = AgreedConfiguration(agreed);
+  auto configuration = AgreedConfiguration(options);
   configuration["command"] = command;
   configuration["data (sha256)"] = data.sha256;
   return RunInWorld(options, configuration, [&](World& world) {

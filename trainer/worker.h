@@ -41,8 +41,9 @@ int RunInWorld(const TrainOptions& options, std::map<std::string, std::string> c
 
 // A command that trains: checks outputs and data (fetched when missing) before
 // anything starts, then starts local workers or, as one of them, calls `work` in
-// their World. `agreed` are the options whose values all workers must share.
-int RunTraining(const std::string& command, const TrainOptions& options, const TrainOptions& agreed,
+// their World. All workers must have been given the same of what decides
+// the result.
+int RunTraining(const std::string& command, const TrainOptions& options,
                 const std::vector<std::string>& arguments,
                 const std::function<void(World&, const DatasetSplits&)>& work);
 

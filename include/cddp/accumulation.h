@@ -6,8 +6,8 @@
 // kernel: core/sweep.h).
 //
 // Values are swept in chunks, each of which starts at a multiple of
-// kChunkElements. Different threads may sweep different chunks at the same time, or
-// put back different elements; nothing else here is thread safe.
+// kChunkElements. Different threads may sweep different chunks, and put back elements of
+// chunks that were swept, at the same time; nothing else here is thread safe.
 #pragma once
 
 #include <atomic>

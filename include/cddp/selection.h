@@ -86,8 +86,8 @@ struct SelectorOptions {
 // EMNLP 2017; Lin et al., ICLR 2018). One sweep, with the threshold that the
 // parameter's last step suggests (a sample of the values where there is none); a
 // second one when fewer than k entries reached it.
-// Extra memory: 12 bytes for each of 2k candidates, and less than 1 MiB with one
-// thread or two; about 0.25 MiB for each further one.
+// Extra memory: 12 bytes for each of 2k candidates, 1 byte for each 1024 elements, and
+// less than 1 MiB with one thread or two; about 0.3 MiB for each further one.
 std::unique_ptr<Selector> MakeTopKSelector(int threads = 1);
 
 // k elements at random, each as likely as any other (Stich et al., NeurIPS 2018).

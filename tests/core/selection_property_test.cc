@@ -101,6 +101,16 @@ TEST_P(SelectionOnTarget, HugeTie) {
   }
 }
 
+// The largest magnitude there is, many times.
+TEST_P(SelectionOnTarget, TieOfTheLargestNaN) {
+  const std::vector<float> values(1'000, std::bit_cast<float>(0x7fffffffu));
+  for (size_t k : {1, 64, 500, 999}) {
+    Selection selection;
+    MakeTopKSelector()->Select(values, k, 0, &selection);
+    EXPECT_TRUE(SameSelection(selection, SelectTopKOracle(values, k))) << k;
+  }
+}
+
 TEST(SelectionProperty, HugeTieOfZeros) {
   std::vector<float> values(20'000, 0.0f);
   values[19'999] = -1.0f;

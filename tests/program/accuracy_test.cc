@@ -1,6 +1,6 @@
-// What the memories cost in accuracy: 8 ranks of 16 samples, 3 epochs of MNIST, one
-// seed. Reads the reports of the `cddp bench accuracy` runs before. The study over
-// five seeds is scripts/accuracy_study.py.
+// What the memories cost in accuracy: 8 ranks of 16 samples, 3 epochs of MNIST, dense
+// and 0.1% of the gradient, one seed. Reads the reports of the `cddp bench accuracy` runs before.
+// The study over five seeds is scripts/accuracy_study.py.
 #include <gtest/gtest.h>
 
 #include <fstream>
@@ -25,8 +25,8 @@ TEST(AccuracyOfEightRanks, MemoriesStayWithinOnePoint) {
 }
 
 TEST(AccuracyOfEightRanks, WithoutMemoryMoreIsLost) {
-  EXPECT_LT(Accuracy("none"), Accuracy("residual"));
-  EXPECT_LT(Accuracy("none"), Accuracy("dgc"));
+  EXPECT_LT(Accuracy("none"), Accuracy("residual") - 0.5);
+  EXPECT_LT(Accuracy("none"), Accuracy("dgc") - 0.5);
 }
 
 // Reliability scorecard: a second sweep in at most 1% of the selections.
