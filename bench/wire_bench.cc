@@ -82,6 +82,10 @@ void Check(const WireBenchOptions& o) {
         "--set real needs recorded gradients: make them with cddp train --record-gradients FILE "
         "and give them with --gradients FILE");
   }
+  if (o.set == "clustered" && o.ratio > 0.5) {
+    Refuse(fmt::format("--set clustered takes half of some patches, at most; --ratio is {}",
+                       *o.ratio));
+  }
   if (o.set == "real" && o.elements) {
     Refuse("--set real has as many elements as its recording: leave out --elements");
   }
@@ -184,17 +188,11 @@ nlohmann::json Measure(const WireCase& c, const WireSet& set, const WireBenchOpt
 
   const auto count = static_cast<double>(entries);
   const double dense_bytes = 4.0 * set.elements;
-  std::string name;
-  for (const std::string& known : IndexFormatNames()) {
-    IndexFormat of_name;
-    ThrowIfError(ParseIndexFormat(known, &of_name));
-    if (of_name == view.index_format) name = known;
-  }
   return {{"set", c.set},
           {"elements", set.elements},
           {"ratio", c.ratio},
           {"entries", entries},
-          {"indices", name},
+          {"indices", IndexFormatName(view.index_format)},
           {"values", c.values},
           {"index_bits", 8.0 * static_cast<double>(view.indices.size()) / count},
           {"index_entropy_bits", EntropyBits(entries, set.elements)},

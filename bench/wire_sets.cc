@@ -37,6 +37,7 @@ std::vector<uint32_t> ClusteredIndices(uint32_t elements, size_t wanted, Random&
       if (indices.size() < wanted && Chance(random) < 0.5) indices.push_back(i);
     }
   }
+  if (indices.empty()) indices.push_back(0);
   return indices;
 }
 

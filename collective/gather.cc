@@ -37,6 +37,11 @@ class GatherCollective final : public Collective {
 
     CDDP_RETURN_IF_ERROR(compressor_->Compress(bucket, static_cast<uint32_t>(self), &frame_));
 
+    if (frame_.size() > capacity) {
+      return Status::Internal(fmt::format("bucket {}: a frame of {} bytes, at most {} expected",
+                                          bucket.index, frame_.size(), capacity));
+    }
+
     received_.resize(ranks * capacity);
     outgoing_.assign(ranks, frame_);
     incoming_.resize(ranks);

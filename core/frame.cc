@@ -20,6 +20,7 @@ namespace cddp {
 namespace {
 
 static_assert(std::endian::native == std::endian::little, "frames are copied in host order");
+static_assert(sizeof(size_t) == 8, "lengths are added up without overflow");
 
 constexpr uint32_t kMagic = 0x46444443;  // "CDDF"
 constexpr uint8_t kVersion = 2;
@@ -96,7 +97,7 @@ std::byte* PutVarint(std::byte* out, size_t number) {
   return out;
 }
 
-// False when *bytes does not start with a number below 2^32 in the fewest bytes.
+// False when *bytes does not start with a number of at most 35 bits in the fewest bytes.
 bool TakeVarint(std::span<const std::byte>* bytes, uint64_t* number) {
   *number = 0;
   for (size_t i = 0; i < std::min(bytes->size(), kMaxVarintBytes); ++i) {
@@ -104,7 +105,7 @@ bool TakeVarint(std::span<const std::byte>* bytes, uint64_t* number) {
     *number |= (byte & 0x7f) << (7 * i);
     if (byte >= 0x80) continue;
     *bytes = bytes->subspan(i + 1);
-    return (byte != 0 || i == 0) && *number <= std::numeric_limits<uint32_t>::max();
+    return byte != 0 || i == 0;
   }
   return false;
 }
@@ -146,31 +147,31 @@ class BlockSizes {
   uint64_t left_ = 0;
 };
 
-// What is wrong with indices that their codec refuses, read once more.
-std::string WhatIsWrong(const IndexCodec& codec, const FrameView& view) {
-  constexpr uint32_t kNotRead = 0xfffffff1u;  // no index that anyone expects
-  IndexCursor cursor;
-  cursor.bytes = view.indices;
-  cursor.elements = view.id.elements;
-  bool good = codec.Start(view.entries, &cursor);
-  BlockSizes sizes(view.runs);
-  int64_t last = -1;
-  size_t entry = 0;
-  for (size_t count; good && (count = sizes.Next()) > 0;) {
-    uint32_t block[kBlockEntries];
-    std::ranges::fill(block, kNotRead);
-    good = codec.Next(&cursor, count, block);
-    for (size_t i = 0; i < count; ++i, ++entry) {
-      if (!good && block[i] == kNotRead) break;
-      if (int64_t{block[i]} <= last || block[i] >= view.id.elements) {
-        return fmt::format("index {} of entry {} after index {} in a bucket of {} elements",
-                           block[i], entry, last, view.id.elements);
+// Why a codec refuses the block of indices that starts with this entry. `last` is the
+// index before it.
+std::string WhatIsWrong(const IndexCodec& codec, const IndexCursor& cursor,
+                        std::span<const uint32_t> block, size_t entry, int64_t last) {
+  if (&codec == &Raw32Codec()) {
+    for (uint32_t index : block) {
+      if (int64_t{index} <= last || index >= cursor.elements) {
+        return fmt::format("index {} of entry {} after index {} in a bucket of {} elements", index,
+                           entry, last, cursor.elements);
       }
-      last = block[i];
+      last = index;
+      ++entry;
     }
   }
-  return fmt::format("length: {} bytes of indices ({}) end behind {} of {} entries",
-                     view.indices.size(), codec.name(), entry, view.entries);
+  const size_t end = entry + block.size() - 1;
+  if (cursor.bit > 8 * uint64_t{cursor.bytes.size()}) {
+    return fmt::format("length: {} bytes of indices ({}) end within entries {} to {}",
+                       cursor.bytes.size(), codec.name(), entry, end);
+  }
+  if (cursor.last >= int64_t{cursor.elements}) {
+    return fmt::format("index {} at entries {} to {} ({}) in a bucket of {} elements", cursor.last,
+                       entry, end, codec.name(), cursor.elements);
+  }
+  return fmt::format("the indices ({}) do not reach entries {} to {} in a bucket of {} elements",
+                     codec.name(), entry, end, cursor.elements);
 }
 
 // Of a block of values that a codec refuses.
@@ -210,7 +211,7 @@ class BlockReader {
   bool Next(Block* block) {
     block->count = sizes_.Next();
     if (block->count == 0) return false;
-    // A validated frame cannot fail; one that was altered since must not reach memory.
+    // Of a validated frame this cannot fail.
     if (!index_codec_.Next(&cursor_, block->count, block->indices)) {
       block->count = 0;
       return false;
@@ -233,6 +234,13 @@ class BlockReader {
 std::vector<std::string> IndexFormatNames() { return Names(kIndexFormats); }
 std::vector<std::string> ValueFormatNames() { return Names(kValueFormats); }
 
+std::string IndexFormatName(IndexFormat format) {
+  for (const auto& [name, known] : kIndexFormats) {
+    if (known == format) return name;
+  }
+  return {};
+}
+
 Status ParseIndexFormat(std::string_view name, IndexFormat* format) {
   return Parse("index codec", kIndexFormats, name, format);
 }
@@ -244,11 +252,12 @@ Status ParseValueFormat(std::string_view name, ValueFormat* format) {
 size_t MaxFrameBytes(const FrameFormat& format, uint32_t elements, size_t entries, size_t runs) {
   runs = std::min(runs, entries);
   const size_t blocks = MaxBlocks(entries, runs);
-  // Another codec is chosen where it is expected to be smaller than rice, which takes
-  // less than its bound.
+  // Another codec is chosen only where it is expected to be smaller than rice: bitmap and
+  // raw32 then are, and rice-absent codes fewer gaps than there are entries, for which
+  // the bound is lower.
   const IndexCodec& codec =
       format.indices == IndexFormat::kAuto ? RiceCodec() : *IndexCodecOf(format.indices);
-  const size_t index_bytes = codec.MaxBytes(entries, elements, blocks + 1);
+  const size_t index_bytes = codec.MaxBytes(entries, elements, blocks);
   const ValueCodec& values = *ValueCodecOf(format.values);
   // Blocks that are not full take most: a whole number of bytes and a scale for each.
   const size_t value_bytes = blocks * values.BlockBytes(1) +
@@ -267,10 +276,18 @@ Status EncodeFrame(const FrameFormat& format, const FrameId& id, std::span<const
                     id.bucket, id.rank));
   }
   const size_t entries = selection->size();
+  if (entries > 0 && selection->indices.back() >= id.elements) {
+    return Status::InvalidArgument(
+        fmt::format("index {} in a bucket of {} elements", selection->indices.back(), id.elements));
+  }
   const size_t most = MaxFrameBytes(format, id.elements, entries, run_ends.size());
   if (most - kFrameHeaderBytes > std::numeric_limits<uint32_t>::max()) {
     return Status::InvalidArgument(
-        fmt::format("{} entries do not fit a frame of 4 GiB; use smaller buckets", entries));
+        fmt::format("{} entries may not fit a frame of 4 GiB; use smaller buckets", entries));
+  }
+  if (non_finite && entries > 0) {
+    return Status::InvalidArgument(
+        fmt::format("a non-finite frame has no entries, got {}", entries));
   }
   out->resize(most);
   std::byte* const begin = out->data();
@@ -350,7 +367,9 @@ Status ValidateFrame(std::span<const std::byte> frame, const FrameId& expected, 
     if (want == got) return Status::Ok();
     return BadFrame(expected, fmt::format("{} {} expected, got {}", name, want, got));
   };
-  CDDP_RETURN_IF_ERROR(field("unknown flags", 0, header.flags & ~unsigned{kFlagNonFinite}));
+  if (header.flags > kFlagNonFinite) {
+    return BadFrame(expected, fmt::format("flags 0 or 1 expected, got {}", header.flags));
+  }
   CDDP_RETURN_IF_ERROR(field("step", expected.step, header.step));
   CDDP_RETURN_IF_ERROR(field("bucket", expected.bucket, header.bucket));
   CDDP_RETURN_IF_ERROR(field("rank", expected.rank, header.rank));
@@ -386,15 +405,22 @@ Status ValidateFrame(std::span<const std::byte> frame, const FrameId& expected, 
   const std::span<const std::byte> payload = frame.subspan(kFrameHeaderBytes);
   std::span<const std::byte> rest = payload;
   uint64_t runs = 0;
-  if (!TakeVarint(&rest, &runs) || runs > header.entries) {
+  constexpr std::string_view kBadNumber = "is cut off or not in its shortest form";
+  if (!TakeVarint(&rest, &runs)) {
+    return BadFrame(expected, fmt::format("the number of runs {}", kBadNumber));
+  }
+  if (runs > header.entries) {
     return BadFrame(expected,
                     fmt::format("at most {} runs expected, got {}", header.entries, runs));
   }
   uint64_t in_runs = 0;
   for (uint64_t run = 0; run < runs; ++run) {
     uint64_t count = 0;
-    if (!TakeVarint(&rest, &count) || count == 0) {
-      return BadFrame(expected, fmt::format("run {} of {} has {} entries", run, runs, count));
+    if (!TakeVarint(&rest, &count)) {
+      return BadFrame(expected, fmt::format("the length of run {} {}", run, kBadNumber));
+    }
+    if (count == 0) {
+      return BadFrame(expected, fmt::format("run {} of {} has no entries", run, runs));
     }
     in_runs += count;
   }
@@ -422,11 +448,13 @@ Status ValidateFrame(std::span<const std::byte> frame, const FrameId& expected, 
   const std::byte* values = checked.values.data();
   sizes = BlockSizes(checked.runs);
   uint32_t block[kBlockEntries];
+  int64_t last = -1;
   size_t entry = 0;
   for (size_t count; (count = sizes.Next()) > 0; entry += count) {
     if (!index_codec->Next(&cursor, count, block)) {
-      return BadFrame(expected, WhatIsWrong(*index_codec, checked));
+      return BadFrame(expected, WhatIsWrong(*index_codec, cursor, {block, count}, entry, last));
     }
+    last = block[count - 1];
     if (!value_codec->Valid(values, count)) {
       return BadFrame(expected, WhatIsWrong(*value_codec, values, count, entry));
     }

@@ -1,6 +1,7 @@
 // Index codecs: ascending indices as bytes, in blocks of at most kBlockEntries.
 //
-// A codec is one file and one line in IndexCodecOf. Formats: docs/wire_format.md.
+// A codec is one file and one line in IndexCodecOf, with a number and a name
+// (cddp/frame.h, core/frame.cc). Formats: docs/wire_format.md.
 //
 // Thread safety: codecs have no state; a cursor belongs to one thread.
 #pragma once
@@ -29,7 +30,7 @@ struct IndexCursor {
   uint64_t bit = 0;                // of `bytes`: the next to be read
   int64_t last = -1;               // index that was read last
   uint32_t next = 0;               // of rice-absent: the first index that may come
-  uint32_t absent[kBlockEntries];  // of rice-absent: gaps between the indices
+  uint32_t absent[kBlockEntries];  // of rice-absent: the elements without entry
   uint32_t absent_at = 0;
   uint32_t absent_count = 0;
   uint32_t absent_left = 0;

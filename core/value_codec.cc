@@ -2,12 +2,15 @@
 
 #include <algorithm>
 #include <bit>
+#include <cfloat>
 #include <cmath>
 #include <cstring>
 #include <limits>
 
 namespace cddp {
 namespace {
+
+static_assert(FLT_EVAL_METHOD == 0, "each operation must round to single precision");
 
 constexpr uint32_t kSign = 0x80000000u;
 constexpr uint32_t kMagnitude = 0x7fffffffu;
@@ -213,7 +216,7 @@ class Int8 final : public ValueCodec {
 
   // Not beyond `most`: 127 steps of the largest float would be infinite.
   static float Value(int32_t code, float step, float most) {
-    return std::clamp(static_cast<float>(code) * step, -most, most);
+    return std::max(-most, std::min(static_cast<float>(code) * step, most));
   }
 };
 

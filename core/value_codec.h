@@ -1,8 +1,10 @@
 // Value codecs: a block of at most kBlockEntries values as bytes.
 //
-// A codec is one class and one line in ValueCodecOf. Formats: docs/wire_format.md.
+// A codec is one class and one line in ValueCodecOf, with a number and a name
+// (cddp/frame.h, core/frame.cc). Formats: docs/wire_format.md.
 // Finite values decode to finite ones. The arithmetic is IEEE single precision, one
-// rounding per operation, so that every machine decodes the same bits.
+// rounding per operation and denormals kept (no flushing to zero on the thread), so
+// that every machine decodes the same bits.
 //
 // Thread safety: codecs have no state.
 #pragma once

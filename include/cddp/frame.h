@@ -5,7 +5,8 @@
 //
 // Decoding trusts nothing: ValidateFrame checks every field, length, index and scale,
 // and that every value is finite, before a decoder touches memory. Encoding and
-// decoding are deterministic, on every machine alike.
+// decoding are deterministic; every machine decodes the same bits, provided that the
+// thread does not flush denormals to zero.
 //
 // Thread safety: functions without state. No allocation once buffers have grown.
 #pragma once
@@ -54,6 +55,7 @@ struct FrameFormat {
 
 std::vector<std::string> IndexFormatNames();
 std::vector<std::string> ValueFormatNames();
+std::string IndexFormatName(IndexFormat format);
 // InvalidArgument for an unknown name, with those that are known.
 Status ParseIndexFormat(std::string_view name, IndexFormat* format);
 Status ParseValueFormat(std::string_view name, ValueFormat* format);
@@ -79,14 +81,15 @@ struct FrameView {
 };
 
 // Upper bound of the size, in bytes, of a frame of a bucket of `elements` elements
-// with at most `entries` entries of at most `runs` parameters.
+// with at most `entries` <= `elements` entries of at most `runs` parameters.
 size_t MaxFrameBytes(const FrameFormat& format, uint32_t elements, size_t entries, size_t runs);
 
 // Replaces *out by the frame of *selection (indices ascending, below id.elements), and
 // selection->values by what a receiver decodes. `run_ends`: where in the selection each
 // parameter's entries end, ascending, the last being its size; empty runs are allowed.
-// With `non_finite`, the selection must be empty. InvalidArgument when a number does
-// not fit its field.
+// Values must be finite. With `non_finite`, the selection must be empty.
+// InvalidArgument when it is not, when an index is out of range or when a number may not
+// fit its field.
 Status EncodeFrame(const FrameFormat& format, const FrameId& id, std::span<const size_t> run_ends,
                    bool non_finite, Selection* selection, std::vector<std::byte>* out);
 

@@ -31,7 +31,7 @@ TEST(CorruptCorpus, Indices) {
   for (const IndexCodec* codec :
        {&Raw32Codec(), &RiceCodec(), &BitmapCodec(), &RiceAbsentCodec()}) {
     const auto use = [&](std::span<const uint8_t> bytes) { FuzzIndices(*codec, bytes); };
-    EXPECT_GE(ForEachFile(std::string(codec->name()), use), 3u) << codec->name();
+    EXPECT_GE(ForEachFile(std::string(codec->name()), use), 6u) << codec->name();
   }
 }
 

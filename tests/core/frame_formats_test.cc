@@ -128,6 +128,23 @@ TEST(FrameFormats, StochasticRoundingFollowsSeedStepBucketAndRank) {
   EXPECT_LT(same, 12) << "of 40";
 }
 
+// Chances belong to an entry, not to its place in a block.
+TEST(FrameFormats, BlocksDrawTheirOwnChances) {
+  Selection selection;
+  for (uint32_t i = 0; i < 512; ++i) {
+    selection.indices.push_back(i);
+    selection.values.push_back(1.0f + 0.013f * static_cast<float>(i % 256));
+  }
+  const std::vector<size_t> run_ends = {256, 512};
+  FrameBytes frame;
+  ASSERT_TRUE(EncodeFrame({.values = ValueFormat::kInt4, .stochastic = true}, {.elements = 512},
+                          run_ends, false, &selection, &frame)
+                  .ok());
+  const std::vector<float> first(selection.values.begin(), selection.values.begin() + 256);
+  const std::vector<float> second(selection.values.begin() + 256, selection.values.end());
+  EXPECT_NE(first, second);
+}
+
 // What the codec rounded away stays in the memory, up to the rounding of one sum.
 TEST(FrameFormats, QuantisationErrorStaysInTheMemory) {
   for (const char* memory : {"residual", "dgc"}) {

@@ -25,7 +25,9 @@ Sample AnyFrame(RandomBits& bits) {
   const uint64_t one_in = 1 + bits.Below(4);
   Selection selection;
   std::vector<size_t> run_ends;
-  const auto elements = static_cast<uint32_t>(bits.Below(bits.Below(8) == 0 ? 1'500 : 40));
+  const auto elements = static_cast<uint32_t>(bits.Below(bits.Below(50) == 0  ? 12'000
+                                                         : bits.Below(8) == 0 ? 1'500
+                                                                              : 40));
   for (uint32_t i = 0; i < elements; ++i) {
     if (bits.Below(one_in) == 0) {
       selection.indices.push_back(i);

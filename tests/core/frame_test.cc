@@ -160,6 +160,17 @@ TEST(Frame, NumbersThatDoNotFitAreRefused) {
   }
 }
 
+TEST(Frame, WhatNoReceiverWouldAcceptIsRefused) {
+  Selection selection{.indices = {3, 9}, .values = {1.0f, 2.0f}};
+  const std::vector<size_t> run_ends = {2};
+  FrameBytes frame;
+  for (const Status& status :
+       {EncodeFrame({}, {.elements = 9}, run_ends, false, &selection, &frame),
+        EncodeFrame({}, {.elements = 10}, run_ends, /*non_finite=*/true, &selection, &frame)}) {
+    EXPECT_EQ(status.code(), StatusCode::kInvalidArgument) << status.message();
+  }
+}
+
 TEST(Frame, LengthOfAFrameInALongerBuffer) {
   FrameBytes bytes =
       FrameOf({.elements = 9}, {.indices = {2, 5}, .values = {1.0f, 2.0f}}, false, kRawFormat);

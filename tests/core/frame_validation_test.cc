@@ -44,6 +44,15 @@ std::vector<Alteration> Alterations() {
       Store<uint32_t>(frame, 28, static_cast<uint32_t>(bytes - 40));
     };
   };
+  // Two bytes in place of one.
+  const auto insert = [](size_t offset, int first, int second) {
+    return [=](FrameBytes* frame) {
+      (*frame)[offset] = static_cast<std::byte>(first);
+      frame->insert(frame->begin() + static_cast<ptrdiff_t>(offset) + 1,
+                    static_cast<std::byte>(second));
+      Store<uint32_t>(frame, 28, static_cast<uint32_t>(frame->size() - 40));
+    };
+  };
   constexpr float kInfinity = std::numeric_limits<float>::infinity();
   return {
       {"magic", store(0, uint32_t{0x46444444}), "magic 0x46444443, got 0x46444444"},
@@ -52,8 +61,8 @@ std::vector<Alteration> Alterations() {
       {"index codec", store(5, uint8_t{4}), "index codec 0 to 3 expected, got 4"},
       {"index codec auto", store(5, uint8_t{255}), "index codec 0 to 3 expected, got 255"},
       {"value codec", store(6, uint8_t{6}), "value codec 0 to 5 expected, got 6"},
-      {"unknown flag", store(7, uint8_t{2}), "unknown flags 0 expected, got 2"},
-      {"highest flag", store(7, uint8_t{0x80}), "unknown flags 0 expected, got 128"},
+      {"unknown flag", store(7, uint8_t{2}), "flags 0 or 1 expected, got 2"},
+      {"highest flag", store(7, uint8_t{0x80}), "flags 0 or 1 expected, got 128"},
       {"non-finite with entries", store(7, uint8_t{1}), "non-finite frame has no entries, got 3"},
       {"step", store(8, uint64_t{6}), "step 5 expected, got 6"},
       {"high word of step", store(12, uint32_t{1}), "step 5 expected, got 4294967301"},
@@ -68,12 +77,14 @@ std::vector<Alteration> Alterations() {
       {"longer length", store(28, uint32_t{32}), "a frame of 72 bytes in a buffer of 66"},
       {"half a value", resize(62, 3), "length: 3 indices (raw32) do not take 8 bytes"},
       {"no values", resize(53, 3), "length: 3 entries have 12 bytes of values, got 11"},
-      {"nothing", resize(40, 3), "at most 3 runs expected"},
+      {"nothing", resize(40, 3), "the number of runs is cut off"},
+      {"half of the runs", resize(41, 3), "the length of run 0 is cut off"},
       {"more runs than entries", store(kRuns, uint8_t{4}), "at most 3 runs expected, got 4"},
-      {"an empty run", store(kRuns + 1, uint8_t{0}), "run 0 of 1 has 0 entries"},
+      {"an empty run", store(kRuns + 1, uint8_t{0}), "run 0 of 1 has no entries"},
       {"a shorter run", store(kRuns + 1, uint8_t{2}), "all runs 3 expected, got 2"},
       {"a longer run", store(kRuns + 1, uint8_t{4}), "all runs 3 expected, got 4"},
-      {"a run's length in two bytes", store(kRuns, uint16_t{0x8081}), "at most 3 runs"},
+      {"number of runs in two bytes", insert(kRuns, 0x81, 0x00), "number of runs is cut off or"},
+      {"a run's length in two bytes", insert(kRuns + 1, 0x83, 0x00), "length of run 0 is cut off"},
       {"index twice", store(kIndices + 4, uint32_t{1}), "index 1 of entry 1 after index 1"},
       {"index descends", store(kIndices + 4, uint32_t{0}), "index 0 of entry 1 after index 1"},
       {"first index too large", store(kIndices, uint32_t{10}), "index 10 of entry 0"},
@@ -122,14 +133,17 @@ TEST(FrameValidation, EveryCodecIsChecked) {
   constexpr float kInfinity = std::numeric_limits<float>::infinity();
   // Behind 42 bytes of header and runs: gaps 1, 2 and 4 take two bytes.
   const std::vector<Case> cases = {
-      {IndexFormat::kRice, ValueFormat::kFp32, store(42, uint16_t{0}), "end behind"},
+      {IndexFormat::kRice, ValueFormat::kFp32, store(42, uint16_t{0}),
+       "2 bytes of indices (rice) end within entries 0 to 2"},
       {IndexFormat::kRice, ValueFormat::kFp32, store(43, uint8_t{0xff}),
        "end before the last of their 2 bytes"},
       {IndexFormat::kBitmap, ValueFormat::kFp32, store(42, uint16_t{0x0012}),
-       "end behind 2 of 3 entries"},
+       "(bitmap) end within entries 0 to 2"},
       {IndexFormat::kBitmap, ValueFormat::kFp32, store(42, uint16_t{0x0612}),
        "end before the last"},
       {IndexFormat::kBitmap, ValueFormat::kFp32, store(42, uint16_t{0x0213}), "end before"},
+      {IndexFormat::kRiceAbsent, ValueFormat::kFp32, store(42, uint16_t{0x001f}),
+       "(rice-absent) end within"},
       {IndexFormat::kRaw32, ValueFormat::kBf16, store(54, uint16_t{0x7f80}), "entry 0 is inf"},
       {IndexFormat::kRaw32, ValueFormat::kFp16, store(56, uint16_t{0xfe00}), "values of entries 0"},
       {IndexFormat::kRaw32, ValueFormat::kInt8, store(54, kInfinity), "entry 0 is"},

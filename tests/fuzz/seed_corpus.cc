@@ -21,24 +21,29 @@ void Write(const std::filesystem::path& path, const std::vector<std::byte>& byte
              static_cast<std::streamsize>(bytes.size()));
 }
 
-// Of 700 elements: a dense run, a sparse one and one with a far outlier.
-Selection Entries(std::vector<size_t>* run_ends) {
+// A dense run, a sparse one and one with a far outlier.
+Selection Entries(uint32_t elements, std::vector<size_t>* run_ends) {
   RandomBits bits(1);
   Selection selection;
-  for (uint32_t i = 0; i < 700; ++i) {
-    const bool taken = i < 300 ? bits.Below(2) == 0 : i < 600 ? bits.Below(20) == 0 : i == 699;
+  const uint32_t dense = elements / 7 * 3;
+  const uint32_t sparse = elements / 7 * 6;
+  for (uint32_t i = 0; i < elements; ++i) {
+    const bool taken = i < dense    ? bits.Below(2) == 0
+                       : i < sparse ? bits.Below(20) == 0
+                                    : i == elements - 1;
     if (taken) {
       selection.indices.push_back(i);
       selection.values.push_back(bits.Gradient());
     }
-    if (i == 299 || i == 599 || i == 699) run_ends->push_back(selection.size());
+    if (i + 1 == dense || i + 1 == sparse) run_ends->push_back(selection.size());
   }
+  run_ends->push_back(selection.size());
   return selection;
 }
 
 void WriteFrames(const std::filesystem::path& folder) {
   std::vector<size_t> run_ends;
-  const Selection selection = Entries(&run_ends);
+  const Selection selection = Entries(700, &run_ends);
   const FrameId id{.step = 3, .bucket = 1, .rank = 2, .elements = 700};
   for (const std::string& indices : IndexFormatNames()) {
     if (indices == "auto") continue;
@@ -62,19 +67,21 @@ void WriteFrames(const std::filesystem::path& folder) {
   Write(folder / "nothing", {});
 }
 
-void WriteIndices(const std::filesystem::path& folder, const IndexCodec& codec) {
+void WriteIndices(const std::filesystem::path& folder, const IndexCodec& codec, uint16_t elements) {
   std::vector<size_t> run_ends;
-  const Selection selection = Entries(&run_ends);
+  const Selection selection = Entries(elements, &run_ends);
   const std::vector<size_t> one_run = {selection.size()};
-  std::vector<std::byte> bytes(4 + codec.MaxBytes(selection.size(), 700, 3) + IndexCodec::kSlack);
+  const size_t most = codec.MaxBytes(selection.size(), elements, MaxBlocks(selection.size(), 1));
+  std::vector<std::byte> bytes(4 + most + IndexCodec::kSlack);
   Store<uint16_t>(&bytes, 0, static_cast<uint16_t>(selection.size()));
-  Store<uint16_t>(&bytes, 2, 700);
-  bytes.resize(4 + codec.Encode({selection.indices, one_run, 700}, bytes.data() + 4));
-  Write(folder / "whole", bytes);
+  Store<uint16_t>(&bytes, 2, elements);
+  bytes.resize(4 + codec.Encode({selection.indices, one_run, elements}, bytes.data() + 4));
+  const std::string name = std::to_string(elements);
+  Write(folder / (name + "-whole"), bytes);
   bytes[bytes.size() / 2] ^= std::byte{0x40};
-  Write(folder / "flipped", bytes);
+  Write(folder / (name + "-flipped"), bytes);
   bytes.resize(bytes.size() / 2);
-  Write(folder / "cut", bytes);
+  Write(folder / (name + "-cut"), bytes);
 }
 
 }  // namespace
@@ -89,7 +96,9 @@ int main(int argc, char** argv) {
   cddp::WriteFrames(folder / "frame");
   for (const cddp::IndexCodec* codec :
        {&cddp::Raw32Codec(), &cddp::RiceCodec(), &cddp::BitmapCodec(), &cddp::RiceAbsentCodec()}) {
-    cddp::WriteIndices(folder / codec->name(), *codec);
+    // Short enough for careful decoding only, and long enough for the fast one.
+    cddp::WriteIndices(folder / codec->name(), *codec, 700);
+    cddp::WriteIndices(folder / codec->name(), *codec, 20'000);
   }
   return 0;
 }
