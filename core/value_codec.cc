@@ -30,6 +30,26 @@ void Store(std::byte* to, T value) {
   std::memcpy(to, &value, sizeof(value));
 }
 
+// bf16 is the upper half of a float.
+constexpr uint32_t kInfinity16 = 0x7f80;
+constexpr uint32_t kLargest16 = kInfinity16 - 1;
+
+float FromBf16(uint32_t half) { return std::bit_cast<float>(half << 16); }
+
+// Of a magnitude: to nearest even, but what would become infinite becomes the largest.
+uint32_t ToBf16(uint32_t magnitude) {
+  return std::min((magnitude + 0x7fff + (magnitude >> 16 & 1)) >> 16, kLargest16);
+}
+
+// The same, up and down: for scales that values must lie between.
+uint32_t ToBf16Up(uint32_t magnitude) { return std::min((magnitude + 0xffff) >> 16, kLargest16); }
+uint32_t ToBf16Down(uint32_t magnitude) { return magnitude >> 16; }
+
+// A block's scale: neither negative nor infinite nor a NaN.
+bool ValidScale(const std::byte* from) { return Load<uint16_t>(from) < kInfinity16; }
+float LoadScale(const std::byte* from) { return FromBf16(Load<uint16_t>(from)); }
+void StoreScale(std::byte* to, uint32_t half) { Store(to, static_cast<uint16_t>(half)); }
+
 // To the nearest integer, ties to even; for 0 <= x < 2^22. Adding and taking away 1.5 * 2^23
 // leaves no bits for a fraction, and unlike a call of nearbyint it is vectorised.
 float Nearest(float x) {
@@ -78,8 +98,6 @@ class Fp32 final : public ValueCodec {
   }
 };
 
-// The upper half of a float, rounded to nearest even; what would become infinite
-// becomes the largest.
 class Bf16 final : public ValueCodec {
  public:
   std::string_view name() const override { return "bf16"; }
@@ -88,11 +106,9 @@ class Bf16 final : public ValueCodec {
   void Encode(std::span<float> values, const Dither&, std::byte* out) const override {
     for (size_t i = 0; i < values.size(); ++i) {
       const uint32_t bits = Bits(values[i]);
-      const uint32_t magnitude = bits & kMagnitude;
-      const uint32_t rounded = (magnitude + 0x7fff + (magnitude >> 16 & 1)) >> 16;
-      const uint32_t half = (bits & kSign) >> 16 | std::min(rounded, kInfinity - 1);
+      const uint32_t half = (bits & kSign) >> 16 | ToBf16(bits & kMagnitude);
       Store(out + 2 * i, static_cast<uint16_t>(half));
-      values[i] = std::bit_cast<float>(half << 16);
+      values[i] = FromBf16(half);
     }
   }
 
@@ -101,17 +117,12 @@ class Bf16 final : public ValueCodec {
     for (size_t i = 0; i < count; ++i) {
       largest = std::max(largest, uint32_t{Load<uint16_t>(block + 2 * i)} & 0x7fff);
     }
-    return largest < kInfinity;
+    return largest < kInfinity16;
   }
 
   void Decode(const std::byte* block, size_t count, float* values) const override {
-    for (size_t i = 0; i < count; ++i) {
-      values[i] = std::bit_cast<float>(uint32_t{Load<uint16_t>(block + 2 * i)} << 16);
-    }
+    for (size_t i = 0; i < count; ++i) values[i] = FromBf16(Load<uint16_t>(block + 2 * i));
   }
-
- private:
-  static constexpr uint32_t kInfinity = 0x7f80;
 };
 
 // IEEE half precision, rounded to nearest even; beyond +-65504 that.
@@ -167,17 +178,18 @@ class Fp16 final : public ValueCodec {
   }
 };
 
-// A largest magnitude m (float), then a signed byte q for each value: q * (m / 127).
+// The largest magnitude m, rounded up to bf16, then a signed byte q for each value:
+// q * (m / 127).
 class Int8 final : public ValueCodec {
  public:
   std::string_view name() const override { return "int8"; }
-  size_t BlockBytes(size_t count) const override { return sizeof(float) + count; }
+  size_t BlockBytes(size_t count) const override { return kHead + count; }
 
   void Encode(std::span<float> values, const Dither& dither, std::byte* out) const override {
     uint32_t largest = 0;
     for (float value : values) largest = std::max(largest, Bits(value) & kMagnitude);
-    const auto most = std::bit_cast<float>(largest);
-    Store(out, most);
+    StoreScale(out, ToBf16Up(largest));
+    const float most = LoadScale(out);
     const float step = most / kLevels;
     float levels[kBlockEntries] = {};
     if (step > 0) {
@@ -187,42 +199,38 @@ class Int8 final : public ValueCodec {
     for (size_t i = 0; i < values.size(); ++i) {
       const auto level = static_cast<int32_t>(std::min(levels[i], kLevels));
       const int32_t code = std::signbit(values[i]) ? -level : level;
-      Store(out + sizeof(float) + i, static_cast<int8_t>(code));
+      Store(out + kHead + i, static_cast<int8_t>(code));
       values[i] = Value(code, step, most);
     }
   }
 
   bool Valid(const std::byte* block, size_t count) const override {
-    bool valid = ValidMagnitude(block);
-    for (size_t i = 0; i < count; ++i) valid &= Load<int8_t>(block + sizeof(float) + i) != -128;
+    bool valid = ValidScale(block);
+    for (size_t i = 0; i < count; ++i) valid &= Load<int8_t>(block + kHead + i) != -128;
     return valid;
   }
 
   void Decode(const std::byte* block, size_t count, float* values) const override {
-    const auto most = Load<float>(block);
+    const float most = LoadScale(block);
     const float step = most / kLevels;
     for (size_t i = 0; i < count; ++i) {
-      values[i] = Value(Load<int8_t>(block + sizeof(float) + i), step, most);
+      values[i] = Value(Load<int8_t>(block + kHead + i), step, most);
     }
-  }
-
-  // True for a float that is neither negative nor infinite nor a NaN.
-  static bool ValidMagnitude(const std::byte* from) {
-    return Load<uint32_t>(from) <= Bits(kLargest);
   }
 
  private:
   static constexpr float kLevels = 127.0f;
+  static constexpr size_t kHead = sizeof(uint16_t);
 
-  // Not beyond `most`: 127 steps of the largest float would be infinite.
+  // Not beyond `most`: 127 steps of the largest number may be infinite.
   static float Value(int32_t code, float step, float most) {
     return std::max(-most, std::min(static_cast<float>(code) * step, most));
   }
 };
 
-// The smallest and the largest magnitude, lo and hi (floats), then four bits for each
-// value, two to a byte, the first in the low half: a sign (bit 3) and a level l, which
-// is the magnitude lo + l * ((hi - lo) / 7).
+// The smallest and the largest magnitude, lo rounded down and hi up to bf16, then four
+// bits for each value, two to a byte, the first in the low half: a sign (bit 3) and a level l,
+// which is the magnitude lo + l * ((hi - lo) / 7).
 class Int4 final : public ValueCodec {
  public:
   std::string_view name() const override { return "int4"; }
@@ -236,10 +244,10 @@ class Int4 final : public ValueCodec {
       least = std::min(least, Bits(value) & kMagnitude);
       most = std::max(most, Bits(value) & kMagnitude);
     }
-    const auto lo = std::bit_cast<float>(least);
-    const auto hi = std::bit_cast<float>(most);
-    Store(out, lo);
-    Store(out + sizeof(float), hi);
+    StoreScale(out, ToBf16Down(least));
+    StoreScale(out + sizeof(uint16_t), ToBf16Up(most));
+    const float lo = LoadScale(out);
+    const float hi = LoadScale(out + sizeof(uint16_t));
     const float step = (hi - lo) / kLevels;
     float levels[kBlockEntries] = {};
     if (step > 0) {
@@ -260,14 +268,14 @@ class Int4 final : public ValueCodec {
   }
 
   bool Valid(const std::byte* block, size_t count) const override {
-    if (!Int8::ValidMagnitude(block) || !Int8::ValidMagnitude(block + sizeof(float))) return false;
-    if (Load<float>(block) > Load<float>(block + sizeof(float))) return false;
+    if (!ValidScale(block) || !ValidScale(block + sizeof(uint16_t))) return false;
+    if (LoadScale(block) > LoadScale(block + sizeof(uint16_t))) return false;
     return count % 2 == 0 || std::to_integer<int>(block[kHead + count / 2]) >> 4 == 0;
   }
 
   void Decode(const std::byte* block, size_t count, float* values) const override {
-    const auto lo = Load<float>(block);
-    const auto hi = Load<float>(block + sizeof(float));
+    const float lo = LoadScale(block);
+    const float hi = LoadScale(block + sizeof(uint16_t));
     const float step = (hi - lo) / kLevels;
     float table[16];
     for (int level = 0; level < 8; ++level) {
@@ -285,46 +293,48 @@ class Int4 final : public ValueCodec {
 
  private:
   static constexpr float kLevels = 7.0f;
-  static constexpr size_t kHead = 2 * sizeof(float);
+  static constexpr size_t kHead = 2 * sizeof(uint16_t);
 };
 
-// The mean magnitude (float), then a sign bit for each value, eight to a byte, the
-// first in the lowest bit (EF-SignSGD, Karimireddy et al. 2019).
+// The mean magnitude (bf16), then a sign bit for each value, eight to a byte, the first
+// in the lowest bit (EF-SignSGD, Karimireddy et al. 2019).
 class Sign final : public ValueCodec {
  public:
   std::string_view name() const override { return "sign"; }
-  size_t BlockBytes(size_t count) const override { return sizeof(float) + (count + 7) / 8; }
+  size_t BlockBytes(size_t count) const override { return kHead + (count + 7) / 8; }
 
   void Encode(std::span<float> values, const Dither&, std::byte* out) const override {
     double sum = 0;
     for (float value : values) sum += std::abs(value);
-    const auto mean = static_cast<float>(sum / static_cast<double>(values.size()));
-    Store(out, mean);
-    std::fill_n(out + sizeof(float), BlockBytes(values.size()) - sizeof(float), std::byte{0});
+    StoreScale(out, ToBf16(Bits(static_cast<float>(sum / static_cast<double>(values.size())))));
+    const float mean = LoadScale(out);
+    std::fill_n(out + kHead, BlockBytes(values.size()) - kHead, std::byte{0});
     for (size_t i = 0; i < values.size(); ++i) {
       const uint32_t sign = Bits(values[i]) & kSign;
-      out[sizeof(float) + i / 8] |= static_cast<std::byte>(sign >> 31 << (i % 8));
+      out[kHead + i / 8] |= static_cast<std::byte>(sign >> 31 << (i % 8));
       values[i] = std::bit_cast<float>(sign | Bits(mean));
     }
   }
 
   bool Valid(const std::byte* block, size_t count) const override {
-    if (!Int8::ValidMagnitude(block)) return false;
-    return count % 8 == 0 ||
-           std::to_integer<int>(block[sizeof(float) + count / 8]) >> (count % 8) == 0;
+    if (!ValidScale(block)) return false;
+    return count % 8 == 0 || std::to_integer<int>(block[kHead + count / 8]) >> (count % 8) == 0;
   }
 
   void Decode(const std::byte* block, size_t count, float* values) const override {
-    const auto mean = Load<uint32_t>(block);
+    const uint32_t mean = Bits(LoadScale(block));
     float eight[8];
     for (size_t i = 0; i < count; i += 8) {
-      const auto signs = std::to_integer<uint32_t>(block[sizeof(float) + i / 8]);
+      const auto signs = std::to_integer<uint32_t>(block[kHead + i / 8]);
       for (unsigned j = 0; j < 8; ++j) {
         eight[j] = std::bit_cast<float>(mean | (signs >> j & 1) << 31);
       }
       std::copy_n(eight, std::min<size_t>(8, count - i), values + i);
     }
   }
+
+ private:
+  static constexpr size_t kHead = sizeof(uint16_t);
 };
 
 }  // namespace

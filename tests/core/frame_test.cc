@@ -39,7 +39,7 @@ TEST(Frame, WorkedExample) {
                           run_ends, false, &selection, &frame)
                   .ok());
   const FrameBytes documented = DocumentedExample();
-  ASSERT_EQ(documented.size(), 68u);
+  ASSERT_EQ(documented.size(), 60u);
   EXPECT_EQ(frame, documented);
   EXPECT_EQ(selection.values, values) << "levels 0, 1 and 7 of steps of 1";
 
