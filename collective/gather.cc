@@ -15,6 +15,7 @@
 
 #include "cddp/collective.h"
 #include "cddp/frame.h"
+#include "collective/agreed_budgets.h"
 #include "core/sweep.h"
 
 namespace cddp {
@@ -31,9 +32,11 @@ class GatherCollective final : public Collective {
   Status AllReduceMean(const Bucket& bucket) override {
     const auto ranks = static_cast<size_t>(transport_->world_size());
     const auto self = static_cast<size_t>(transport_->rank());
-    if (compressor_->PlanDue(bucket.step)) CDDP_RETURN_IF_ERROR(AgreeOnBudgets(bucket.step));
+    CDDP_RETURN_IF_ERROR(AgreeOnBudgets(bucket.step, transport_, compressor_.get()));
     const size_t max_entries = compressor_->EntryCount(bucket);
-    const size_t capacity = compressor_->MaxFrameBytes(bucket);
+    const size_t capacity =
+        MaxFrameBytes(compressor_->format(), static_cast<uint32_t>(bucket.values.size()),
+                      max_entries, bucket.parameters.size());
 
     CDDP_RETURN_IF_ERROR(compressor_->Compress(bucket, static_cast<uint32_t>(self), &frame_));
 
@@ -93,33 +96,6 @@ class GatherCollective final : public Collective {
   }
 
  private:
-  // Every rank's energies to every rank, summed in rank order: all plan alike.
-  Status AgreeOnBudgets(uint64_t step) {
-    const auto ranks = static_cast<size_t>(transport_->world_size());
-    const auto self = static_cast<size_t>(transport_->rank());
-    const std::vector<double> own = compressor_->Energies();
-    const size_t bytes = own.size() * sizeof(double);
-    std::vector<double> all(ranks * own.size());
-    outgoing_.assign(ranks, std::as_bytes(std::span(own)));
-    incoming_.resize(ranks);
-    for (size_t r = 0; r < ranks; ++r) {
-      incoming_[r] = std::as_writable_bytes(std::span(all)).subspan(r * bytes, bytes);
-    }
-    CDDP_RETURN_IF_ERROR(transport_->Exchange(outgoing_, incoming_));
-    std::ranges::copy(own, all.begin() + static_cast<ptrdiff_t>(self * own.size()));
-
-    std::vector<double> sums(own.size());
-    for (size_t i = 0; i < all.size(); ++i) {
-      if (all[i] < 0) {
-        return Status::Corrupt(
-            fmt::format("gradient energy of rank {}, step {}: {}", i / own.size(), step, all[i]));
-      }
-      sums[i % own.size()] += all[i];
-    }
-    compressor_->Plan(sums);
-    return Status::Ok();
-  }
-
   Transport* transport_;
   std::unique_ptr<Compressor> compressor_;
   bool void_ = false;

@@ -31,11 +31,6 @@ size_t Compressor::EntryCount(const Bucket& bucket) const {
   return count;
 }
 
-size_t Compressor::MaxFrameBytes(const Bucket& bucket) const {
-  return cddp::MaxFrameBytes(options_.format, static_cast<uint32_t>(bucket.values.size()),
-                             EntryCount(bucket), bucket.parameters.size());
-}
-
 Status Compressor::SetRatio(double ratio) {
   CDDP_RETURN_IF_ERROR(ValidateRatio(ratio));
   if (ratio != options_.ratio) budgets_.clear();
@@ -78,71 +73,86 @@ void Compressor::ResetStatistics() {
 }
 
 void Compressor::TakeWhole(const BucketParameter& parameter, Accumulation& accumulation) {
-  const size_t begin = selection_.size();
-  selection_.values.resize(begin + parameter.count);
-  accumulation.TakeAll(selection_.values.data() + begin);
-  selection_.indices.resize(begin + parameter.count);
-  std::iota(selection_.indices.begin() + static_cast<ptrdiff_t>(begin), selection_.indices.end(),
+  Selection& selection = taken_.selection;
+  const size_t begin = selection.size();
+  selection.values.resize(begin + parameter.count);
+  accumulation.TakeAll(selection.values.data() + begin);
+  selection.indices.resize(begin + parameter.count);
+  std::iota(selection.indices.begin() + static_cast<ptrdiff_t>(begin), selection.indices.end(),
             parameter.offset);
 }
 
-Status Compressor::Compress(const Bucket& bucket, uint32_t rank, std::vector<std::byte>* frame) {
+Status Compressor::Take(const Bucket& bucket) {
+  counts_.clear();
+  for (const BucketParameter& parameter : bucket.parameters) {
+    counts_.push_back(EntryCount(parameter));
+  }
+  return Take(bucket, counts_);
+}
+
+Status Compressor::Take(const Bucket& bucket, std::span<const size_t> counts) {
   last_step_ = bucket.step;
   const auto start = std::chrono::steady_clock::now();
-  selection_.Clear();
-  ends_.clear();
-  bool finite = true;
-  for (const BucketParameter& parameter : bucket.parameters) {
+  taken_.Clear();
+  taken_.finite = true;
+  for (size_t p = 0; p < bucket.parameters.size(); ++p) {
+    const BucketParameter& parameter = bucket.parameters[p];
     const auto gradient = bucket.values.subspan(parameter.offset, parameter.count);
-    const size_t k = EntryCount(parameter);
     Accumulation* accumulation = nullptr;
     CDDP_RETURN_IF_ERROR(memory_->Accumulate(parameter.name, gradient, &accumulation));
     if (options_.adaptive_every > 0 && parameter.count > options_.whole_limit &&
         (bucket.step + 1) % options_.adaptive_every == 0) {
       MeasureEnergy(parameter, gradient);
     }
-    if (k == parameter.count) {
+    if (counts[p] == parameter.count) {
       TakeWhole(parameter, *accumulation);
     } else {
-      selector_->Select(parameter.name, *accumulation, k, parameter.offset, &selection_);
+      selector_->Select(parameter.name, *accumulation, counts[p], parameter.offset,
+                        &taken_.selection);
     }
-    finite &= accumulation->finite();
-    ends_.push_back(selection_.size());
+    taken_.finite &= accumulation->finite();
+    taken_.run_ends.push_back(taken_.selection.size());
   }
-  if (!finite) {
-    selection_.Clear();
-    ends_.clear();
-  }
+  if (!taken_.finite) taken_.Clear();
 
+  ++statistics_.calls;
+  statistics_.elements += bucket.values.size();
+  statistics_.entries += taken_.selection.size();
+  statistics_.selections = selector_->calls() - selections_before_;
+  statistics_.second_sweeps = selector_->second_sweeps() - second_sweeps_before_;
+  statistics_.bytes_in += bucket.values.size_bytes();
+  statistics_.time += std::chrono::steady_clock::now() - start;
+  return Status::Ok();
+}
+
+void Compressor::Settle(const Bucket& bucket, std::span<const float> values) {
+  const auto start = std::chrono::steady_clock::now();
+  const std::span<const uint32_t> indices = taken_.selection.indices;
+  const std::span<const float> decoded = taken_.selection.values;
+  size_t begin = 0;
+  for (size_t p = 0; p < taken_.run_ends.size(); ++p) {
+    const size_t count = taken_.run_ends[p] - begin;
+    memory_->Settle(bucket.parameters[p].name, bucket.parameters[p].offset,
+                    indices.subspan(begin, count), values.subspan(begin, count),
+                    decoded.subspan(begin, count));
+    begin = taken_.run_ends[p];
+  }
+  statistics_.time += std::chrono::steady_clock::now() - start;
+}
+
+Status Compressor::Compress(const Bucket& bucket, uint32_t rank, std::vector<std::byte>* frame) {
+  CDDP_RETURN_IF_ERROR(Take(bucket));
+  const auto start = std::chrono::steady_clock::now();
   const FrameId id{.step = bucket.step,
                    .bucket = bucket.index,
                    .rank = rank,
                    .elements = static_cast<uint32_t>(bucket.values.size())};
-  taken_ = selection_.values;
-  CDDP_RETURN_IF_ERROR(EncodeFrame(options_.format, id, ends_, !finite, &selection_, frame));
-
-  if (finite) {
-    // Encoding left in selection_ what receivers decode: only that leaves the memory.
-    size_t begin = 0;
-    for (size_t p = 0; p < bucket.parameters.size(); ++p) {
-      const BucketParameter& parameter = bucket.parameters[p];
-      const size_t count = ends_[p] - begin;
-      memory_->Settle(parameter.name, parameter.offset,
-                      std::span<const uint32_t>(selection_.indices).subspan(begin, count),
-                      std::span<const float>(taken_).subspan(begin, count),
-                      std::span<const float>(selection_.values).subspan(begin, count));
-      begin = ends_[p];
-    }
-  }
-
-  ++statistics_.calls;
-  statistics_.elements += bucket.values.size();
-  statistics_.entries += selection_.size();
-  statistics_.selections = selector_->calls() - selections_before_;
-  statistics_.second_sweeps = selector_->second_sweeps() - second_sweeps_before_;
-  statistics_.bytes_in += bucket.values.size_bytes();
-  statistics_.bytes_out += frame->size();
+  values_ = taken_.selection.values;
+  CDDP_RETURN_IF_ERROR(
+      EncodeFrame(options_.format, id, taken_.run_ends, !taken_.finite, &taken_.selection, frame));
   statistics_.time += std::chrono::steady_clock::now() - start;
+  CountFrame(frame->size());
+  Settle(bucket, values_);
   return Status::Ok();
 }
 

@@ -16,7 +16,7 @@ namespace {
 TrainOptions Dense(TrainOptions options) {
   const TrainOptions none;
   options.compress = false;
-  options.collective = none.collective;
+  options.collective = "dense";
   options.clip_norm = none.clip_norm;
   options.warmup_epochs = none.warmup_epochs;
   options.adaptive_ratio = none.adaptive_ratio;

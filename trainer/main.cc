@@ -90,6 +90,15 @@ void AddModelOptions(CLI::App* app, TrainOptions* o) {
   app->add_flag("--stochastic-rounding", o->stochastic_rounding,
                 "Round values of int8 and int4 by chance, without bias")
       ->group("Compression");
+  app->add_option("--collective", o->collective,
+                  "How gradients are combined: auto (dense without compression, gather with it), "
+                  "dense, gather (every worker's entries to all), split (to the elements' owners, "
+                  "who send on the largest: traffic does not grow with the workers)")
+      ->group("Compression");
+  app->add_option("--owner-budget", o->owner_budget,
+                  "Entries that the owners of split send on together, as a multiple of what a "
+                  "worker sends (inf: all)")
+      ->group("Compression");
   app->add_option("--threads", o->threads, "Threads per worker (0: the cores, shared out)")
       ->group("Running");
   app->add_option("--json", o->json, "Write the result as JSON to this file (-: standard output)")
@@ -219,12 +228,6 @@ int Main(int argc, char** argv) {
                    "Steps from one recorded step to the next; at most 50 are recorded")
       ->group("Output");
   AddCompressOption(train_app, &train);
-  train_app
-      ->add_option("--collective", train.collective,
-                   "How gradients are combined: auto (dense without --compress, gather with it), "
-                   "dense, gather")
-      ->group("Compression");
-
   TrainOptions compare;
   compare.compress = true;
   CLI::App* compare_app =

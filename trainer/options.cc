@@ -45,7 +45,7 @@ void Resolve(TrainOptions& options) {
   RequireName("memory", options.memory, memories);
   RequireName("values", options.values, ValueFormatNames());
   RequireName("indices", options.indices, IndexFormatNames());
-  RequireName("collective", options.collective, {"auto", "dense", "gather"});
+  RequireName("collective", options.collective, {"auto", "dense", "gather", "split"});
   RequireName("backend", options.backend, {"gloo"});
   RequireName("device", options.device, {"auto", "cpu"});
   RequireName("log level", options.log_level,
@@ -82,7 +82,8 @@ void Resolve(TrainOptions& options) {
     if (options.clip_norm > 0) Refuse("--clip-norm acts on compressed gradients: add --compress");
     if (options.warmup_epochs > 0) Refuse("--warmup-epochs warms compression up: add --compress");
     if (options.adaptive_ratio > 0) Refuse("--adaptive-ratio is of compression: add --compress");
-    if (options.values != "fp32") Refuse("--values are those of compression: add --compress");
+    if (options.values != TrainOptions().values)
+      Refuse("--values are those of compression: add --compress");
     if (options.indices != "auto") Refuse("--indices are those of compression: add --compress");
   }
   if (options.stochastic_rounding && options.values != "int8" && options.values != "int4") {
@@ -95,8 +96,14 @@ void Resolve(TrainOptions& options) {
   }
   if (options.collective == "auto") options.collective = options.compress ? "gather" : "dense";
   if (options.compress != (options.collective != "dense")) {
-    Refuse(options.compress ? "--collective dense sends everything: leave out --compress"
-                            : "--collective gather sends compressed gradients: add --compress");
+    Refuse(options.compress
+               ? "--collective dense sends everything: leave out --compress"
+               : fmt::format("--collective {} sends compressed gradients: add --compress",
+                             options.collective));
+  }
+  if (!(options.owner_budget > 0)) {
+    Refuse(fmt::format("--owner-budget must be above 0 (inf: all that owners get), got {}",
+                       options.owner_budget));
   }
   options.device = "cpu";
 }
@@ -126,6 +133,9 @@ nlohmann::json ToJson(const TrainOptions& o) {
           {"indices", o.indices},
           {"stochastic_rounding", o.stochastic_rounding},
           {"collective", o.collective},
+          // JSON has no infinity.
+          {"owner_budget",
+           std::isinf(o.owner_budget) ? nlohmann::json("inf") : nlohmann::json(o.owner_budget)},
           {"bucket_mb", o.bucket_mb},
           {"workers", o.workers},
           {"rendezvous", o.rendezvous},

@@ -33,10 +33,11 @@ struct TrainOptions {
   double clip_norm = 0.0;          // of memory dgc; 0: no clipping
   int warmup_epochs = 0;           // in which the ratio falls to its value
   int adaptive_ratio = 0;          // steps between plans of the parameters' shares; 0: all alike
-  std::string values = "fp32";
+  std::string values = "int4";
   std::string indices = "auto";
   bool stochastic_rounding = false;  // of values int8 and int4
   std::string collective = "auto";
+  double owner_budget = 1.0;  // of collective split; may be infinite
   double bucket_mb = 25.0;
 
   // Where and how it runs.

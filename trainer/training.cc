@@ -343,17 +343,22 @@ std::unique_ptr<Collective> MakeTrainingCollective(const TrainOptions& options, 
   FrameFormat format{.stochastic = options.stochastic_rounding, .seed = options.seed};
   ThrowIfError(ParseIndexFormat(options.indices, &format.indices));
   ThrowIfError(ParseValueFormat(options.values, &format.values));
+  const CompressorOptions compression{
+      .ratio = options.ratio,
+      .selector = {.name = options.selector, .threads = threads, .seed = options.seed},
+      .memory = {.name = options.memory,
+                 .momentum = options.memory == "dgc" ? options.momentum : 0.0,
+                 .nesterov = options.nesterov,
+                 .clip_norm = options.clip_norm},
+      .format = format,
+      .adaptive_every = static_cast<uint32_t>(options.adaptive_ratio)};
+  if (options.collective == "split") {
+    std::unique_ptr<Collective> collective;
+    ThrowIfError(MakeSplitCollective(transport, compression, options.owner_budget, &collective));
+    return collective;
+  }
   std::unique_ptr<Compressor> compressor;
-  ThrowIfError(Compressor::Create(
-      {.ratio = options.ratio,
-       .selector = {.name = options.selector, .threads = threads, .seed = options.seed},
-       .memory = {.name = options.memory,
-                  .momentum = options.memory == "dgc" ? options.momentum : 0.0,
-                  .nesterov = options.nesterov,
-                  .clip_norm = options.clip_norm},
-       .format = format,
-       .adaptive_every = static_cast<uint32_t>(options.adaptive_ratio)},
-      &compressor));
+  ThrowIfError(Compressor::Create(compression, &compressor));
   return MakeGatherCollective(transport, std::move(compressor));
 }
 

@@ -36,6 +36,9 @@ class Collective {
 
   // The compressor of this rank, or null where nothing is compressed.
   virtual Compressor* compressor() { return nullptr; }
+
+  // What this rank keeps as an owner of others' entries (split), or null.
+  virtual Memory* owner_memory() { return nullptr; }
 };
 
 // The transport's own allreduce, divided by the number of ranks.
@@ -46,5 +49,14 @@ std::unique_ptr<Collective> MakeDenseCollective(Transport* transport);
 // Bytes sent per rank: (P-1) frames. `transport` must outlive it.
 std::unique_ptr<Collective> MakeGatherCollective(Transport* transport,
                                                  std::unique_ptr<Compressor> compressor);
+
+// Every rank's entries to the elements' owners, which add them up and send the largest
+// on to every rank (collective/split.cc). `owner_budget`: how many entries the owners
+// send on together, as a multiple of what one rank sends; infinity: all that they got.
+// Bytes sent per rank: about (1 + owner_budget) (P-1)/P frames. InvalidArgument for a
+// budget that is not above 0, or options that Compressor::Create refuses. `transport`
+// must outlive it.
+Status MakeSplitCollective(Transport* transport, const CompressorOptions& options,
+                           double owner_budget, std::unique_ptr<Collective>* collective);
 
 }  // namespace cddp

@@ -39,9 +39,21 @@ struct CompressorOptions {
   uint32_t adaptive_every = 0;
 };
 
+// What was taken out of a bucket.
+struct TakenEntries {
+  Selection selection;           // indices in the bucket, ascending
+  std::vector<size_t> run_ends;  // where the entries of each parameter end
+  bool finite = true;            // if not, there are no entries
+
+  void Clear() {
+    selection.Clear();
+    run_ends.clear();
+  }
+};
+
 // Sums since the start or the last reset.
 struct CompressionStatistics {
-  uint64_t calls = 0;          // buckets compressed
+  uint64_t calls = 0;          // buckets taken from
   uint64_t elements = 0;       // gradients that came in
   uint64_t entries = 0;        // entries selected
   uint64_t selections = 0;     // parameters selected from, those that go whole left out
@@ -59,9 +71,9 @@ class Compressor {
   // The most entries that a frame of this bucket holds (and with the selectors topk,
   // randomk and block it holds as many): the same number on every rank.
   size_t EntryCount(const Bucket& bucket) const;
+  size_t EntryCount(const BucketParameter& parameter) const;
 
-  // Upper bound of the bytes of a frame of this bucket; the same on every rank.
-  size_t MaxFrameBytes(const Bucket& bucket) const;
+  const FrameFormat& format() const { return options_.format; }
 
   // Changes the ratio from the next bucket on; every rank at the same step.
   // InvalidArgument outside (0, 1].
@@ -80,6 +92,17 @@ class Compressor {
   // gradient gives a frame without entries that says so.
   Status Compress(const Bucket& bucket, uint32_t rank, std::vector<std::byte>* frame);
 
+  // The same in steps, for who sends the entries in frames of their own. Take moves the
+  // entries of `bucket` (EntryCount of each parameter, or counts[p]) from the memory to
+  // taken(). The caller replaces their values by what receivers decode and calls Settle
+  // with the values that they had: what was rounded away goes back into the memory.
+  Status Take(const Bucket& bucket);
+  Status Take(const Bucket& bucket, std::span<const size_t> counts);
+  TakenEntries& taken() { return taken_; }
+  void Settle(const Bucket& bucket, std::span<const float> values);
+  // Adds a frame of the caller's to the statistics.
+  void CountFrame(size_t bytes) { statistics_.bytes_out += bytes; }
+
   // Ends the step for all its buckets. Every rank passes the same value.
   void EndStep(bool commit);
 
@@ -92,7 +115,6 @@ class Compressor {
  private:
   explicit Compressor(const CompressorOptions& options) : options_(options) {}
 
-  size_t EntryCount(const BucketParameter& parameter) const;
   void MeasureEnergy(const BucketParameter& parameter, std::span<const float> gradient);
   void TakeWhole(const BucketParameter& parameter, Accumulation& accumulation);
 
@@ -102,8 +124,8 @@ class Compressor {
   CompressionStatistics statistics_;
   uint64_t selections_before_ = 0;  // counted by the selector before the last reset
   uint64_t second_sweeps_before_ = 0;
-  Selection selection_;       // of the bucket
-  std::vector<size_t> ends_;  // end of each parameter's entries in selection_
+  TakenEntries taken_;
+  std::vector<size_t> counts_;
   struct Budget {
     size_t elements = 0;
     double energy = 0;   // of this rank's gradient in the step before a plan
@@ -111,7 +133,7 @@ class Compressor {
   };
   std::map<std::string, Budget, std::less<>> budgets_;
   uint64_t last_step_ = 0;
-  std::vector<float> taken_;  // selection_.values before the codec rounded them
+  std::vector<float> values_;  // of taken_, before the codec rounded them
 };
 
 }  // namespace cddp

@@ -74,6 +74,19 @@ TEST_F(ProgramTest, SameSeedSameParameters) {
   EXPECT_EQ(hashes[0], hashes[1]);
 }
 
+// Three workers, so that an owner's share is not a half; replicas are compared by the
+// program itself after each epoch.
+TEST_F(ProgramTest, SplitTrainsWithQuantisedValues) {
+  Child child = Start(Train({"--workers", "3", "--compress", "--collective", "split", "--epochs",
+                             "1", "--max-train-samples", "3000", "--json", "result.json"}));
+  ASSERT_EQ(child.Wait(), 0) << child.err();
+  const auto result = Json("result.json");
+  EXPECT_EQ(result["collective"], "split");
+  // 2 (P-1)/P of 4,735 entries of 12 bits, and six headers.
+  EXPECT_GT(result["tx_bytes_per_step"], 8'000);
+  EXPECT_LT(result["tx_bytes_per_step"], 11'000);
+}
+
 // A write to a killed one's socket, which Gloo does with writev, must not end them.
 TEST_F(ProgramTest, WorkersIgnoreBrokenPipes) {
   const Child first = StartWorker(0, 2, {"--epochs", "50"});

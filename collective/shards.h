@@ -1,0 +1,62 @@
+// Shards: which rank owns which elements of a bucket.
+//
+// A parameter is cut into blocks of kOwnerBlock consecutive elements, which are dealt to
+// the ranks in turn, beginning with one that follows from the parameter's name: so an
+// element has the same owner in whatever bucket its parameter comes, every owner has
+// nearly equally many, and small parameters do not all go to the first.
+//
+// An owner's shard of a bucket is its elements in a row, parameter by parameter, as if
+// they were a bucket of their own.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "cddp/bucket.h"
+#include "cddp/selection.h"
+
+namespace cddp {
+
+inline constexpr uint32_t kOwnerBlock = 64;
+
+class Shards {
+ public:
+  // Requires world_size >= 1.
+  Shards(const Bucket& bucket, int world_size);
+
+  // Parameters of the shard, with their names, in the bucket's order; those of which the
+  // owner has nothing have a count of 0.
+  std::span<const BucketParameter> Layout(int owner) const;
+  uint32_t elements(int owner) const;
+
+  // Deals out the entries of a bucket, whose indices ascend: parts[o] gets those of owner
+  // o, with indices in its shard, and run_ends[o] where each parameter's end.
+  // `run_ends_of_bucket`: the same of the bucket's.
+  void Deal(const Selection& entries, std::span<const size_t> run_ends_of_bucket,
+            std::vector<Selection>* parts, std::vector<std::vector<size_t>>* run_ends) const;
+
+  // Takes the parts' values back into the entries that were dealt out.
+  void Collect(const std::vector<Selection>& parts, Selection* entries) const;
+
+  // dense[element] = value for entries of the owner's shard, `dense` being the bucket.
+  // Indices ascend.
+  void Scatter(int owner, std::span<const uint32_t> indices, std::span<const float> values,
+               std::span<float> dense) const;
+
+ private:
+  int OwnerOf(size_t parameter, uint32_t element) const;
+
+  size_t world_size_;
+  std::span<const BucketParameter> parameters_;
+  std::vector<uint32_t> first_owner_;                 // of each parameter's first block
+  std::vector<std::vector<BucketParameter>> layout_;  // by owner
+};
+
+// How many of `budget` entries of a parameter each owner may send on, when owner o has
+// elements[o] of it: in proportion, by largest remainder (ties to the lowest owner), at
+// most as many as it has.
+std::vector<size_t> OwnerShares(size_t budget, std::span<const uint32_t> elements);
+
+}  // namespace cddp

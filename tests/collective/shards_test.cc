@@ -1,0 +1,134 @@
+// Who owns what: every element once, the same in every bucket, nearly equal shares.
+#include "collective/shards.h"
+
+#include <gtest/gtest.h>
+
+#include <numeric>
+#include <set>
+
+#include "tests/core/owned_bucket.h"
+#include "tests/core/random_bits.h"
+
+namespace cddp {
+namespace {
+
+// Owner and place of each element of the bucket.
+std::vector<std::pair<int, uint32_t>> PlacesOf(const Bucket& bucket, int ranks) {
+  const Shards shards(bucket, ranks);
+  Selection all;
+  std::vector<size_t> run_ends;
+  for (const BucketParameter& parameter : bucket.parameters) {
+    for (uint32_t i = 0; i < parameter.count; ++i) {
+      all.indices.push_back(parameter.offset + i);
+      all.values.push_back(static_cast<float>(parameter.offset + i));
+    }
+    run_ends.push_back(all.size());
+  }
+  std::vector<Selection> parts;
+  std::vector<std::vector<size_t>> part_run_ends;
+  shards.Deal(all, run_ends, &parts, &part_run_ends);
+  std::vector<std::pair<int, uint32_t>> places(bucket.values.size());
+  for (int o = 0; o < ranks; ++o) {
+    const Selection& part = parts[static_cast<size_t>(o)];
+    EXPECT_EQ(part.size(), shards.elements(o));
+    for (size_t i = 0; i < part.size(); ++i) {
+      EXPECT_EQ(part.indices[i], i) << "a shard has no gaps";
+      places[static_cast<size_t>(part.values[i])] = {o, part.indices[i]};
+    }
+    for (size_t p = 0; p < bucket.parameters.size(); ++p) {
+      const BucketParameter& own = shards.Layout(o)[p];
+      EXPECT_EQ(own.name, bucket.parameters[p].name);
+      EXPECT_EQ(part_run_ends[static_cast<size_t>(o)][p], own.offset + own.count);
+    }
+  }
+  return places;
+}
+
+TEST(Shards, EveryElementHasOneOwnerAndComesBack) {
+  for (int ranks : {1, 2, 3, 5, 8, 64}) {
+    OwnedBucket bucket(0, {3, 64, 65, 1'000, 0, 127, 128, 129, 40'000, 1});
+    const auto places = PlacesOf(bucket.At(0), ranks);
+    EXPECT_EQ(std::set(places.begin(), places.end()).size(), places.size());
+    const Shards shards(bucket.At(0), ranks);
+    std::vector<float> dense(bucket.values.size(), -1.0f);
+    for (int o = 0; o < ranks; ++o) {
+      std::vector<uint32_t> indices(shards.elements(o));
+      std::iota(indices.begin(), indices.end(), 0u);
+      std::vector<float> values(indices.size());
+      for (size_t e = 0; e < places.size(); ++e) {
+        if (places[e].first == o) values[places[e].second] = static_cast<float>(e);
+      }
+      shards.Scatter(o, indices, values, dense);
+    }
+    for (size_t e = 0; e < dense.size(); ++e) ASSERT_EQ(dense[e], static_cast<float>(e)) << ranks;
+  }
+}
+
+TEST(Shards, OwnershipDoesNotDependOnTheBucket) {
+  OwnedBucket alone(0, {500});
+  OwnedBucket among(1, {70, 500, 9});
+  among.parameters[1].name = alone.parameters[0].name;
+  const auto places = PlacesOf(alone.At(0), 3);
+  const auto others = PlacesOf(among.At(0), 3);
+  for (size_t e = 0; e < 500; ++e) EXPECT_EQ(others[70 + e].first, places[e].first);
+}
+
+TEST(Shards, OwnersHaveNearlyEquallyMuch) {
+  OwnedBucket bucket(0, {});
+  RandomBits bits(1);
+  std::vector<uint32_t> counts;
+  for (int i = 0; i < 100; ++i) counts.push_back(static_cast<uint32_t>(bits.Below(50'000)));
+  const OwnedBucket large(0, counts);
+  OwnedBucket copy = large;
+  for (int ranks : {2, 8, 64}) {
+    const Shards shards(copy.At(0), ranks);
+    const double mean = static_cast<double>(copy.values.size()) / ranks;
+    for (int o = 0; o < ranks; ++o) EXPECT_NEAR(shards.elements(o), mean, 100 * kOwnerBlock);
+  }
+}
+
+TEST(Shards, DealtEntriesAreCollected) {
+  OwnedBucket bucket(0, {300, 5, 1'000});
+  const Shards shards(bucket.At(0), 4);
+  Selection entries;
+  std::vector<size_t> run_ends;
+  RandomBits bits(2);
+  for (const BucketParameter& parameter : bucket.parameters) {
+    for (uint32_t i = 0; i < parameter.count; ++i) {
+      if (bits.Below(3) != 0) continue;
+      entries.indices.push_back(parameter.offset + i);
+      entries.values.push_back(bits.Gradient());
+    }
+    run_ends.push_back(entries.size());
+  }
+  std::vector<Selection> parts;
+  std::vector<std::vector<size_t>> part_run_ends;
+  shards.Deal(entries, run_ends, &parts, &part_run_ends);
+  for (Selection& part : parts) {
+    for (float& value : part.values) value += 1.0f;
+  }
+  Selection collected = entries;
+  shards.Collect(parts, &collected);
+  for (size_t i = 0; i < entries.size(); ++i) {
+    EXPECT_EQ(collected.values[i], entries.values[i] + 1.0f);
+  }
+}
+
+TEST(Shards, SharesAddUpToTheBudget) {
+  const std::vector<uint32_t> elements = {128, 128, 64, 70, 0};
+  for (size_t budget : {0, 1, 2, 4, 39, 100, 389, 390, 1'000}) {
+    const std::vector<size_t> shares = OwnerShares(budget, elements);
+    EXPECT_EQ(std::accumulate(shares.begin(), shares.end(), size_t{0}),
+              std::min<size_t>(budget, 390));
+    for (size_t o = 0; o < elements.size(); ++o) {
+      EXPECT_LE(shares[o], elements[o]);
+      EXPECT_NEAR(static_cast<double>(shares[o]),
+                  std::min<double>(static_cast<double>(budget), 390) * elements[o] / 390, 1.0);
+    }
+  }
+  EXPECT_EQ(OwnerShares(1, std::vector<uint32_t>{64, 64}), (std::vector<size_t>{1, 0}))
+      << "ties go to the lowest owner";
+}
+
+}  // namespace
+}  // namespace cddp

@@ -1,0 +1,240 @@
+// The split sparse allreduce: what it computes, what it keeps, and what it sends.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <mutex>
+#include <numeric>
+
+#include "collective/shards.h"
+#include "tests/collective/rank_group.h"
+
+namespace cddp {
+namespace {
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+std::unique_ptr<Collective> SplitOver(Transport* transport, const CompressorOptions& options,
+                                      double owner_budget = 1) {
+  std::unique_ptr<Collective> collective;
+  const Status status = MakeSplitCollective(transport, options, owner_budget, &collective);
+  EXPECT_TRUE(status.ok()) << status.message();
+  return collective;
+}
+
+// Large enough that several ranks own something of each.
+std::vector<OwnedBucket> LargerBuckets() {
+  return {OwnedBucket(0, {3, 1'000, 4}), OwnedBucket(1, {2'500}), OwnedBucket(2, {1, 200, 70})};
+}
+
+TEST(Split, WithRatioOneEqualsDense) {
+  for (int ranks : kWorldSizes) {
+    RunRanks(ranks, [ranks](Transport& transport) {
+      const auto dense = MakeDenseCollective(&transport);
+      const auto split = SplitOver(&transport, {.ratio = 1.0});
+      EXPECT_EQ(split->name(), "split");
+      for (uint64_t step = 0; step < 5; ++step) {
+        for (OwnedBucket& bucket : LargerBuckets()) {
+          FillGradient(transport.rank(), step, &bucket);
+          OwnedBucket same = bucket;
+          ASSERT_TRUE(dense->AllReduceMean(bucket.At(step)).ok());
+          ASSERT_TRUE(split->AllReduceMean(same.At(step)).ok());
+          for (size_t i = 0; i < bucket.values.size(); ++i) {
+            ASSERT_NEAR(same.values[i], bucket.values[i], 1e-6 * std::abs(bucket.values[i]))
+                << i << " of " << ranks << " ranks";
+          }
+        }
+        ASSERT_EQ(dense->EndStep(), StepOutcome::kCommitted);
+        ASSERT_EQ(split->EndStep(), StepOutcome::kCommitted);
+      }
+    });
+  }
+}
+
+// With an owner's budget of infinity it is the union sum, as gather computes it.
+TEST(Split, WithInfiniteBudgetEqualsGather) {
+  for (int ranks : kWorldSizes) {
+    RunRanks(ranks, [](Transport& transport) {
+      const auto gather = GatherOver(&transport, 0.05);
+      const auto split = SplitOver(&transport, {.ratio = 0.05, .whole_limit = 4}, kInfinity);
+      for (uint64_t step = 0; step < 20; ++step) {
+        for (OwnedBucket& bucket : LargerBuckets()) {
+          FillGradient(transport.rank(), step, &bucket);
+          OwnedBucket same = bucket;
+          ASSERT_TRUE(gather->AllReduceMean(bucket.At(step)).ok());
+          ASSERT_TRUE(split->AllReduceMean(same.At(step)).ok());
+          ASSERT_EQ(same.values, bucket.values) << "step " << step;
+        }
+        gather->EndStep();
+        split->EndStep();
+      }
+    });
+  }
+}
+
+// Nothing is lost: P times the update and the change of all memories, the owners'
+// included, make up the sum of the gradients.
+TEST(Split, Conservation) {
+  for (int ranks : kWorldSizes) {
+    for (ValueFormat values : {ValueFormat::kFp32, ValueFormat::kInt4}) {
+      constexpr size_t kElements = 3'000;
+      constexpr uint64_t kSteps = 30;
+      std::vector<double> gradients(kElements), updates(kElements), kept(kElements);
+      std::vector<double> scale(kElements);
+      std::mutex mutex;
+      RunRanks(ranks, [&](Transport& transport) {
+        const auto split = SplitOver(&transport, {.ratio = 0.02, .format = {.values = values}});
+        std::vector<double> mine(kElements), update(kElements), size(kElements);
+        OwnedBucket bucket(0, {kElements});
+        for (uint64_t step = 0; step < kSteps; ++step) {
+          FillGradient(transport.rank(), step, &bucket);
+          for (size_t i = 0; i < kElements; ++i) {
+            mine[i] += bucket.values[i];
+            size[i] += std::abs(bucket.values[i]);
+          }
+          ASSERT_TRUE(split->AllReduceMean(bucket.At(step)).ok());
+          ASSERT_EQ(split->EndStep(), StepOutcome::kCommitted);
+          for (size_t i = 0; i < kElements; ++i) update[i] += bucket.values[i];
+        }
+        const auto residual = split->compressor()->memory().Save().at(bucket.parameters[0].name);
+        // The owner's part, back in its place.
+        std::vector<float> owned(kElements, 0.0f);
+        const auto shard = split->owner_memory()->Save();
+        OwnedBucket layout(0, {kElements});
+        const Shards shards(layout.At(0), transport.world_size());
+        if (const auto it = shard.find(bucket.parameters[0].name); it != shard.end()) {
+          std::vector<uint32_t> indices(it->second.size());
+          std::iota(indices.begin(), indices.end(), 0u);
+          shards.Scatter(transport.rank(), indices, it->second, owned);
+        }
+        const std::lock_guard lock(mutex);
+        for (size_t i = 0; i < kElements; ++i) {
+          gradients[i] += mine[i];
+          scale[i] += size[i];
+          kept[i] += double{residual[i]} + owned[i];
+          if (transport.rank() == 0) updates[i] = update[i];
+        }
+      });
+      double largest_kept = 0;
+      for (size_t i = 0; i < kElements; ++i) {
+        ASSERT_NEAR(ranks * updates[i] + kept[i], gradients[i], kSteps * 0x1p-22 * scale[i])
+            << "element " << i << ", " << ranks << " ranks";
+        largest_kept = std::max(largest_kept, std::abs(kept[i]));
+      }
+      EXPECT_GT(largest_kept, 0);
+    }
+  }
+}
+
+TEST(Split, ReplicasBitIdentical) {
+  for (int ranks : {2, 3, 5}) {
+    std::vector<std::vector<float>> updates(static_cast<size_t>(ranks));
+    RunRanks(ranks, [&](Transport& transport) {
+      const auto split = SplitOver(
+          &transport,
+          {.ratio = 0.02, .memory = {.name = "dgc"}, .format = {.values = ValueFormat::kInt4}});
+      auto& mine = updates[static_cast<size_t>(transport.rank())];
+      for (uint64_t step = 0; step < 100; ++step) {
+        for (OwnedBucket& bucket : LargerBuckets()) {
+          FillGradient(transport.rank(), step, &bucket);
+          ASSERT_TRUE(split->AllReduceMean(bucket.At(step)).ok());
+          mine.insert(mine.end(), bucket.values.begin(), bucket.values.end());
+        }
+        ASSERT_EQ(split->EndStep(), StepOutcome::kCommitted);
+      }
+    });
+    for (const auto& other : updates) EXPECT_TRUE(SameBits(other, updates[0])) << ranks;
+  }
+}
+
+// A step in which one rank has a NaN leaves no trace on any.
+TEST(Split, VoidStepLeavesNoTrace) {
+  for (int bad_rank = 0; bad_rank < 3; ++bad_rank) {
+    RunRanks(3, [bad_rank](Transport& transport) {
+      const auto split = SplitOver(&transport, {.ratio = 0.02});
+      OwnedBucket bucket(0, {3'000});
+      for (uint64_t step = 0; step < 6; ++step) {
+        const MemoryState residual = split->compressor()->memory().Save();
+        const MemoryState owned = split->owner_memory()->Save();
+        FillGradient(transport.rank(), step, &bucket);
+        const bool bad = step == 3;
+        if (bad && transport.rank() == bad_rank) bucket.values[17] = std::nanf("");
+        ASSERT_TRUE(split->AllReduceMean(bucket.At(step)).ok());
+        EXPECT_EQ(split->EndStep(), bad ? StepOutcome::kVoid : StepOutcome::kCommitted);
+        if (!bad) continue;
+        for (float value : bucket.values) ASSERT_TRUE(std::isnan(value));
+        EXPECT_EQ(split->compressor()->memory().Save(), residual);
+        EXPECT_EQ(split->owner_memory()->Save(), owned);
+      }
+    });
+  }
+}
+
+// Sums of finite values of several ranks may overflow at an owner.
+TEST(Split, SumThatOverflowsIsVoid) {
+  RunRanks(2, [](Transport& transport) {
+    const auto split = SplitOver(&transport, {.ratio = 1.0});
+    OwnedBucket bucket(0, {300});
+    bucket.values[200] = std::numeric_limits<float>::max();
+    ASSERT_TRUE(split->AllReduceMean(bucket.At(0)).ok());
+    EXPECT_EQ(split->EndStep(), StepOutcome::kVoid);
+    for (float value : bucket.values) ASSERT_TRUE(std::isnan(value));
+  });
+}
+
+TEST(Split, BudgetMustBePositive) {
+  RunRanks(1, [](Transport& transport) {
+    std::unique_ptr<Collective> collective;
+    for (double budget : {0.0, -1.0, std::nan("")}) {
+      EXPECT_EQ(MakeSplitCollective(&transport, {}, budget, &collective).code(),
+                StatusCode::kInvalidArgument);
+    }
+  });
+}
+
+// Counts what goes over it.
+class CountingTransport final : public Transport {
+ public:
+  explicit CountingTransport(Transport* inner) : inner_(inner) {}
+  int rank() const override { return inner_->rank(); }
+  int world_size() const override { return inner_->world_size(); }
+  Status AllReduceSum(std::span<float> values) override { return inner_->AllReduceSum(values); }
+  Status Exchange(std::span<const std::span<const std::byte>> outgoing,
+                  std::span<const std::span<std::byte>> incoming) override {
+    for (size_t r = 0; r < outgoing.size(); ++r) {
+      if (static_cast<int>(r) != rank()) sent += outgoing[r].size();
+    }
+    return inner_->Exchange(outgoing, incoming);
+  }
+  size_t sent = 0;
+
+ private:
+  Transport* inner_;
+};
+
+// 2 k (P-1)/P entries of about 12.3 bits, whatever P is.
+TEST(Split, TrafficDoesNotGrowWithTheRanks) {
+  constexpr uint32_t kElements = 400'000;
+  constexpr double kEntries = 4'000;
+  for (int ranks : {2, 4, 8, 16}) {
+    RunRanks(ranks, [ranks](Transport& transport) {
+      CountingTransport counting(&transport);
+      const auto split =
+          SplitOver(&counting, {.ratio = 0.01, .format = {.values = ValueFormat::kInt4}});
+      OwnedBucket bucket(0, {kElements});
+      for (uint64_t step = 0; step < 3; ++step) {
+        FillGradient(transport.rank(), step, &bucket);
+        counting.sent = 0;
+        ASSERT_TRUE(split->AllReduceMean(bucket.At(step)).ok());
+        split->EndStep();
+        const double entries = 2 * kEntries * (ranks - 1) / ranks;
+        EXPECT_NEAR(static_cast<double>(counting.sent), entries * 12.4 / 8 + 2 * 45 * (ranks - 1),
+                    0.05 * entries * 12.4 / 8)
+            << ranks << " ranks";
+      }
+    });
+  }
+}
+
+}  // namespace
+}  // namespace cddp
