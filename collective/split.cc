@@ -125,6 +125,9 @@ class SplitCollective final : public Collective {
                                        part_run_ends_[o], !entries.finite, &parts_[o],
                                        &frames_[o]));
     }
+    for (size_t o = 0; o < ranks_; ++o) {
+      if (o != self_) compressor_->CountFrame(frames_[o].size());
+    }
     // Encoding left in the parts what their owners decode.
     taken_ = entries.selection.values;
     shards.Collect(parts_, &entries.selection);
@@ -201,6 +204,7 @@ class SplitCollective final : public Collective {
     CDDP_RETURN_IF_ERROR(EncodeFrame(owner_->format(), IdOf(bucket, self_, self_, shards),
                                      entries.run_ends, !(finite_ && entries.finite),
                                      &entries.selection, &owner_frame_));
+    if (ranks_ > 1) compressor_->CountFrame(owner_frame_.size());
     if (finite_) owner_->Settle(shard, taken_);
 
     outgoing_.assign(ranks_, owner_frame_);
