@@ -1,0 +1,207 @@
+// What a receiver checks before it uses a frame: everything.
+#include <fmt/format.h>
+
+#include <cmath>
+#include <string_view>
+
+#include "cddp/frame.h"
+#include "core/frame_layout.h"
+#include "core/index_codec.h"
+#include "core/value_codec.h"
+
+namespace cddp {
+namespace {
+
+// What every complaint about a frame ends with.
+Status BadFrame(const FrameId& expected, const std::string& what) {
+  return Status::Corrupt(fmt::format("frame of rank {}, step {}, bucket {}: {}", expected.rank,
+                                     expected.step, expected.bucket, what));
+}
+
+// Why a codec refuses the block of indices that starts with this entry. `last` is the
+// index before it.
+std::string WhatIsWrong(const IndexCodec& codec, const IndexCursor& cursor,
+                        std::span<const uint32_t> block, size_t entry, int64_t last) {
+  if (&codec == &Raw32Codec()) {
+    for (uint32_t index : block) {
+      if (int64_t{index} <= last || index >= cursor.elements) {
+        return fmt::format("index {} of entry {} after index {} in a bucket of {} elements", index,
+                           entry, last, cursor.elements);
+      }
+      last = index;
+      ++entry;
+    }
+  }
+  const size_t end = entry + block.size() - 1;
+  if (cursor.bit > 8 * uint64_t{cursor.bytes.size()}) {
+    return fmt::format("length: {} bytes of indices ({}) end within entries {} to {}",
+                       cursor.bytes.size(), codec.name(), entry, end);
+  }
+  if (cursor.last >= int64_t{cursor.elements}) {
+    return fmt::format("index {} at entries {} to {} ({}) in a bucket of {} elements", cursor.last,
+                       entry, end, codec.name(), cursor.elements);
+  }
+  return fmt::format("the indices ({}) do not reach entries {} to {} in a bucket of {} elements",
+                     codec.name(), entry, end, cursor.elements);
+}
+
+// Of a block of values that a codec refuses.
+std::string WhatIsWrong(const ValueCodec& codec, const std::byte* block, size_t count,
+                        size_t entry) {
+  float values[kBlockEntries];
+  codec.Decode(block, count, values);
+  for (size_t i = 0; i < count; ++i) {
+    if (!std::isfinite(values[i])) {
+      return fmt::format("value of entry {} is {}", entry + i, values[i]);
+    }
+  }
+  return fmt::format("the values of entries {} to {} ({}) have no such scale or code", entry,
+                     entry + count - 1, codec.name());
+}
+
+}  // namespace
+
+Status FrameLength(std::span<const std::byte> bytes, size_t* length) {
+  if (bytes.size() < kFrameHeaderBytes) {
+    return Status::Corrupt(
+        fmt::format("a frame has at least {} bytes, got {}", kFrameHeaderBytes, bytes.size()));
+  }
+  const FrameHeader header = ReadFrameHeader(bytes);
+  if (header.magic != kMagic) {
+    return Status::Corrupt(
+        fmt::format("a frame starts with magic {:#010x}, got {:#010x}", kMagic, header.magic));
+  }
+  if (header.version != kVersion) {
+    return Status::Corrupt(
+        fmt::format("frame version {} expected, got {}", kVersion, header.version));
+  }
+  *length = kFrameHeaderBytes + size_t{header.payload_bytes};
+  if (*length > bytes.size()) {
+    return Status::Corrupt(
+        fmt::format("a frame of {} bytes in a buffer of {}", *length, bytes.size()));
+  }
+  return Status::Ok();
+}
+
+Status ValidateFrame(std::span<const std::byte> frame, const FrameId& expected, size_t max_entries,
+                     FrameView* view) {
+  size_t length = 0;
+  if (Status status = FrameLength(frame, &length); !status.ok()) {
+    return BadFrame(expected, status.message());
+  }
+  if (length != frame.size()) {
+    return BadFrame(expected,
+                    fmt::format("{} bytes expected from its header, got {}", length, frame.size()));
+  }
+  const FrameHeader header = ReadFrameHeader(frame);
+  if (const uint64_t checksum = FrameChecksum(frame); checksum != header.checksum) {
+    return BadFrame(expected, fmt::format("checksum {:#018x} computed, {:#018x} in the header",
+                                          checksum, header.checksum));
+  }
+  const auto field = [&](const char* name, uint64_t want, uint64_t got) {
+    if (want == got) return Status::Ok();
+    return BadFrame(expected, fmt::format("{} {} expected, got {}", name, want, got));
+  };
+  if (header.flags > kFlagNonFinite) {
+    return BadFrame(expected, fmt::format("flags 0 or 1 expected, got {}", header.flags));
+  }
+  CDDP_RETURN_IF_ERROR(field("step", expected.step, header.step));
+  CDDP_RETURN_IF_ERROR(field("bucket", expected.bucket, header.bucket));
+  CDDP_RETURN_IF_ERROR(field("rank", expected.rank, header.rank));
+  CDDP_RETURN_IF_ERROR(field("elements", expected.elements, header.elements));
+  FrameView checked{.id = expected,
+                    .non_finite = (header.flags & kFlagNonFinite) != 0,
+                    .entries = header.entries,
+                    .index_format = static_cast<IndexFormat>(header.index_format),
+                    .value_format = static_cast<ValueFormat>(header.value_format),
+                    .runs = {},
+                    .indices = {},
+                    .values = {}};
+  const IndexCodec* const index_codec = IndexCodecOf(checked.index_format);
+  const ValueCodec* const value_codec = ValueCodecOf(checked.value_format);
+  if (index_codec == nullptr) {
+    return BadFrame(expected,
+                    fmt::format("index codec 0 to 3 expected, got {}", header.index_format));
+  }
+  if (value_codec == nullptr) {
+    return BadFrame(expected,
+                    fmt::format("value codec 0 to 5 expected, got {}", header.value_format));
+  }
+  if (checked.non_finite && header.entries != 0) {
+    return BadFrame(expected,
+                    fmt::format("a non-finite frame has no entries, got {}", header.entries));
+  }
+  const size_t most = std::min<size_t>(max_entries, header.elements);
+  if (header.entries > most) {
+    return BadFrame(expected,
+                    fmt::format("at most {} entries expected, got {}", most, header.entries));
+  }
+
+  const std::span<const std::byte> payload = frame.subspan(kFrameHeaderBytes);
+  std::span<const std::byte> rest = payload;
+  uint64_t runs = 0;
+  constexpr std::string_view kBadNumber = "is cut off or not in its shortest form";
+  if (!TakeVarint(&rest, &runs)) {
+    return BadFrame(expected, fmt::format("the number of runs {}", kBadNumber));
+  }
+  if (runs > header.entries) {
+    return BadFrame(expected,
+                    fmt::format("at most {} runs expected, got {}", header.entries, runs));
+  }
+  uint64_t in_runs = 0;
+  for (uint64_t run = 0; run < runs; ++run) {
+    uint64_t count = 0;
+    if (!TakeVarint(&rest, &count)) {
+      return BadFrame(expected, fmt::format("the length of run {} {}", run, kBadNumber));
+    }
+    if (count == 0) {
+      return BadFrame(expected, fmt::format("run {} of {} has no entries", run, runs));
+    }
+    in_runs += count;
+  }
+  CDDP_RETURN_IF_ERROR(field("entries of all runs", header.entries, in_runs));
+  checked.runs = payload.first(payload.size() - rest.size());
+
+  size_t value_bytes = 0;
+  BlockSizes sizes(checked.runs);
+  for (size_t count; (count = sizes.Next()) > 0;) value_bytes += value_codec->BlockBytes(count);
+  if (value_bytes > rest.size()) {
+    return BadFrame(expected, fmt::format("length: {} entries have {} bytes of values, got {}",
+                                          header.entries, value_bytes, rest.size()));
+  }
+  checked.indices = rest.first(rest.size() - value_bytes);
+  checked.values = rest.subspan(checked.indices.size());
+
+  IndexCursor cursor;
+  cursor.bytes = checked.indices;
+  cursor.elements = header.elements;
+  if (!index_codec->Start(header.entries, &cursor)) {
+    return BadFrame(expected,
+                    fmt::format("length: {} indices ({}) do not take {} bytes", header.entries,
+                                index_codec->name(), checked.indices.size()));
+  }
+  const std::byte* values = checked.values.data();
+  sizes = BlockSizes(checked.runs);
+  uint32_t block[kBlockEntries];
+  int64_t last = -1;
+  size_t entry = 0;
+  for (size_t count; (count = sizes.Next()) > 0; entry += count) {
+    if (!index_codec->Next(&cursor, count, block)) {
+      return BadFrame(expected, WhatIsWrong(*index_codec, cursor, {block, count}, entry, last));
+    }
+    last = block[count - 1];
+    if (!value_codec->Valid(values, count)) {
+      return BadFrame(expected, WhatIsWrong(*value_codec, values, count, entry));
+    }
+    values += value_codec->BlockBytes(count);
+  }
+  if (!index_codec->Finished(&cursor)) {
+    return BadFrame(expected,
+                    fmt::format("length: {} indices ({}) end before the last of their {} bytes",
+                                header.entries, index_codec->name(), checked.indices.size()));
+  }
+  *view = checked;
+  return Status::Ok();
+}
+
+}  // namespace cddp
