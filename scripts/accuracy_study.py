@@ -2,7 +2,8 @@
 """What compression costs in accuracy: SimpleCNN on MNIST, 3 epochs, 16 samples per
 worker and step, over paired seeds, in one process per run (cddp bench accuracy).
 
-    scripts/accuracy_study.py memory   8 workers: dense, and each memory at 1% and 0.1%
+    scripts/accuracy_study.py memory   8 workers: dense, and each memory at 1% and 0.1%,
+                                       values fp32
     scripts/accuracy_study.py values   4 workers, memory dgc, 1%: each value codec
 
 Options of cddp bench accuracy may follow. Each run's JSON is kept in the output folder
@@ -32,9 +33,10 @@ def compressed(memory, ratio, *more):
 STUDIES = {
     "memory": (8, {
         "dense": [],
-        **{f"{memory}-{ratio}": compressed(memory, ratio)
+        **{f"{memory}-{ratio}": compressed(memory, ratio, "--values", "fp32")
            for memory in ("residual", "dgc", "none") for ratio in ("0.01", "0.001")},
-        "dgc-0.001-adaptive": compressed("dgc", "0.001", "--adaptive-ratio", "100"),
+        "dgc-0.001-adaptive": compressed("dgc", "0.001", "--values", "fp32",
+                                         "--adaptive-ratio", "100"),
     }),
     "values": (4, {
         **{values: compressed("dgc", "0.01", "--values", values)
