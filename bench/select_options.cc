@@ -31,11 +31,6 @@ void RequireRange(const char* flag, int64_t value, int64_t low, int64_t high) {
   Refuse(fmt::format("{} must be from {} to {}, got {}", flag, low, high, value));
 }
 
-void RequireName(const std::string& kind, const std::string& name,
-                 const std::vector<std::string>& known) {
-  if (std::ranges::find(known, name) == known.end()) Refuse(UnknownName(kind, name, known));
-}
-
 void Check(const SelectBenchOptions& o) {
   if (o.elements) RequireRange("--elements", *o.elements, 1, kMaxElements);
   if (o.threads) RequireRange("--threads", *o.threads, 1, kMaxThreads);

@@ -59,11 +59,6 @@ struct WireCase {
   throw StatusError(StatusCode::kInvalidArgument, message);
 }
 
-void RequireName(const std::string& kind, const std::string& name,
-                 const std::vector<std::string>& known) {
-  if (std::ranges::find(known, name) == known.end()) Refuse(UnknownName(kind, name, known));
-}
-
 void Check(const WireBenchOptions& o) {
   if (o.elements && (*o.elements < 1 || *o.elements > std::numeric_limits<uint32_t>::max())) {
     Refuse(fmt::format("--elements must be from 1 to 4294967295, got {}", *o.elements));

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <numeric>
 
+#include "cddp/status.h"
+
 namespace cddp {
 namespace {
 
@@ -44,6 +46,12 @@ std::string UnknownName(const std::string& kind, const std::string& name,
   const std::string nearest = NearestName(name, known);
   const std::string hint = nearest.empty() ? "" : fmt::format(" did you mean \"{}\"?", nearest);
   return fmt::format("unknown {} \"{}\";{} known: {}", kind, name, hint, fmt::join(known, ", "));
+}
+
+void RequireName(const std::string& kind, const std::string& name,
+                 const std::vector<std::string>& known) {
+  if (std::ranges::find(known, name) != known.end()) return;
+  throw StatusError(StatusCode::kInvalidArgument, UnknownName(kind, name, known));
 }
 
 }  // namespace cddp

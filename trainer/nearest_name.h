@@ -13,4 +13,8 @@ std::string NearestName(const std::string& name, const std::vector<std::string>&
 std::string UnknownName(const std::string& kind, const std::string& name,
                         const std::vector<std::string>& known);
 
+// Throws StatusError(kInvalidArgument) with UnknownName unless `name` is known.
+void RequireName(const std::string& kind, const std::string& name,
+                 const std::vector<std::string>& known);
+
 }  // namespace cddp

@@ -22,11 +22,6 @@ namespace {
   throw StatusError(StatusCode::kInvalidArgument, message);
 }
 
-void RequireName(const std::string& kind, const std::string& name,
-                 const std::vector<std::string>& known) {
-  if (std::ranges::find(known, name) == known.end()) Refuse(UnknownName(kind, name, known));
-}
-
 void RequireRange(const char* flag, double value, double low, double high) {
   if (value >= low && value <= high) return;  // not so for NaN
   Refuse(fmt::format("{} must be from {} to {}, got {}", flag, low, high, value));
