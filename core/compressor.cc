@@ -125,6 +125,15 @@ Status Compressor::Take(const Bucket& bucket, std::span<const size_t> counts) {
   return Status::Ok();
 }
 
+Status Compressor::TakeAll(const Bucket& bucket) {
+  last_step_ = bucket.step;
+  for (const BucketParameter& parameter : bucket.parameters) {
+    CDDP_RETURN_IF_ERROR(memory_->AccumulateAll(
+        parameter.name, bucket.values.subspan(parameter.offset, parameter.count)));
+  }
+  return Status::Ok();
+}
+
 void Compressor::Settle(const Bucket& bucket, std::span<const float> values) {
   const auto start = std::chrono::steady_clock::now();
   const std::span<const uint32_t> indices = taken_.selection.indices;
@@ -142,6 +151,10 @@ void Compressor::Settle(const Bucket& bucket, std::span<const float> values) {
 
 Status Compressor::Compress(const Bucket& bucket, uint32_t rank, std::vector<std::byte>* frame) {
   CDDP_RETURN_IF_ERROR(Take(bucket));
+  return EncodeTaken(bucket, rank, frame);
+}
+
+Status Compressor::EncodeTaken(const Bucket& bucket, uint32_t rank, std::vector<std::byte>* frame) {
   const auto start = std::chrono::steady_clock::now();
   const FrameId id{.step = bucket.step,
                    .bucket = bucket.index,

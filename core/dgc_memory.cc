@@ -20,6 +20,8 @@ class DgcSlot final : public Accumulation {
   const AlignedFloats& Part(size_t i) const { return i == 0 ? residual_ : velocity_; }
   AlignedFloats& Part(size_t i) { return i == 0 ? residual_ : velocity_; }
 
+  static constexpr bool kEmptyWhenWhole = false;  // the velocity stays
+
   void Start(std::span<const float> gradient, const MemoryOptions& options) {
     Begin(gradient);
     rule_ = {.momentum = static_cast<float>(options.momentum), .nesterov = options.nesterov};
@@ -54,6 +56,13 @@ class DgcSlot final : public Accumulation {
   void TakeAll(float* values) override {
     std::ranges::copy(Values(), values);
     std::ranges::fill(next_residual_, 0.0f);  // the velocity stays
+  }
+
+  void SweepAll(float* values) {
+    AccumulateMomentum(gradient_, rule_,
+                       {velocity_.data(), residual_.data(), next_velocity_.data(), values},
+                       /*stream=*/false, kTakeNothing, 0, {});
+    std::ranges::fill(next_residual_, 0.0f);
   }
 
   void PutBack(std::span<const uint32_t> indices, std::span<const float> values) override {

@@ -189,7 +189,8 @@ Status EncodeFrame(const FrameFormat& format, const FrameId& id, std::span<const
                            .version = kVersion,
                            .index_format = static_cast<uint8_t>(indices),
                            .value_format = static_cast<uint8_t>(format.values),
-                           .flags = non_finite ? kFlagNonFinite : uint8_t{0},
+                           .flags = static_cast<uint8_t>((non_finite ? kFlagNonFinite : 0) |
+                                                         (id.of_owner ? kFlagOwner : 0)),
                            .step = id.step,
                            .bucket = static_cast<uint16_t>(id.bucket),
                            .rank = static_cast<uint16_t>(id.rank),

@@ -21,6 +21,7 @@ static_assert(sizeof(size_t) == 8, "lengths are added up without overflow");
 inline constexpr uint32_t kMagic = 0x46444443;  // "CDDF"
 inline constexpr uint8_t kVersion = 2;
 inline constexpr uint8_t kFlagNonFinite = 1;
+inline constexpr uint8_t kFlagOwner = 2;
 inline constexpr size_t kChecksumOffset = 32;
 inline constexpr size_t kMaxVarintBytes = 5;
 

@@ -102,8 +102,10 @@ Status ValidateFrame(std::span<const std::byte> frame, const FrameId& expected, 
     if (want == got) return Status::Ok();
     return BadFrame(expected, fmt::format("{} {} expected, got {}", name, want, got));
   };
-  if (header.flags > kFlagNonFinite) {
-    return BadFrame(expected, fmt::format("flags 0 or 1 expected, got {}", header.flags));
+  const uint8_t flags = expected.of_owner ? kFlagOwner : 0;
+  if ((header.flags & ~kFlagNonFinite) != flags) {
+    return BadFrame(expected, fmt::format("flags {} or {} expected, got {}", flags,
+                                          flags | kFlagNonFinite, header.flags));
   }
   CDDP_RETURN_IF_ERROR(field("step", expected.step, header.step));
   CDDP_RETURN_IF_ERROR(field("bucket", expected.bucket, header.bucket));

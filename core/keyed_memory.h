@@ -4,7 +4,10 @@
 //   explicit Slot(size_t elements)            all zero
 //   void Start(gradient, options)             the step begins
 //   void Settle(base, indices, taken, decoded)
+//   void SweepAll(values)                     values = accumulated; of the new state is left
+//                                             what TakeAll leaves
 //   void Swap()                               the new state becomes the old one
+//   static constexpr bool kEmptyWhenWhole     nothing is left of what goes whole
 //   static Parts()                            suffixes of the names it saves under
 //   AlignedFloats& Part(size_t i)             the old state
 #pragma once
@@ -38,15 +41,20 @@ class KeyedMemory final : public Memory {
     if (it == parameters_.end()) {
       it = parameters_.try_emplace(std::string(parameter), gradient.size()).first;
     }
-    Entry& entry = it->second;
-    if (entry.slot.Part(0).size() != gradient.size()) {
-      return Status::InvalidArgument(
-          fmt::format("parameter {} has {} elements in this step but {} in its memory", parameter,
-                      gradient.size(), entry.slot.Part(0).size()));
+    CDDP_RETURN_IF_ERROR(Start(parameter, gradient, &it->second));
+    *accumulation = &it->second.slot;
+    return Status::Ok();
+  }
+
+  Status AccumulateAll(std::string_view parameter, std::span<float> values) override {
+    auto it = parameters_.find(parameter);
+    if (it == parameters_.end()) {
+      if (Slot::kEmptyWhenWhole) return Status::Ok();
+      it = parameters_.try_emplace(std::string(parameter), values.size()).first;
     }
-    entry.slot.Start(gradient, options_);
-    entry.pending = true;
-    *accumulation = &entry.slot;
+    CDDP_RETURN_IF_ERROR(Start(parameter, values, &it->second));
+    it->second.slot.SweepAll(values.data());
+    it->second.drained = Slot::kEmptyWhenWhole;
     return Status::Ok();
   }
 
@@ -58,6 +66,8 @@ class KeyedMemory final : public Memory {
   }
 
   void Commit() override {
+    // What keeps nothing takes no room.
+    std::erase_if(parameters_, [](const auto& item) { return item.second.drained; });
     for (auto& [parameter, entry] : parameters_) {
       if (entry.pending) entry.slot.Swap();
       entry.pending = false;
@@ -65,7 +75,7 @@ class KeyedMemory final : public Memory {
   }
 
   void Void() override {
-    for (auto& [parameter, entry] : parameters_) entry.pending = false;
+    for (auto& [parameter, entry] : parameters_) entry.pending = entry.drained = false;
   }
 
   MemoryState Save() const override {
@@ -125,8 +135,20 @@ class KeyedMemory final : public Memory {
     explicit Entry(size_t elements) : slot(elements) {}
     Slot slot;
     bool pending = false;  // accumulated in this step
+    bool drained = false;  // and all of it sent
   };
   using Parameters = std::map<std::string, Entry, std::less<>>;
+
+  Status Start(std::string_view parameter, std::span<const float> gradient, Entry* entry) {
+    if (entry->slot.Part(0).size() != gradient.size()) {
+      return Status::InvalidArgument(
+          fmt::format("parameter {} has {} elements in this step but {} in its memory", parameter,
+                      gradient.size(), entry->slot.Part(0).size()));
+    }
+    entry->slot.Start(gradient, options_);
+    entry->pending = true;
+    return Status::Ok();
+  }
 
   static MemoryState Shapes(const Parameters& parameters) {
     MemoryState shapes;

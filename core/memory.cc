@@ -40,6 +40,7 @@ class NoMemory final : public Memory {
     *accumulation = &accumulations_.emplace_back(gradient);
     return Status::Ok();
   }
+  Status AccumulateAll(std::string_view, std::span<float>) override { return Status::Ok(); }
   void Settle(std::string_view, uint32_t, std::span<const uint32_t>, std::span<const float>,
               std::span<const float>) override {}
   void Commit() override { accumulations_.clear(); }

@@ -15,6 +15,8 @@ class ResidualSlot final : public Accumulation {
   const AlignedFloats& Part(size_t) const { return residual_; }
   AlignedFloats& Part(size_t) { return residual_; }
 
+  static constexpr bool kEmptyWhenWhole = true;
+
   void Start(std::span<const float> gradient, const MemoryOptions&) { Begin(gradient); }
   void Swap() { residual_.swap(next_); }
 
@@ -33,6 +35,11 @@ class ResidualSlot final : public Accumulation {
 
   void TakeAll(float* values) override {
     std::ranges::copy(Values(), values);
+    std::ranges::fill(next_, 0.0f);
+  }
+
+  void SweepAll(float* values) {
+    AccumulateResidual(gradient_, residual_.data(), values, /*stream=*/false, kTakeNothing, 0, {});
     std::ranges::fill(next_, 0.0f);
   }
 

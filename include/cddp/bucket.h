@@ -13,6 +13,8 @@ struct BucketParameter {
   std::string name;
   uint32_t offset = 0;
   uint32_t count = 0;
+
+  bool operator==(const BucketParameter&) const = default;
 };
 
 // `values` holds this rank's gradient and is replaced by the synchronised one.

@@ -100,6 +100,10 @@ class Compressor {
   Status Take(const Bucket& bucket, std::span<const size_t> counts);
   TakenEntries& taken() { return taken_; }
   void Settle(const Bucket& bucket, std::span<const float> values);
+  // What Compress does after Take.
+  Status EncodeTaken(const Bucket& bucket, uint32_t rank, std::vector<std::byte>* frame);
+  // For a dense step: bucket.values become all that was accumulated for the bucket.
+  Status TakeAll(const Bucket& bucket);
   // Adds a frame of the caller's to the statistics.
   void CountFrame(size_t bytes) { statistics_.bytes_out += bytes; }
 

@@ -66,6 +66,7 @@ struct FrameId {
   uint32_t bucket = 0;    // at most 65,535
   uint32_t rank = 0;      // of the sender; at most 65,535
   uint32_t elements = 0;  // of the whole bucket
+  bool of_owner = false;  // sums that an owner sends on (collective/split.cc)
 };
 
 // A validated frame. Points into the bytes that were validated.

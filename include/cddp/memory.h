@@ -51,6 +51,11 @@ class Memory {
   virtual Status Accumulate(std::string_view parameter, std::span<const float> gradient,
                             Accumulation** accumulation) = 0;
 
+  // For a step in which the whole parameter is sent without loss (a dense one): adds to
+  // `values`, the gradient, all that the memory keeps for it; what is then left is what is
+  // left of a parameter that goes whole. Instead of Accumulate.
+  virtual Status AccumulateAll(std::string_view parameter, std::span<float> values) = 0;
+
   // For what was taken out of `parameter`: element indices[i] - base was taken
   // with the value taken[i], receivers decode decoded[i]; the difference stays in
   // the memory.
