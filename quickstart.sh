@@ -37,4 +37,6 @@ elif [ "$code" -ne 0 ]; then
 fi
 
 step="training"
-$cddp compare --dataset $dataset --workers 2 --epochs 4 --lr 0.05 --schedule cosine "$@"
+# Not --collective auto: on one machine it may find that dense steps are shorter.
+$cddp compare --dataset $dataset --workers 2 --epochs 4 --lr 0.05 --schedule cosine \
+  --collective split "$@"

@@ -1,47 +1,53 @@
-// The baseline: the transport's own allreduce, then the division by P.
+// The baseline and the fallback: the transport's own allreduce, then the division by P.
+//
+// With a compressor, what its memory keeps for the bucket's parameters is added before:
+// a dense step sends everything, so that nothing stays behind (but the velocity of dgc,
+// which stays in the memory as it would in an optimiser).
 #include <algorithm>
-#include <limits>
-#include <utility>
 
-#include "cddp/collective.h"
+#include "collective/path.h"
 #include "core/sweep.h"
 
 namespace cddp {
 namespace {
 
-class DenseCollective final : public Collective {
+class DensePath final : public Path {
  public:
-  explicit DenseCollective(Transport* transport) : transport_(transport) {}
+  explicit DensePath(PathParts* parts) : parts_(*parts) {}
 
-  std::string_view name() const override { return "dense"; }
+  Status Prepare(const Bucket& bucket) override {
+    const Lap lap(&parts_.prepare_times.select);
+    return parts_.compressor ? parts_.compressor->TakeAll(bucket) : Status::Ok();
+  }
 
-  Status AllReduceMean(const Bucket& bucket) override {
-    CDDP_RETURN_IF_ERROR(transport_->AllReduceSum(bucket.values));
-    const auto ranks = static_cast<float>(transport_->world_size());
-    if (ranks != 1.0f) {
-      for (float& value : bucket.values) value /= ranks;
+  Status Exchange(const Bucket& bucket, bool* finite) override {
+    {
+      const Lap lap(&parts_.exchange_times.exchange);
+      CDDP_RETURN_IF_ERROR(parts_.transport->AllReduceSum(bucket.values));
     }
-    // NaN and Inf spread through the sum, so that all ranks see them alike.
-    if (!AllFinite(bucket.values)) {
-      void_ = true;
-      std::ranges::fill(bucket.values, std::numeric_limits<float>::quiet_NaN());
+    const Lap lap(&parts_.exchange_times.apply);
+    const auto ranks = static_cast<float>(parts_.transport->world_size());
+    // In pieces that stay in the cache from the division to the look at them.
+    constexpr size_t kPiece = 8192;
+    for (size_t begin = 0; begin < bucket.values.size(); begin += kPiece) {
+      const auto piece =
+          bucket.values.subspan(begin, std::min(kPiece, bucket.values.size() - begin));
+      if (ranks != 1.0f) {
+        for (float& value : piece) value /= ranks;
+      }
+      // NaN and Inf spread through the sum, so that all ranks see them alike.
+      *finite &= AllFinite(piece);
     }
+    if (!*finite) FillWithNaN(bucket.values);
     return Status::Ok();
   }
 
-  StepOutcome EndStep() override {
-    return std::exchange(void_, false) ? StepOutcome::kVoid : StepOutcome::kCommitted;
-  }
-
  private:
-  Transport* transport_;
-  bool void_ = false;
+  PathParts& parts_;
 };
 
 }  // namespace
 
-std::unique_ptr<Collective> MakeDenseCollective(Transport* transport) {
-  return std::make_unique<DenseCollective>(transport);
-}
+std::unique_ptr<Path> MakeDensePath(PathParts* parts) { return std::make_unique<DensePath>(parts); }
 
 }  // namespace cddp

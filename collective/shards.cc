@@ -17,7 +17,7 @@ uint32_t HashOf(const std::string& name) {
 
 Shards::Shards(const Bucket& bucket, int world_size)
     : world_size_(static_cast<size_t>(world_size)),
-      parameters_(bucket.parameters),
+      parameters_(bucket.parameters.begin(), bucket.parameters.end()),
       layout_(world_size_) {
   for (const BucketParameter& parameter : parameters_) {
     const auto ranks = static_cast<uint32_t>(world_size_);
@@ -36,6 +36,10 @@ Shards::Shards(const Bucket& bucket, int world_size)
       layout.push_back({parameter.name, offset, count});
     }
   }
+}
+
+bool Shards::IsOf(const Bucket& bucket) const {
+  return std::ranges::equal(parameters_, bucket.parameters);
 }
 
 std::span<const BucketParameter> Shards::Layout(int owner) const {

@@ -19,12 +19,15 @@
 
 namespace cddp {
 
-inline constexpr uint32_t kOwnerBlock = 64;
+inline constexpr uint32_t kOwnerBlock = 16384;
 
 class Shards {
  public:
   // Requires world_size >= 1.
   Shards(const Bucket& bucket, int world_size);
+
+  // True for a bucket of the same parameters in the same places.
+  bool IsOf(const Bucket& bucket) const;
 
   // Parameters of the shard, with their names, in the bucket's order; those of which the
   // owner has nothing have a count of 0.
@@ -49,7 +52,7 @@ class Shards {
   int OwnerOf(size_t parameter, uint32_t element) const;
 
   size_t world_size_;
-  std::span<const BucketParameter> parameters_;
+  std::vector<BucketParameter> parameters_;
   std::vector<uint32_t> first_owner_;                 // of each parameter's first block
   std::vector<std::vector<BucketParameter>> layout_;  // by owner
 };

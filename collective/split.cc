@@ -31,66 +31,83 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
+#include <numeric>
+#include <optional>
 #include <utility>
 
-#include "cddp/collective.h"
 #include "cddp/frame.h"
-#include "collective/agreed_budgets.h"
+#include "collective/frame_exchange.h"
+#include "collective/path.h"
 #include "collective/shards.h"
 
 namespace cddp {
 namespace {
 
-class SplitCollective final : public Collective {
+class SplitPath final : public Path {
  public:
-  SplitCollective(Transport* transport, std::unique_ptr<Compressor> compressor,
-                  std::unique_ptr<Compressor> owner, double owner_budget)
-      : transport_(transport),
-        compressor_(std::move(compressor)),
-        owner_(std::move(owner)),
-        owner_budget_(owner_budget),
-        ranks_(static_cast<size_t>(transport->world_size())),
-        self_(static_cast<size_t>(transport->rank())) {}
+  explicit SplitPath(PathParts* parts)
+      : parts_(*parts),
+        ranks_(static_cast<size_t>(parts->transport->world_size())),
+        self_(static_cast<size_t>(parts->transport->rank())),
+        exchange_(parts->transport) {}
 
-  std::string_view name() const override { return "split"; }
-  Compressor* compressor() override { return compressor_.get(); }
-  Memory* owner_memory() override { return &owner_->memory(); }
-
-  Status AllReduceMean(const Bucket& bucket) override {
-    CDDP_RETURN_IF_ERROR(AgreeOnBudgets(bucket.step, transport_, compressor_.get()));
-    const Shards shards(bucket, transport_->world_size());
-    Plan(bucket, shards);
-    CDDP_RETURN_IF_ERROR(SendToOwners(bucket, shards));
-    CDDP_RETURN_IF_ERROR(AddUp(bucket, shards));
-    CDDP_RETURN_IF_ERROR(SendToAll(bucket, shards));
-    return Spread(bucket, shards);
+  Status Prepare(const Bucket& bucket) override {
+    Flight& flight = flights_[bucket.index];
+    Compressor& compressor = *parts_.compressor;
+    Plan(bucket, &flight);
+    {
+      const Lap lap(&parts_.prepare_times.select);
+      CDDP_RETURN_IF_ERROR(compressor.Take(bucket));
+    }
+    {
+      const Lap lap(&parts_.prepare_times.encode);
+      CDDP_RETURN_IF_ERROR(EncodeParts(bucket, &flight));
+    }
+    const Lap lap(&parts_.prepare_times.apply);
+    std::ranges::fill(bucket.values, 0.0f);
+    return Status::Ok();
   }
 
-  StepOutcome EndStep() override {
-    const bool is_void = std::exchange(void_, false);
-    compressor_->EndStep(/*commit=*/!is_void);
-    owner_->EndStep(/*commit=*/!is_void);
-    return is_void ? StepOutcome::kVoid : StepOutcome::kCommitted;
+  Status Exchange(const Bucket& bucket, bool* finite) override {
+    Flight& flight = flights_[bucket.index];
+    CDDP_RETURN_IF_ERROR(SendToOwners(bucket, flight));
+    bool sum_finite = true;
+    CDDP_RETURN_IF_ERROR(AddUp(bucket, flight, &sum_finite));
+    CDDP_RETURN_IF_ERROR(TakeFromSum(bucket, flight, sum_finite));
+    CDDP_RETURN_IF_ERROR(SendToAll(bucket, flight));
+    return Spread(bucket, flight, finite);
   }
+
+  Status Leave(std::span<const BucketParameter> parameters) override;
 
  private:
+  struct Flight {
+    std::optional<Shards> shards;
+    std::vector<std::vector<std::byte>> frames;     // to each owner
+    std::vector<size_t> part_entries;               // of a rank's frame to each owner, at most
+    std::vector<std::vector<size_t>> owner_counts;  // by owner and parameter
+    std::vector<size_t> owner_entries;              // of each owner's frame, at most
+  };
+
   // The most entries of each part and of each owner's frame.
-  void Plan(const Bucket& bucket, const Shards& shards) {
-    part_entries_.assign(ranks_, 0);
-    owner_counts_.assign(ranks_, {});
-    owner_entries_.assign(ranks_, 0);
+  void Plan(const Bucket& bucket, Flight* flight) const {
+    if (!flight->shards || !flight->shards->IsOf(bucket)) {
+      flight->shards.emplace(bucket, static_cast<int>(ranks_));
+    }
+    flight->part_entries.assign(ranks_, 0);
+    flight->owner_counts.assign(ranks_, {});
+    flight->owner_entries.assign(ranks_, 0);
     std::vector<uint32_t> elements(ranks_);
     for (size_t p = 0; p < bucket.parameters.size(); ++p) {
-      const size_t k = compressor_->EntryCount(bucket.parameters[p]);
+      const size_t k = parts_.compressor->EntryCount(bucket.parameters[p]);
       for (size_t o = 0; o < ranks_; ++o) {
-        elements[o] = shards.Layout(static_cast<int>(o))[p].count;
-        part_entries_[o] += std::min<size_t>(k, elements[o]);
+        elements[o] = flight->shards->Layout(static_cast<int>(o))[p].count;
+        flight->part_entries[o] += std::min<size_t>(k, elements[o]);
       }
       const std::vector<size_t> shares = Shares(k, bucket.parameters[p].count, elements);
       for (size_t o = 0; o < ranks_; ++o) {
-        owner_counts_[o].push_back(shares[o]);
-        owner_entries_[o] += shares[o];
+        flight->owner_counts[o].push_back(shares[o]);
+        flight->owner_entries[o] += shares[o];
       }
     }
   }
@@ -98,122 +115,98 @@ class SplitCollective final : public Collective {
   // A parameter that goes whole is sent on whole.
   std::vector<size_t> Shares(size_t k, uint32_t count, std::span<const uint32_t> elements) const {
     if (k == count) return {elements.begin(), elements.end()};
-    if (std::isinf(owner_budget_)) {
+    if (std::isinf(parts_.owner_budget)) {
       // The union of all ranks' entries, whose size only the owner knows.
       std::vector<size_t> shares(elements.begin(), elements.end());
       for (size_t& share : shares) share = std::min(share, k * ranks_);
       return shares;
     }
-    const double budget = std::ceil(owner_budget_ * static_cast<double>(k) - 1e-9);
+    const double budget = std::ceil(parts_.owner_budget * static_cast<double>(k) - 1e-9);
     return OwnerShares(static_cast<size_t>(std::min<double>(budget, count)), elements);
   }
 
-  FrameId IdOf(const Bucket& bucket, size_t rank, size_t owner, const Shards& shards) const {
+  FrameId IdOfPart(const Bucket& bucket, size_t rank, size_t owner, const Flight& flight) const {
     return {.step = bucket.step,
             .bucket = bucket.index,
             .rank = static_cast<uint32_t>(rank),
-            .elements = shards.elements(static_cast<int>(owner))};
+            .elements = flight.shards->elements(static_cast<int>(owner))};
   }
 
-  Status SendToOwners(const Bucket& bucket, const Shards& shards) {
-    CDDP_RETURN_IF_ERROR(compressor_->Take(bucket));
-    TakenEntries& entries = compressor_->taken();
-    shards.Deal(entries.selection, entries.run_ends, &parts_, &part_run_ends_);
-    frames_.resize(ranks_);
+  FrameId IdOfSum(const Bucket& bucket, size_t owner, const Flight& flight) const {
+    FrameId id = IdOfPart(bucket, owner, owner, flight);
+    id.of_owner = true;
+    return id;
+  }
+
+  // What was taken, as a frame to each owner.
+  Status EncodeParts(const Bucket& bucket, Flight* flight) {
+    Compressor& compressor = *parts_.compressor;
+    TakenEntries& entries = compressor.taken();
+    flight->shards->Deal(entries.selection, entries.run_ends, &dealt_, &run_ends_);
+    flight->frames.resize(ranks_);
     for (size_t o = 0; o < ranks_; ++o) {
-      CDDP_RETURN_IF_ERROR(EncodeFrame(compressor_->format(), IdOf(bucket, self_, o, shards),
-                                       part_run_ends_[o], !entries.finite, &parts_[o],
-                                       &frames_[o]));
-    }
-    for (size_t o = 0; o < ranks_; ++o) {
-      if (o != self_) compressor_->CountFrame(frames_[o].size());
+      CDDP_RETURN_IF_ERROR(EncodeFrame(compressor.format(), IdOfPart(bucket, self_, o, *flight),
+                                       run_ends_[o], !entries.finite, &dealt_[o],
+                                       &flight->frames[o]));
+      if (o != self_) compressor.CountFrame(flight->frames[o].size());
     }
     // Encoding left in the parts what their owners decode.
     taken_ = entries.selection.values;
-    shards.Collect(parts_, &entries.selection);
-    compressor_->Settle(bucket, taken_);
-
-    const size_t mine =
-        MaxFrameBytes(compressor_->format(), shards.elements(static_cast<int>(self_)),
-                      part_entries_[self_], bucket.parameters.size());
-    outgoing_.assign(frames_.begin(), frames_.end());
-    return Exchange(mine);
+    flight->shards->Collect(dealt_, &entries.selection);
+    compressor.Settle(bucket, taken_);
+    return Status::Ok();
   }
 
-  // Receives at most `capacity` bytes from each rank, or what capacities_ say.
-  Status Exchange(size_t capacity) {
-    capacities_.assign(ranks_, capacity);
-    return ExchangeWithCapacities();
-  }
-
-  Status ExchangeWithCapacities() {
-    size_t room = 0;
-    for (size_t capacity : capacities_) room += capacity;
-    received_.resize(room);
-    incoming_.resize(ranks_);
-    std::span<std::byte> rest = received_;
-    for (size_t r = 0; r < ranks_; ++r) {
-      incoming_[r] = rest.first(capacities_[r]);
-      rest = rest.subspan(capacities_[r]);
-    }
-    return transport_->Exchange(outgoing_, incoming_);
-  }
-
-  // The frame that rank r sent, or this rank's own.
-  Status ViewOf(const Bucket& bucket, size_t rank, const FrameId& id,
-                std::span<const std::byte> own, size_t max_entries, FrameView* view) {
-    std::span<const std::byte> frame = own;
-    if (rank != self_) {
-      size_t length = 0;
-      if (Status status = FrameLength(incoming_[rank], &length); !status.ok()) {
-        return Status::Corrupt(fmt::format("frame of rank {}, step {}, bucket {}: {}", rank,
-                                           bucket.step, bucket.index, status.message()));
-      }
-      frame = incoming_[rank].first(length);
-    }
-    return ValidateFrame(frame, id, max_entries, view);
+  Status SendToOwners(const Bucket& bucket, const Flight& flight) {
+    const Lap lap(&parts_.exchange_times.exchange);
+    outgoing_.assign(flight.frames.begin(), flight.frames.end());
+    capacities_.assign(ranks_, MaxFrameBytes(parts_.compressor->format(),
+                                             flight.shards->elements(static_cast<int>(self_)),
+                                             flight.part_entries[self_], bucket.parameters.size()));
+    return exchange_.Run(outgoing_, capacities_);
   }
 
   // What all ranks sent of this owner's shard, in rank order.
-  Status AddUp(const Bucket& bucket, const Shards& shards) {
+  Status AddUp(const Bucket& bucket, const Flight& flight, bool* finite) {
+    const Lap lap(&parts_.exchange_times.decode);
     views_.resize(ranks_);
     for (size_t r = 0; r < ranks_; ++r) {
-      CDDP_RETURN_IF_ERROR(ViewOf(bucket, r, IdOf(bucket, r, self_, shards), frames_[self_],
-                                  part_entries_[self_], &views_[r]));
+      CDDP_RETURN_IF_ERROR(exchange_.View(r, flight.frames[self_],
+                                          IdOfPart(bucket, r, self_, flight),
+                                          flight.part_entries[self_], &views_[r]));
     }
-    sum_.assign(shards.elements(static_cast<int>(self_)), 0.0f);
-    finite_ = true;
+    sum_.assign(flight.shards->elements(static_cast<int>(self_)), 0.0f);
     for (const FrameView& view : views_) {
-      finite_ &= !view.non_finite;
+      *finite &= !view.non_finite;
       DecodeAdd(view, sum_);
     }
     return Status::Ok();
   }
 
-  Status SendToAll(const Bucket& bucket, const Shards& shards) {
+  // The largest of the sum and of what the owner kept, as a frame.
+  Status TakeFromSum(const Bucket& bucket, const Flight& flight, bool finite) {
+    Compressor& owner = *parts_.owner;
     const Bucket shard{.step = bucket.step,
                        .index = bucket.index,
                        .values = sum_,
-                       .parameters = shards.Layout(static_cast<int>(self_))};
-    std::vector<size_t> counts = owner_counts_[self_];
-    if (std::isinf(owner_budget_)) LimitToUnion(shard, &counts);
-    CDDP_RETURN_IF_ERROR(owner_->Take(shard, counts));
-    TakenEntries& entries = owner_->taken();
-    if (!finite_) entries.Clear();
-    taken_ = entries.selection.values;
-    CDDP_RETURN_IF_ERROR(EncodeFrame(owner_->format(), IdOf(bucket, self_, self_, shards),
-                                     entries.run_ends, !(finite_ && entries.finite),
-                                     &entries.selection, &owner_frame_));
-    if (ranks_ > 1) compressor_->CountFrame(owner_frame_.size());
-    if (finite_) owner_->Settle(shard, taken_);
-
-    outgoing_.assign(ranks_, owner_frame_);
-    capacities_.resize(ranks_);
-    for (size_t o = 0; o < ranks_; ++o) {
-      capacities_[o] = MaxFrameBytes(owner_->format(), shards.elements(static_cast<int>(o)),
-                                     owner_entries_[o], bucket.parameters.size());
+                       .parameters = flight.shards->Layout(static_cast<int>(self_))};
+    counts_ = flight.owner_counts[self_];
+    if (std::isinf(parts_.owner_budget)) LimitToUnion(shard, &counts_);
+    {
+      const Lap lap(&parts_.exchange_times.select);
+      CDDP_RETURN_IF_ERROR(owner.Take(shard, counts_));
     }
-    return ExchangeWithCapacities();
+    const Lap lap(&parts_.exchange_times.encode);
+    TakenEntries& entries = owner.taken();
+    if (!finite) entries.Clear();
+    const bool all_finite = finite && entries.finite;
+    sum_taken_ = entries.selection.values;
+    CDDP_RETURN_IF_ERROR(EncodeFrame(owner.format(), IdOfSum(bucket, self_, flight),
+                                     entries.run_ends, !all_finite, &entries.selection,
+                                     &sum_frame_));
+    if (ranks_ > 1) owner.CountFrame(sum_frame_.size());
+    if (finite) owner.Settle(shard, sum_taken_);
+    return Status::Ok();
   }
 
   // Of each parameter as many as there are elements that some rank sent.
@@ -227,77 +220,113 @@ class SplitCollective final : public Collective {
     }
   }
 
-  // The owners' entries become the bucket's.
-  Status Spread(const Bucket& bucket, const Shards& shards) {
-    bool non_finite = false;
+  Status SendToAll(const Bucket& bucket, const Flight& flight) {
+    const Lap lap(&parts_.exchange_times.exchange);
+    outgoing_.assign(ranks_, sum_frame_);
+    capacities_.resize(ranks_);
     for (size_t o = 0; o < ranks_; ++o) {
-      CDDP_RETURN_IF_ERROR(ViewOf(bucket, o, IdOf(bucket, o, o, shards), owner_frame_,
-                                  owner_entries_[o], &views_[o]));
-      non_finite |= views_[o].non_finite;
+      capacities_[o] =
+          MaxFrameBytes(parts_.owner->format(), flight.shards->elements(static_cast<int>(o)),
+                        flight.owner_entries[o], bucket.parameters.size());
     }
-    if (non_finite) {
-      void_ = true;
-      std::ranges::fill(bucket.values, std::numeric_limits<float>::quiet_NaN());
+    return exchange_.Run(outgoing_, capacities_);
+  }
+
+  // The owners' entries become the bucket's, which holds zeros.
+  Status Spread(const Bucket& bucket, const Flight& flight, bool* finite) {
+    {
+      const Lap lap(&parts_.exchange_times.decode);
+      for (size_t o = 0; o < ranks_; ++o) {
+        CDDP_RETURN_IF_ERROR(exchange_.View(o, sum_frame_, IdOfSum(bucket, o, flight),
+                                            flight.owner_entries[o], &views_[o]));
+        *finite &= !views_[o].non_finite;
+      }
+    }
+    const Lap lap(&parts_.exchange_times.apply);
+    if (!*finite) {
+      FillWithNaN(bucket.values);
       return Status::Ok();
     }
-    std::ranges::fill(bucket.values, 0.0f);
     for (size_t o = 0; o < ranks_; ++o) {
       indices_.resize(views_[o].entries);
       values_.resize(views_[o].entries);
       Decode(views_[o], indices_, values_);
       for (float& value : values_) value /= static_cast<float>(ranks_);
-      shards.Scatter(static_cast<int>(o), indices_, values_, bucket.values);
+      flight.shards->Scatter(static_cast<int>(o), indices_, values_, bucket.values);
     }
     return Status::Ok();
   }
 
-  Transport* transport_;
-  std::unique_ptr<Compressor> compressor_;
-  std::unique_ptr<Compressor> owner_;
-  const double owner_budget_;
+  PathParts& parts_;
   const size_t ranks_;
   const size_t self_;
-  bool void_ = false;
-  bool finite_ = true;  // what this owner got
+  Flights<Flight> flights_;
 
-  std::vector<size_t> part_entries_;               // of a rank's frame to each owner, at most
-  std::vector<std::vector<size_t>> owner_counts_;  // by owner and parameter
-  std::vector<size_t> owner_entries_;              // of each owner's frame, at most
-  std::vector<Selection> parts_;
-  std::vector<std::vector<size_t>> part_run_ends_;
-  std::vector<std::vector<std::byte>> frames_;
-  std::vector<std::byte> owner_frame_;
-  std::vector<size_t> capacities_;
-  std::vector<std::byte> received_;
+  // Of Prepare.
+  std::vector<Selection> dealt_;
+  std::vector<std::vector<size_t>> run_ends_;
+  std::vector<float> taken_;
+
+  // Of Exchange.
+  FrameExchange exchange_;
   std::vector<std::span<const std::byte>> outgoing_;
-  std::vector<std::span<std::byte>> incoming_;
+  std::vector<size_t> capacities_;
   std::vector<FrameView> views_;
   std::vector<float> sum_;
-  std::vector<float> taken_;
+  std::vector<size_t> counts_;
+  std::vector<float> sum_taken_;
+  std::vector<std::byte> sum_frame_;
   std::vector<uint32_t> indices_;
   std::vector<float> values_;
 };
 
+// What the owner kept of the bucket's parameters goes into this rank's own memory: the
+// sum over the ranks of all that is kept stays the same.
+Status SplitPath::Leave(std::span<const BucketParameter> parameters) {
+  MemoryState kept = parts_.owner->memory().Save();
+  MemoryState own = parts_.compressor->memory().Save();
+  const bool with_velocity = parts_.compressor->memory().name() == "dgc";
+  const Shards shards({.parameters = parameters}, static_cast<int>(ranks_));
+  const auto layout = shards.Layout(static_cast<int>(self_));
+  std::vector<float> spread(parameters.back().offset + parameters.back().count, 0.0f);
+  bool any = false;
+  for (size_t p = 0; p < parameters.size(); ++p) {
+    const BucketParameter& parameter = parameters[p];
+    const auto it = kept.find(parameter.name);
+    if (it == kept.end()) continue;
+    any = true;
+    indices_.resize(layout[p].count);
+    std::iota(indices_.begin(), indices_.end(), layout[p].offset);
+    shards.Scatter(static_cast<int>(self_), indices_, it->second, spread);
+    kept.erase(it);
+    std::vector<float>& residual = own[parameter.name + (with_velocity ? "/residual" : "")];
+    residual.resize(parameter.count, 0.0f);
+    if (with_velocity) own[parameter.name + "/velocity"].resize(parameter.count, 0.0f);
+    for (uint32_t i = 0; i < parameter.count; ++i) residual[i] += spread[parameter.offset + i];
+  }
+  if (!any) return Status::Ok();
+  parts_.owner->memory().Reset();
+  CDDP_RETURN_IF_ERROR(parts_.owner->memory().Load(kept));
+  parts_.compressor->memory().Reset();
+  return parts_.compressor->memory().Load(own);
+}
+
 }  // namespace
 
-Status MakeSplitCollective(Transport* transport, const CompressorOptions& options,
-                           double owner_budget, std::unique_ptr<Collective>* collective) {
+std::unique_ptr<Path> MakeSplitPath(PathParts* parts) { return std::make_unique<SplitPath>(parts); }
+
+Status MakeOwner(const CompressorOptions& options, double owner_budget,
+                 std::unique_ptr<Compressor>* owner) {
   if (!(owner_budget > 0)) {
     return Status::InvalidArgument(fmt::format(
         "the owner's budget must be above 0 (1: as many entries as a rank sends; inf: all), got {}",
         owner_budget));
   }
-  std::unique_ptr<Compressor> compressor;
-  std::unique_ptr<Compressor> owner;
-  CDDP_RETURN_IF_ERROR(Compressor::Create(options, &compressor));
   CompressorOptions of_owner = options;
   of_owner.selector.name = "topk";
   of_owner.memory = {.name = options.memory.name == "none" ? "none" : "residual"};
   of_owner.adaptive_every = 0;
-  CDDP_RETURN_IF_ERROR(Compressor::Create(of_owner, &owner));
-  *collective = std::make_unique<SplitCollective>(transport, std::move(compressor),
-                                                  std::move(owner), owner_budget);
-  return Status::Ok();
+  return Compressor::Create(of_owner, owner);
 }
 
 }  // namespace cddp

@@ -54,12 +54,14 @@ Status C10dTransport::Exchange(std::span<const std::span<const std::byte>> outgo
     // is written to by all others at once.
     for (int i = 1; i < world_size_; ++i) {
       const int from = (rank_ - i + world_size_) % world_size_;
+      if (incoming[static_cast<size_t>(from)].empty()) continue;
       auto& p = pending.emplace_back(from, c10::intrusive_ptr<c10d::Work>(),
                                      std::vector{AsTensor(incoming[static_cast<size_t>(from)])});
       p.work = group_->recv(p.tensors, from, tag_);
     }
     for (int i = 1; i < world_size_; ++i) {
       const int to = (rank_ + i) % world_size_;
+      if (outgoing[static_cast<size_t>(to)].empty()) continue;
       auto& p = pending.emplace_back(to, c10::intrusive_ptr<c10d::Work>(),
                                      std::vector{AsTensor(outgoing[static_cast<size_t>(to)])});
       p.work = group_->send(p.tensors, to, tag_);

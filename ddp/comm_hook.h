@@ -1,24 +1,19 @@
-// The seam between PyTorch's Reducer and our collectives: takes each bucket as
-// soon as backward has filled it, and synchronises it on a thread of its own
-// while backward goes on.
-//
-// One FIFO thread issues all gradient collectives, in the order in which the
-// Reducer hands buckets over, which is the same on every rank.
+// The seam between PyTorch's Reducer and our collectives: takes each bucket as soon as
+// backward has filled it, and synchronises it on the threads of a pipeline
+// (cddp/pipeline.h) while backward goes on. The Reducer hands buckets over in the same
+// order on every rank.
 #pragma once
 
 #include <torch/torch.h>
 
-#include <condition_variable>
 #include <cstdint>
-#include <deque>
-#include <mutex>
 #include <string>
-#include <thread>
 #include <torch/csrc/distributed/c10d/comm.hpp>
 #include <unordered_map>
 
 #include "cddp/bucket.h"
 #include "cddp/collective.h"
+#include "cddp/pipeline.h"
 
 namespace cddp {
 
@@ -28,7 +23,6 @@ class CommHook final : public c10d::CommHookInterface {
   // outlive the hook. `weight_decay` times the parameter is added to its gradient.
   CommHook(Collective* collective, std::unordered_map<const void*, std::string> names,
            double weight_decay);
-  ~CommHook() override;
 
   // Called under the Reducer's lock: enqueues only, throws nothing (the Reducer
   // could not be used again). Errors come out of backward(), by way of the future.
@@ -40,33 +34,17 @@ class CommHook final : public c10d::CommHookInterface {
 
   // The first error of a collective or of the hook itself; after it every bucket
   // fails alike.
-  Status status() const;
+  Status status() const { return pipeline_.status(); }
 
  private:
-  struct Job {
-    uint64_t step;
-    uint32_t index;
-    at::Tensor buffer;
-    std::vector<BucketParameter> parameters;
-    std::vector<at::Tensor> decayed;  // the parameters themselves, with weight decay
-    c10::intrusive_ptr<c10::ivalue::Future> future;
-  };
-  Job MakeJob(c10d::GradBucket& bucket) const;
-  Status Synchronise(const Job& job);
-  c10::intrusive_ptr<c10::ivalue::Future> Failed(const Status& status);
-  void Run();
+  using FuturePtr = c10::intrusive_ptr<c10::ivalue::Future>;
+  PipelineJob MakeJob(c10d::GradBucket& bucket, const FuturePtr& future) const;
+  FuturePtr Failed(const Status& status);
 
-  Collective* collective_;
   const std::unordered_map<const void*, std::string> names_;
   const double weight_decay_;
   uint64_t step_ = 0;
-
-  mutable std::mutex mutex_;
-  std::condition_variable changed_;
-  std::deque<Job> jobs_;
-  bool stop_ = false;
-  Status status_;
-  std::thread thread_;  // last: starts when the rest is there
+  Pipeline pipeline_;
 };
 
 }  // namespace cddp

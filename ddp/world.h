@@ -44,6 +44,8 @@ class World {
 
   int rank() const { return options_.launch.rank; }
   int size() const { return options_.launch.world_size; }
+  // Of the workers, those of this machine.
+  int local_size() const { return options_.launch.local_world_size; }
 
   // After which a collective gives up although nobody was lost: 10 times the
   // timeout, at least half an hour.

@@ -89,7 +89,13 @@ void Resolve(TrainOptions& options) {
     Refuse(fmt::format("--clip-norm clips before accumulation in --memory dgc; the memory is {}",
                        options.memory));
   }
-  if (options.collective == "auto") options.collective = options.compress ? "gather" : "dense";
+  if (options.collective == "auto" && !options.compress) options.collective = "dense";
+  if (!options.plan.empty() && options.collective != "auto") {
+    Refuse(fmt::format(
+        "--plan is what --collective auto has decided before: leave out --plan, or "
+        "{}",
+        options.compress ? "--collective " + options.collective : std::string("add --compress")));
+  }
   if (options.compress != (options.collective != "dense")) {
     Refuse(options.compress
                ? "--collective dense sends everything: leave out --compress"
@@ -131,6 +137,7 @@ nlohmann::json ToJson(const TrainOptions& o) {
           // JSON has no infinity.
           {"owner_budget",
            std::isinf(o.owner_budget) ? nlohmann::json("inf") : nlohmann::json(o.owner_budget)},
+          {"plan", o.plan},
           {"bucket_mb", o.bucket_mb},
           {"workers", o.workers},
           {"rendezvous", o.rendezvous},
@@ -149,8 +156,8 @@ nlohmann::json ToJson(const TrainOptions& o) {
 std::map<std::string, std::string> AgreedConfiguration(const TrainOptions& options) {
   // Where a worker lies may differ from worker to worker; what it computes may not.
   static const std::set<std::string> kLocal = {
-      "data_dir", "workers", "rendezvous", "interface",        "threads",
-      "log_dir",  "json",    "log_level",  "record_gradients", "record_every"};
+      "data_dir", "workers", "rendezvous", "interface",        "threads",     "log_dir",
+      "json",     "plan",    "log_level",  "record_gradients", "record_every"};
   std::map<std::string, std::string> agreed;
   const nlohmann::json json = ToJson(options);
   for (const auto& [key, value] : json.items()) {

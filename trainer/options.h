@@ -38,6 +38,7 @@ struct TrainOptions {
   bool stochastic_rounding = false;  // of values int8 and int4
   std::string collective = "auto";
   double owner_budget = 1.0;  // of collective split; may be infinite
+  std::string plan;           // file that an earlier run's collective auto has made
   double bucket_mb = 25.0;
 
   // Where and how it runs.

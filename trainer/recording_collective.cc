@@ -15,7 +15,14 @@ class RecordingCollective final : public Collective {
   std::string_view name() const override { return inner_->name(); }
   Compressor* compressor() override { return inner_->compressor(); }
 
-  Status AllReduceMean(const Bucket& bucket) override {
+  Memory* owner_memory() override { return inner_->owner_memory(); }
+  CollectiveTimes times() const override { return inner_->times(); }
+  const Plan* plan() const override { return inner_->plan(); }
+  bool settled() const override { return inner_->settled(); }
+
+  Status BeginStep(uint64_t step) override { return inner_->BeginStep(step); }
+
+  Status Prepare(const Bucket& bucket) override {
     if (Due()) {
       step_ = bucket.step;
       for (const BucketParameter& parameter : bucket.parameters) {
@@ -23,8 +30,10 @@ class RecordingCollective final : public Collective {
         pending_.push_back({parameter.name, {gradient.begin(), gradient.end()}});
       }
     }
-    return inner_->AllReduceMean(bucket);
+    return inner_->Prepare(bucket);
   }
+
+  Status Exchange(const Bucket& bucket) override { return inner_->Exchange(bucket); }
 
   StepOutcome EndStep() override {
     const StepOutcome outcome = inner_->EndStep();

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <optional>
 #include <thread>
 
 #include "cddp/collective.h"
@@ -15,6 +16,7 @@
 #include "ddp/c10d_transport.h"
 #include "ddp/engine.h"
 #include "trainer/model.h"
+#include "trainer/plan_file.h"
 #include "trainer/progress.h"
 #include "trainer/recording_collective.h"
 #include "trainer/sampler.h"
@@ -138,7 +140,12 @@ class TrainingRun {
             std::max<double>(1.0, static_cast<double>(statistics.selections));
       }
       summary.parameters_xxh3 = fmt::format("{:016x}", RequireIdenticalReplicas());
-      if (folder != nullptr && world_.rank() == 0) folder->Write(summary);
+      if (folder != nullptr && world_.rank() == 0) {
+        folder->Write(summary);
+        if (collective_->plan() != nullptr) {
+          WriteWhole(folder->path() / "plan.json", ToJson(*collective_->plan()).dump(1) + '\n');
+        }
+      }
       spdlog::info(
           "epoch {}/{}: loss {:.4f}, accuracy {:.2f}%, test loss {:.4f}, test accuracy {:.2f}%, "
           "{:.1f} s, {:.0f} images/s, {} sent per worker and step",
@@ -352,8 +359,19 @@ std::unique_ptr<Collective> MakeTrainingCollective(const TrainOptions& options, 
                  .clip_norm = options.clip_norm},
       .format = format,
       .adaptive_every = static_cast<uint32_t>(options.adaptive_ratio)};
+  std::unique_ptr<Collective> collective;
+  if (options.collective == "auto") {
+    const std::optional<Plan> frozen =
+        options.plan.empty() ? std::nullopt : std::optional(ReadPlan(options.plan));
+    ThrowIfError(MakeAutoCollective(transport,
+                                    {.compression = compression,
+                                     .owner_budget = options.owner_budget,
+                                     .frozen = frozen ? &*frozen : nullptr,
+                                     .log = [](const std::string& lines) { spdlog::info(lines); }},
+                                    &collective));
+    return collective;
+  }
   if (options.collective == "split") {
-    std::unique_ptr<Collective> collective;
     ThrowIfError(MakeSplitCollective(transport, compression, options.owner_budget, &collective));
     return collective;
   }

@@ -18,6 +18,7 @@
 #include "trainer/failure.h"
 #include "trainer/history.h"
 #include "trainer/launcher.h"
+#include "trainer/plan_file.h"
 #include "trainer/training.h"
 #include "trainer/versions.h"
 
@@ -118,6 +119,9 @@ int RunInWorld(const TrainOptions& options, std::map<std::string, std::string> c
   join.on_lost = EndAfterLoss;
   join.configuration = std::move(configuration);
   join.configuration["version"] = CDDP_VERSION;
+  if (!options.plan.empty()) {
+    join.configuration["--plan (content)"] = ToJson(ReadPlan(options.plan)).dump();
+  }
   torch::set_num_threads(ThreadsPerWorker(options, join.launch.local_world_size));
 
   const std::unique_ptr<World> world = World::Join(join);

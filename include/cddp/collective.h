@@ -6,16 +6,27 @@
 // finite, every rank finds NaN in the affected bucket, EndStep tells so on every
 // rank, and the memories are as if the step had not been.
 //
-// One object per rank. AllReduceMean is called for the same buckets in the same
-// order on every rank, from one thread at a time; EndStep once all buckets of
-// the step are done.
+// One object per rank. A bucket takes two stages, so that the next one can be selected
+// while it is on the wire (pipeline.h):
+//
+//   BeginStep(step)                    once, before the step's first bucket
+//   Prepare(bucket), Exchange(bucket)  for each bucket
+//   EndStep()                          once all buckets of the step are done
+//
+// BeginStep and Exchange are collective: every rank makes the same calls in the same
+// order, one thread at a time. Prepare talks to nobody; it is called in the order of
+// Exchange, and may run ahead of it on another thread, by whole buckets.
 #pragma once
 
+#include <chrono>
+#include <functional>
 #include <memory>
+#include <string>
 #include <string_view>
 
 #include "cddp/bucket.h"
 #include "cddp/compressor.h"
+#include "cddp/plan.h"
 #include "cddp/status.h"
 #include "cddp/transport.h"
 
@@ -23,14 +34,36 @@ namespace cddp {
 
 enum class StepOutcome { kCommitted, kVoid };
 
+// Where the time went since the start; stages that overlap both count.
+struct CollectiveTimes {
+  std::chrono::nanoseconds select{0};    // sweeps and selection, the owners' included
+  std::chrono::nanoseconds encode{0};    // frames, and what they round away
+  std::chrono::nanoseconds exchange{0};  // the transport, waiting for others included
+  std::chrono::nanoseconds decode{0};    // validation, decoding, adding up
+  std::chrono::nanoseconds apply{0};     // clearing the bucket, putting the mean into it
+
+  CollectiveTimes& operator+=(const CollectiveTimes& other);
+};
+
 class Collective {
  public:
   virtual ~Collective() = default;
   virtual std::string_view name() const = 0;
 
+  // Agreements between the ranks that a step may begin with. Called again in the same
+  // step it does nothing.
+  virtual Status BeginStep(uint64_t step) = 0;
+
+  // Takes out of bucket.values what this rank sends; what they hold until Exchange is
+  // unspecified.
+  virtual Status Prepare(const Bucket& bucket) = 0;
+
   // Replaces bucket.values by the mean over the ranks of what they sent.
-  // After an error the group cannot be used any more.
-  virtual Status AllReduceMean(const Bucket& bucket) = 0;
+  virtual Status Exchange(const Bucket& bucket) = 0;
+
+  // All of it for one bucket. After an error of this or any stage the group cannot be
+  // used any more.
+  Status AllReduceMean(const Bucket& bucket);
 
   virtual StepOutcome EndStep() = 0;
 
@@ -39,6 +72,15 @@ class Collective {
 
   // What this rank keeps as an owner of others' entries (split), or null.
   virtual Memory* owner_memory() { return nullptr; }
+
+  // Between steps.
+  virtual CollectiveTimes times() const { return {}; }
+
+  // What `auto` has decided so far, or null; the same on every rank.
+  virtual const Plan* plan() const { return nullptr; }
+
+  // False while `auto` still tries plans. The same on every rank.
+  virtual bool settled() const { return true; }
 };
 
 // The transport's own allreduce, divided by the number of ranks.
@@ -58,5 +100,24 @@ std::unique_ptr<Collective> MakeGatherCollective(Transport* transport,
 // must outlive it.
 Status MakeSplitCollective(Transport* transport, const CompressorOptions& options,
                            double owner_budget, std::unique_ptr<Collective>* collective);
+
+struct AutoOptions {
+  CompressorOptions compression;
+  double owner_budget = 1;  // of split
+  // A plan that an earlier run has made: nothing is measured, its steps are repeated.
+  const Plan* frozen = nullptr;
+  // Called on rank 0 with what was measured and decided, in lines for a person.
+  std::function<void(const std::string&)> log;
+};
+
+// Of dense, gather and split, for each bucket, the one that makes steps shortest here:
+// measures the network and this machine (some seconds at most; collective), predicts by
+// the model of docs/algorithms.md, tries what is predicted to be near the best for some
+// steps each, and stays with the fastest until steps take a quarter more or less time
+// than then. Rank 0 decides and tells the others. What a bucket's memories hold when it
+// goes dense is in the next mean. InvalidArgument as above, or for a frozen plan that is
+// not of this number of ranks. `transport` must outlive it.
+Status MakeAutoCollective(Transport* transport, const AutoOptions& options,
+                          std::unique_ptr<Collective>* collective);
 
 }  // namespace cddp

@@ -192,49 +192,5 @@ TEST(Split, BudgetMustBePositive) {
   });
 }
 
-// Counts what goes over it.
-class CountingTransport final : public Transport {
- public:
-  explicit CountingTransport(Transport* inner) : inner_(inner) {}
-  int rank() const override { return inner_->rank(); }
-  int world_size() const override { return inner_->world_size(); }
-  Status AllReduceSum(std::span<float> values) override { return inner_->AllReduceSum(values); }
-  Status Exchange(std::span<const std::span<const std::byte>> outgoing,
-                  std::span<const std::span<std::byte>> incoming) override {
-    for (size_t r = 0; r < outgoing.size(); ++r) {
-      if (static_cast<int>(r) != rank()) sent += outgoing[r].size();
-    }
-    return inner_->Exchange(outgoing, incoming);
-  }
-  size_t sent = 0;
-
- private:
-  Transport* inner_;
-};
-
-// 2 k (P-1)/P entries of about 12.3 bits, whatever P is.
-TEST(Split, TrafficDoesNotGrowWithTheRanks) {
-  constexpr uint32_t kElements = 400'000;
-  constexpr double kEntries = 4'000;
-  for (int ranks : {2, 4, 8, 16}) {
-    RunRanks(ranks, [ranks](Transport& transport) {
-      CountingTransport counting(&transport);
-      const auto split =
-          SplitOver(&counting, {.ratio = 0.01, .format = {.values = ValueFormat::kInt4}});
-      OwnedBucket bucket(0, {kElements});
-      for (uint64_t step = 0; step < 3; ++step) {
-        FillGradient(transport.rank(), step, &bucket);
-        counting.sent = 0;
-        ASSERT_TRUE(split->AllReduceMean(bucket.At(step)).ok());
-        split->EndStep();
-        const double entries = 2 * kEntries * (ranks - 1) / ranks;
-        EXPECT_NEAR(static_cast<double>(counting.sent), entries * 12.4 / 8 + 2 * 45 * (ranks - 1),
-                    0.05 * entries * 12.4 / 8)
-            << ranks << " ranks";
-      }
-    });
-  }
-}
-
 }  // namespace
 }  // namespace cddp

@@ -67,7 +67,9 @@ class FailingCollective final : public Collective {
  public:
   explicit FailingCollective(std::function<Status()> fail) : fail_(std::move(fail)) {}
   std::string_view name() const override { return "failing"; }
-  Status AllReduceMean(const Bucket& bucket) override {
+  Status BeginStep(uint64_t) override { return Status::Ok(); }
+  Status Prepare(const Bucket&) override { return Status::Ok(); }
+  Status Exchange(const Bucket& bucket) override {
     return bucket.step == 0 ? Status::Ok() : fail_();
   }
   StepOutcome EndStep() override { return StepOutcome::kCommitted; }

@@ -38,8 +38,9 @@ TEST_F(ProgramTest, ComparisonOfOneWorkerHasNoReduction) {
 }
 
 TEST_F(ProgramTest, JsonHistoryAndConfigurationAreWritten) {
-  Child child = Start(Train({"--workers", "2", "--compress", "--ratio", "0.02", "--epochs", "2",
-                             "--max-train-samples", "1300", "--json", "result.json"}));
+  Child child =
+      Start(Train({"--workers", "2", "--compress", "--collective", "gather", "--ratio", "0.02",
+                   "--epochs", "2", "--max-train-samples", "1300", "--json", "result.json"}));
   ASSERT_EQ(child.Wait(), 0) << child.err();
   const nlohmann::json result = Json("result.json");
   for (const char* key :
@@ -66,8 +67,9 @@ TEST_F(ProgramTest, JsonHistoryAndConfigurationAreWritten) {
 TEST_F(ProgramTest, SameSeedSameParameters) {
   std::vector<std::string> hashes;
   for (int run = 0; run < 2; ++run) {
-    Child child = Start(Train({"--workers", "2", "--compress", "--epochs", "1", "--seed", "5",
-                               "--max-train-samples", "2000", "--json", "result.json"}));
+    Child child =
+        Start(Train({"--workers", "2", "--compress", "--collective", "gather", "--epochs", "1",
+                     "--seed", "5", "--max-train-samples", "2000", "--json", "result.json"}));
     ASSERT_EQ(child.Wait(), 0) << child.err();
     hashes.push_back(Json("result.json")["parameters_xxh3"]);
   }

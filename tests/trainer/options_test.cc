@@ -17,7 +17,7 @@ TEST(Options, AutoBecomesWhatItStandsFor) {
   EXPECT_EQ(dense.collective, "dense");
   TrainOptions sparse{.compress = true, .no_error_feedback = true};
   Resolve(sparse);
-  EXPECT_EQ(sparse.collective, "gather");
+  EXPECT_EQ(sparse.collective, "auto") << "is decided when the workers have met";
   EXPECT_EQ(sparse.memory, "none");
 }
 

@@ -1,0 +1,36 @@
+#include "collective/frame_exchange.h"
+
+#include <fmt/format.h>
+
+#include <numeric>
+
+namespace cddp {
+
+Status FrameExchange::Run(std::span<const std::span<const std::byte>> outgoing,
+                          std::span<const size_t> capacities) {
+  const auto self = static_cast<size_t>(transport_->rank());
+  received_.Make(std::accumulate(capacities.begin(), capacities.end(), size_t{0}));
+  incoming_.resize(capacities.size());
+  std::byte* room = received_.data();
+  for (size_t r = 0; r < capacities.size(); ++r) {
+    incoming_[r] = {room, r == self ? 0 : capacities[r]};
+    room += incoming_[r].size();
+  }
+  return transport_->Exchange(outgoing, incoming_);
+}
+
+Status FrameExchange::View(size_t rank, std::span<const std::byte> own, const FrameId& id,
+                           size_t max_entries, FrameView* view) const {
+  std::span<const std::byte> frame = own;
+  if (static_cast<int>(rank) != transport_->rank()) {
+    size_t length = 0;
+    if (Status status = FrameLength(incoming_[rank], &length); !status.ok()) {
+      return Status::Corrupt(fmt::format("frame of rank {}, step {}, bucket {}: {}", rank, id.step,
+                                         id.bucket, status.message()));
+    }
+    frame = incoming_[rank].first(length);
+  }
+  return ValidateFrame(frame, id, max_entries, view);
+}
+
+}  // namespace cddp

@@ -1,0 +1,35 @@
+// One exchange of frames between all ranks: receives have room for the longest frame that
+// there can be, and the frame says how long it is.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <vector>
+
+#include "cddp/frame.h"
+#include "cddp/transport.h"
+#include "core/scratch.h"
+
+namespace cddp {
+
+class FrameExchange {
+ public:
+  explicit FrameExchange(Transport* transport) : transport_(transport) {}
+
+  // Sends outgoing[r] to each rank r and receives at most capacities[r] bytes from it;
+  // what stands at this rank's own place is not used.
+  Status Run(std::span<const std::span<const std::byte>> outgoing,
+             std::span<const size_t> capacities);
+
+  // The frame that `rank` sent, or `own`, this rank's, validated (see ValidateFrame).
+  // Points into what is overwritten by the next Run.
+  Status View(size_t rank, std::span<const std::byte> own, const FrameId& id, size_t max_entries,
+              FrameView* view) const;
+
+ private:
+  Transport* transport_;
+  Scratch<std::byte> received_;
+  std::vector<std::span<std::byte>> incoming_;
+};
+
+}  // namespace cddp

@@ -1,0 +1,126 @@
+#include "cddp/pipeline.h"
+
+#include <fmt/format.h>
+
+#include <exception>
+#include <utility>
+
+namespace cddp {
+
+Pipeline::Pipeline(Collective* collective)
+    : collective_(collective),
+      prepare_thread_([this] { PrepareLoop(); }),
+      exchange_thread_([this] { ExchangeLoop(); }) {}
+
+Pipeline::~Pipeline() {
+  {
+    const std::lock_guard lock(mutex_);
+    stop_ = true;
+  }
+  changed_.notify_all();
+  prepare_thread_.join();
+  exchange_thread_.join();
+}
+
+void Pipeline::Submit(PipelineJob job) {
+  auto owned = std::make_unique<PipelineJob>(std::move(job));
+  owned->bucket.parameters = owned->parameters;
+  {
+    const std::lock_guard lock(mutex_);
+    submitted_.push_back(std::move(owned));
+  }
+  changed_.notify_all();
+}
+
+void Pipeline::Fail(const Status& status) {
+  const std::lock_guard lock(mutex_);
+  if (status_.ok()) status_ = status;
+}
+
+Status Pipeline::status() const {
+  const std::lock_guard lock(mutex_);
+  return status_;
+}
+
+Status Pipeline::Guarded(const char* what, uint32_t bucket, const std::function<Status()>& work) {
+  Status status = this->status();
+  if (!status.ok()) return status;
+  try {
+    status = work();
+  } catch (const std::exception& error) {
+    // Out of memory, say. Leaving the thread it would end the process.
+    const std::string message = error.what();
+    status = Status::Internal(fmt::format("bucket {} cannot be {}: {}", bucket, what,
+                                          message.substr(0, message.find('\n'))));
+  }
+  if (!status.ok()) Fail(status);
+  return status;
+}
+
+// Collective calls are the exchange thread's: it is asked to, and waited for.
+void Pipeline::BeginStep(uint64_t step) {
+  std::unique_lock lock(mutex_);
+  prepared_.push_back({.job = nullptr, .step = step});
+  changed_.notify_all();
+  changed_.wait(lock, [&] { return step_ == step; });
+}
+
+void Pipeline::PrepareLoop() {
+  std::optional<uint64_t> step;
+  for (;;) {
+    std::unique_ptr<PipelineJob> job;
+    {
+      std::unique_lock lock(mutex_);
+      changed_.wait(lock, [this] { return stop_ || !submitted_.empty(); });
+      if (submitted_.empty()) {
+        all_prepared_ = true;
+        changed_.notify_all();
+        return;
+      }
+      job = std::move(submitted_.front());
+      submitted_.pop_front();
+    }
+    if (step != job->bucket.step) {
+      step = job->bucket.step;
+      BeginStep(*step);
+    }
+    // An error is kept; the exchange thread tells the job in its turn.
+    (void)Guarded("prepared", job->bucket.index, [&] {
+      if (job->before) job->before();
+      return collective_->Prepare(job->bucket);
+    });
+    {
+      const std::lock_guard lock(mutex_);
+      prepared_.push_back({.job = std::move(job)});
+    }
+    changed_.notify_all();
+  }
+}
+
+void Pipeline::ExchangeLoop() {
+  for (;;) {
+    Item item;
+    {
+      std::unique_lock lock(mutex_);
+      changed_.wait(lock, [this] { return all_prepared_ || !prepared_.empty(); });
+      if (prepared_.empty()) return;
+      item = std::move(prepared_.front());
+      prepared_.pop_front();
+    }
+    if (item.job) {
+      const Bucket& bucket = item.job->bucket;
+      const Status status =
+          Guarded("exchanged", bucket.index, [&] { return collective_->Exchange(bucket); });
+      item.job->done(status);
+      continue;
+    }
+    (void)Guarded("begun", 0, [&] { return collective_->BeginStep(item.step); });
+    {
+      const std::lock_guard lock(mutex_);
+      step_ = item.step;
+    }
+    changed_.notify_all();
+  }
+}
+
+}  // namespace cddp

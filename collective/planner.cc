@@ -1,0 +1,240 @@
+#include "collective/planner.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "collective/probe.h"
+
+namespace cddp {
+namespace {
+
+constexpr uint32_t kUsualBucketElements = (25u << 20) / sizeof(float);
+
+double Median(std::vector<double> values) {
+  const auto middle = values.begin() + static_cast<ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
+// "split", or of a mixture how many buckets go each way.
+std::string NameOf(const std::vector<Way>& ways) {
+  std::string name;
+  for (size_t w = 0; w < kWays; ++w) {
+    const auto way = static_cast<Way>(w);
+    const auto count = std::ranges::count(ways, way);
+    if (count == 0) continue;
+    if (count == static_cast<ptrdiff_t>(ways.size())) return std::string(WayName(way));
+    name += fmt::format("{}{} {}", name.empty() ? "" : ", ", count, WayName(way));
+  }
+  return name;
+}
+
+Status RequireFits(const Plan& plan, int world_size) {
+  if (plan.world_size != world_size) {
+    return Status::InvalidArgument(
+        fmt::format("the plan was made for {} workers, there are {}", plan.world_size, world_size));
+  }
+  for (const PlanChange& change : plan.changes) {
+    if (change.ways.size() == plan.elements.size()) continue;
+    return Status::InvalidArgument(
+        fmt::format("the plan has {} buckets, but its change at step {} names {}",
+                    plan.elements.size(), change.step, change.ways.size()));
+  }
+  if (!std::ranges::is_sorted(plan.changes, {}, &PlanChange::step)) {
+    return Status::InvalidArgument("the plan's changes are not in the order of their steps");
+  }
+  return Status::Ok();
+}
+
+}  // namespace
+
+Planner::Planner(Transport* transport, const AutoOptions& options)
+    : transport_(transport),
+      owner_budget_(options.owner_budget),
+      log_(options.log),
+      frozen_(options.frozen != nullptr) {
+  plan_.world_size = transport->world_size();
+}
+
+Status Planner::Create(Transport* transport, const AutoOptions& options,
+                       std::unique_ptr<Planner>* planner) {
+  std::unique_ptr<Planner> created(new Planner(transport, options));
+  if (options.frozen != nullptr) {
+    CDDP_RETURN_IF_ERROR(RequireFits(*options.frozen, transport->world_size()));
+    created->plan_ = *options.frozen;
+    created->settled_ = true;
+  } else {
+    MachineCosts& costs = created->costs_;
+    CDDP_RETURN_IF_ERROR(Probe(transport, options.compression, &costs));
+    const PlannedBucket usual{kUsualBucketElements,
+                              SelectionCount(kUsualBucketElements, options.compression.ratio)};
+    std::byte first{static_cast<uint8_t>(
+        CandidatePlans(costs, options.owner_budget, std::span(&usual, 1)).front().ways[0])};
+    CDDP_RETURN_IF_ERROR(BroadcastFromRank0(transport, std::span(&first, 1)));
+    if (std::to_integer<size_t>(first) >= kWays) {
+      return Status::Corrupt(
+          fmt::format("rank 0 plans way {} of {}", std::to_integer<size_t>(first), kWays));
+    }
+    created->plan_.first = static_cast<Way>(first);
+    std::string lines = fmt::format(
+        "auto, {} workers: selection {:.2f} ns an element; encoding {:.1f}, decoding {:.1f} ns an "
+        "entry of {:.2f} bytes",
+        costs.world_size, 1e9 * costs.select_per_element, 1e9 * costs.encode_per_entry,
+        1e9 * costs.decode_per_entry, costs.bytes_per_entry);
+    const auto add = [&](const char* what, const Curve& curve) {
+      lines += fmt::format("\n  {}:", what);
+      for (const auto& [bytes, seconds] : curve.points()) {
+        lines += fmt::format("  {:.0f} KiB {:.2f} ms", bytes / 1024, 1e3 * seconds);
+      }
+    };
+    add("exchange", costs.exchange);
+    add("dense allreduce", costs.dense);
+    created->Log(lines);
+  }
+  *planner = std::move(created);
+  return Status::Ok();
+}
+
+void Planner::Log(const std::string& lines) const {
+  if (log_ && transport_->rank() == 0) log_(lines);
+}
+
+Status Planner::BeginStep(uint64_t step, const std::vector<PlannedBucket>& buckets,
+                          std::vector<Way>* ways) {
+  if (frozen_) return Follow(step, buckets, ways);
+  const auto now = Clock::now();
+  if (timed_ && step == last_step_ + 1) {
+    periods_.push_back(std::chrono::duration<double>(now - last_begin_).count());
+  }
+  if (ways_.empty() || step >= next_decision_) {
+    // The message: the step of the next one, whether that is only a check, the ways.
+    std::vector<std::byte> message(sizeof(next_decision_) + 1 + buckets.size());
+    if (transport_->rank() == 0) {
+      Decide(step, buckets);
+      std::memcpy(message.data(), &next_decision_, sizeof(next_decision_));
+      message[sizeof(next_decision_)] = static_cast<std::byte>(settled_);
+      for (size_t b = 0; b < buckets.size(); ++b) {
+        message[sizeof(next_decision_) + 1 + b] = static_cast<std::byte>(ways_[b]);
+      }
+    }
+    CDDP_RETURN_IF_ERROR(BroadcastFromRank0(transport_, message));
+    std::memcpy(&next_decision_, message.data(), sizeof(next_decision_));
+    settled_ = std::to_integer<int>(message[sizeof(next_decision_)]) != 0;
+    std::vector<Way> said;
+    for (size_t b = 0; b < buckets.size(); ++b) {
+      const auto way = std::to_integer<size_t>(message[sizeof(next_decision_) + 1 + b]);
+      if (way >= kWays) {
+        return Status::Corrupt(
+            fmt::format("rank 0 plans way {} for bucket {}, of {}", way, b, kWays));
+      }
+      said.push_back(static_cast<Way>(way));
+    }
+    if (plan_.elements.empty()) {
+      for (const PlannedBucket& bucket : buckets) plan_.elements.push_back(bucket.elements);
+    }
+    const bool same = !plan_.changes.empty() && plan_.changes.back().ways == said;
+    if (!same) plan_.changes.push_back({step, said});
+    ways_ = std::move(said);
+    periods_.clear();
+  }
+  *ways = ways_;
+  last_step_ = step;
+  last_begin_ = Clock::now();
+  timed_ = true;
+  return Status::Ok();
+}
+
+Status Planner::Follow(uint64_t step, const std::vector<PlannedBucket>& buckets,
+                       std::vector<Way>* ways) {
+  const bool fits = std::ranges::equal(plan_.elements, buckets, {}, {}, &PlannedBucket::elements);
+  if (!plan_.elements.empty() && !fits) {
+    return Status::InvalidArgument(
+        fmt::format("the plan is of other buckets than these {}: was it made for another model, or "
+                    "another bucket size?",
+                    buckets.size()));
+  }
+  ways->assign(buckets.size(), plan_.first);
+  for (const PlanChange& change : plan_.changes) {
+    if (change.step <= step) *ways = change.ways;
+  }
+  return Status::Ok();
+}
+
+void Planner::Decide(uint64_t step, const std::vector<PlannedBucket>& buckets) {
+  if (ways_.empty()) {
+    StartTrials(buckets);
+  } else if (!settled_) {
+    trial_seconds_.push_back(periods_.size() > 1 ? Median({periods_.begin() + 1, periods_.end()})
+                                                 : trials_[trial_seconds_.size()].seconds);
+    if (trial_seconds_.size() == trials_.size()) Settle();
+  } else if (!periods_.empty()) {
+    const double seconds = Median(periods_);
+    const double change = std::max(seconds / settled_seconds_, settled_seconds_ / seconds);
+    if (settled_seconds_ > 0 && change > kDrift) {
+      Log(fmt::format("auto: steps take {:.1f} ms now, {:.1f} ms when {} was chosen: trying again",
+                      1e3 * seconds, 1e3 * settled_seconds_, NameOf(ways_)));
+      // Should it change all the time, trying must not.
+      check_steps_ = std::min(2 * check_steps_, kMostCheckSteps);
+      StartTrials(buckets);
+    } else {
+      if (settled_seconds_ == 0) settled_seconds_ = seconds;
+      check_steps_ = std::min(check_steps_ + kCheckSteps, kMostCheckSteps);
+    }
+  }
+  if (settled_) {
+    next_decision_ = step + check_steps_;
+  } else {
+    ways_ = trials_[trial_seconds_.size()].ways;
+    next_decision_ = step + kTrialSteps;
+  }
+}
+
+void Planner::StartTrials(const std::vector<PlannedBucket>& buckets) {
+  trials_ = CandidatePlans(costs_, owner_budget_, buckets);
+  Log(TableOf(buckets));
+  const double limit = kWorthTrying * trials_.front().seconds;
+  std::erase_if(trials_, [&](const Candidate& plan) { return plan.seconds > limit; });
+  trial_seconds_.clear();
+  settled_ = trials_.size() == 1;
+  if (!settled_) return;
+  ways_ = trials_.front().ways;
+  settled_seconds_ = 0;  // the next check measures it
+  Log(fmt::format("auto: {}; nothing else is near", NameOf(ways_)));
+}
+
+void Planner::Settle() {
+  best_ = static_cast<size_t>(std::ranges::min_element(trial_seconds_) - trial_seconds_.begin());
+  settled_ = true;
+  settled_seconds_ = trial_seconds_[best_];
+  ways_ = trials_[best_].ways;
+  std::string lines = fmt::format("auto: {}; steps of the plans tried:", NameOf(ways_));
+  for (size_t t = 0; t < trials_.size(); ++t) {
+    lines +=
+        fmt::format("\n  {:<24} {:10.2f} ms", NameOf(trials_[t].ways), 1e3 * trial_seconds_[t]);
+  }
+  Log(lines);
+}
+
+// What the model predicts, a line for each bucket and one for the step.
+std::string Planner::TableOf(const std::vector<PlannedBucket>& buckets) const {
+  std::string table =
+      fmt::format("auto, predicted ms:\n  {:>8} {:>12} {:>10}", "bucket", "elements", "entries");
+  for (size_t w = 0; w < kWays; ++w) {
+    table += fmt::format(" {:>10}", WayName(static_cast<Way>(w)));
+  }
+  for (size_t b = 0; b < buckets.size(); ++b) {
+    table += fmt::format("\n  {:>8} {:>12} {:>10}", b, buckets[b].elements, buckets[b].entries);
+    for (size_t w = 0; w < kWays; ++w) {
+      const StageSeconds stages = Predict(costs_, owner_budget_, buckets[b], static_cast<Way>(w));
+      table += fmt::format(" {:10.2f}", 1e3 * (stages.prepare + stages.exchange));
+    }
+  }
+  for (const Candidate& plan : trials_) {
+    table += fmt::format("\n  a step, {}: {:.2f}", NameOf(plan.ways), 1e3 * plan.seconds);
+  }
+  return table;
+}
+
+}  // namespace cddp

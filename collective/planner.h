@@ -1,0 +1,79 @@
+// The planner of `auto`: decides, on rank 0, which way each bucket goes, and tells the
+// other ranks.
+//
+// The first step goes the way that the model thinks best for a bucket of 25 MiB, for
+// buckets are not known before. Then the plans whose prediction is within kWorthTrying of
+// the best are tried, kTrialSteps steps each; the one with the shortest steps (from
+// BeginStep to BeginStep, so with all that overlaps) stays. Every kCheckSteps steps or
+// more rarely, rank 0 compares the last steps' length with what it was then: beyond a
+// factor of kDrift the plans are tried again.
+//
+// One thread at a time.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cddp/collective.h"
+#include "collective/cost_model.h"
+
+namespace cddp {
+
+class Planner {
+ public:
+  static constexpr double kWorthTrying = 2.0;
+  static constexpr uint64_t kTrialSteps = 5;  // the first, in which memories move, is not timed
+  static constexpr uint64_t kCheckSteps = 100;
+  static constexpr uint64_t kMostCheckSteps = 10'000;
+  static constexpr double kDrift = 1.25;
+
+  // Probes, unless there is a frozen plan. Collective.
+  static Status Create(Transport* transport, const AutoOptions& options,
+                       std::unique_ptr<Planner>* planner);
+
+  // The way of each bucket in this step. `buckets` are those of every step. Collective.
+  Status BeginStep(uint64_t step, const std::vector<PlannedBucket>& buckets,
+                   std::vector<Way>* ways);
+
+  const Plan& plan() const { return plan_; }
+  bool settled() const { return settled_; }
+
+ private:
+  Planner(Transport* transport, const AutoOptions& options);
+
+  Status Follow(uint64_t step, const std::vector<PlannedBucket>& buckets, std::vector<Way>* ways);
+  // Rank 0 only: what comes from this step on.
+  void Decide(uint64_t step, const std::vector<PlannedBucket>& buckets);
+  void StartTrials(const std::vector<PlannedBucket>& buckets);
+  void Settle();
+  void Log(const std::string& lines) const;
+  std::string TableOf(const std::vector<PlannedBucket>& buckets) const;
+
+  Transport* transport_;
+  const double owner_budget_;
+  const std::function<void(const std::string&)> log_;
+  const bool frozen_;
+  MachineCosts costs_;
+
+  Plan plan_;
+  std::vector<Way> ways_;       // now
+  uint64_t next_decision_ = 0;  // step
+  bool settled_ = false;
+
+  // Rank 0.
+  using Clock = std::chrono::steady_clock;
+  Clock::time_point last_begin_;
+  uint64_t last_step_ = 0;
+  bool timed_ = false;           // last_begin_ is that of the step before
+  std::vector<double> periods_;  // seconds of steps since the last decision
+  std::vector<Candidate> trials_;
+  std::vector<double> trial_seconds_;
+  size_t best_ = 0;  // of the trials
+  double settled_seconds_ = 0;
+  uint64_t check_steps_ = kCheckSteps;
+};
+
+}  // namespace cddp

@@ -1,0 +1,244 @@
+// Plans: what is kept moves with a bucket from one way to another, all ranks follow the
+// same plan, and a plan that does not fit is refused.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <mutex>
+#include <numeric>
+
+#include "collective/shards.h"
+#include "tests/collective/rank_group.h"
+
+namespace cddp {
+namespace {
+
+constexpr uint32_t kElements = 3'000;
+
+std::unique_ptr<Collective> AutoOver(Transport* transport, const CompressorOptions& options,
+                                     const Plan* frozen = nullptr) {
+  std::unique_ptr<Collective> collective;
+  const Status status =
+      MakeAutoCollective(transport, {.compression = options, .frozen = frozen}, &collective);
+  EXPECT_TRUE(status.ok()) << status.message();
+  return collective;
+}
+
+// Another way in every step or two.
+Plan ChangingPlan(int ranks) {
+  Plan plan{.world_size = ranks, .first = Way::kSplit, .elements = {kElements}};
+  uint64_t step = 2;
+  for (Way way : {Way::kGather, Way::kSplit, Way::kDense, Way::kSplit, Way::kGather, Way::kDense,
+                  Way::kGather, Way::kSplit, Way::kDense}) {
+    plan.changes.push_back({step, {way}});
+    step += 2;
+  }
+  return plan;
+}
+
+struct Sums {
+  explicit Sums(size_t n) : gradients(n), updates(n), kept(n), scale(n) {}
+  std::vector<double> gradients, updates, kept, scale;
+};
+
+// What a rank's collective keeps of the one parameter, its owner's part included.
+std::vector<double> KeptBy(Collective& collective, const OwnedBucket& bucket, int rank, int ranks) {
+  std::vector<double> kept(kElements);
+  const std::string& name = bucket.parameters[0].name;
+  const MemoryState own = collective.compressor()->memory().Save();
+  if (const auto it = own.find(name); it != own.end()) {
+    for (size_t i = 0; i < kElements; ++i) kept[i] += it->second[i];
+  }
+  const MemoryState owned = collective.owner_memory()->Save();
+  if (const auto it = owned.find(name); it != owned.end()) {
+    std::vector<uint32_t> indices(it->second.size());
+    std::iota(indices.begin(), indices.end(), 0u);
+    std::vector<float> spread(kElements);
+    Shards({.parameters = bucket.parameters}, ranks).Scatter(rank, indices, it->second, spread);
+    for (size_t i = 0; i < kElements; ++i) kept[i] += spread[i];
+  }
+  return kept;
+}
+
+// P times the updates and all that is kept make up the gradients, whatever ways they went.
+Sums Train(int ranks, uint64_t steps, ValueFormat values) {
+  Sums sums(kElements);
+  std::mutex mutex;
+  const Plan plan = ChangingPlan(ranks);
+  RunRanks(ranks, [&](Transport& transport) {
+    const auto collective =
+        AutoOver(&transport, {.ratio = 0.02, .format = {.values = values}}, &plan);
+    OwnedBucket bucket(0, {kElements});
+    Sums mine(kElements);
+    for (uint64_t step = 0; step < steps; ++step) {
+      FillGradient(transport.rank(), step, &bucket);
+      for (size_t i = 0; i < kElements; ++i) {
+        mine.gradients[i] += bucket.values[i];
+        mine.scale[i] += std::abs(bucket.values[i]);
+      }
+      const Status status = collective->AllReduceMean(bucket.At(step));
+      ASSERT_TRUE(status.ok()) << status.message();
+      ASSERT_EQ(collective->EndStep(), StepOutcome::kCommitted);
+      for (size_t i = 0; i < kElements; ++i) mine.updates[i] += bucket.values[i];
+    }
+    mine.kept = KeptBy(*collective, bucket, transport.rank(), ranks);
+    const std::lock_guard lock(mutex);
+    for (size_t i = 0; i < kElements; ++i) {
+      sums.gradients[i] += mine.gradients[i];
+      sums.scale[i] += mine.scale[i];
+      sums.kept[i] += mine.kept[i];
+      if (transport.rank() == 0) sums.updates[i] = mine.updates[i];
+    }
+  });
+  return sums;
+}
+
+TEST(Auto, NothingIsLostWhenWaysChange) {
+  for (int ranks : {1, 2, 3, 5}) {
+    for (ValueFormat values : {ValueFormat::kFp32, ValueFormat::kInt4}) {
+      for (uint64_t steps : {3, 4, 5, 7, 13, 18, 19, 20}) {
+        const Sums sums = Train(ranks, steps, values);
+        for (size_t i = 0; i < kElements; ++i) {
+          ASSERT_NEAR(ranks * sums.updates[i] + sums.kept[i], sums.gradients[i],
+                      static_cast<double>(steps) * 0x1p-21 * sums.scale[i])
+              << "element " << i << ", " << ranks << " ranks, " << steps << " steps";
+        }
+      }
+    }
+  }
+}
+
+// The last way of the plan is dense: then nothing stays behind.
+TEST(Auto, DenseStepDrainsAllMemories) {
+  const Sums before = Train(3, 18, ValueFormat::kInt4);  // its last step is split
+  const Sums after = Train(3, 19, ValueFormat::kInt4);
+  EXPECT_GT(*std::ranges::max_element(before.kept), 0);
+  for (const double kept : after.kept) ASSERT_EQ(kept, 0);
+}
+
+// With dgc, dense steps are momentum SGD: the mean of the ranks' velocities.
+TEST(Auto, DgcForcedDenseIsMomentum) {
+  const Plan plan{.world_size = 2, .first = Way::kDense};
+  RunRanks(2, [&](Transport& transport) {
+    const auto collective =
+        AutoOver(&transport, {.ratio = 0.02, .memory = {.name = "dgc", .momentum = 0.9}}, &plan);
+    OwnedBucket bucket(0, {kElements});
+    OwnedBucket other(0, {kElements});
+    std::vector<double> velocity(kElements);
+    for (uint64_t step = 0; step < 10; ++step) {
+      FillGradient(transport.rank(), step, &bucket);
+      FillGradient(1 - transport.rank(), step, &other);
+      for (size_t i = 0; i < kElements; ++i) {
+        velocity[i] = 0.9 * velocity[i] + (double{bucket.values[i]} + other.values[i]) / 2;
+      }
+      ASSERT_TRUE(collective->AllReduceMean(bucket.At(step)).ok());
+      ASSERT_EQ(collective->EndStep(), StepOutcome::kCommitted);
+      for (size_t i = 0; i < kElements; ++i) {
+        ASSERT_NEAR(bucket.values[i], velocity[i], 1e-5 * (1 + std::abs(velocity[i])));
+      }
+    }
+  });
+}
+
+TEST(Auto, VoidDenseStepLeavesNoTrace) {
+  for (const char* memory : {"residual", "dgc"}) {
+    // Dense while there is something to drain.
+    const Plan plan{.world_size = 2,
+                    .first = Way::kGather,
+                    .elements = {kElements},
+                    .changes = {{3, {Way::kDense}}}};
+    RunRanks(2, [&](Transport& transport) {
+      const auto collective =
+          AutoOver(&transport, {.ratio = 0.02, .memory = {.name = memory}}, &plan);
+      OwnedBucket bucket(0, {kElements});
+      for (uint64_t step = 0; step < 5; ++step) {
+        const MemoryState before = collective->compressor()->memory().Save();
+        FillGradient(transport.rank(), step, &bucket);
+        const bool bad = step == 3;
+        if (bad && transport.rank() == 1) bucket.values[7] = std::nanf("");
+        ASSERT_TRUE(collective->AllReduceMean(bucket.At(step)).ok());
+        EXPECT_EQ(collective->EndStep(), bad ? StepOutcome::kVoid : StepOutcome::kCommitted);
+        if (!bad) continue;
+        EXPECT_EQ(collective->compressor()->memory().Save(), before);
+        EXPECT_FALSE(before.empty());
+      }
+    });
+  }
+}
+
+// Measured, tried, settled: with the same plan on every rank, which repeats to the byte.
+TEST(Auto, RanksAgreeAndThePlanRepeats) {
+  constexpr int kRanks = 3;
+  constexpr uint64_t kSteps = 40;
+  std::vector<Plan> plans(kRanks);
+  std::vector<std::vector<float>> updates(kRanks), repeated(kRanks);
+  const auto train = [&](Transport& transport, const Plan* frozen, std::vector<float>* seen) {
+    const auto collective = AutoOver(&transport, {.ratio = 0.02}, frozen);
+    std::vector<OwnedBucket> buckets{OwnedBucket(0, {3, 61'000, 4}), OwnedBucket(1, {5'000})};
+    for (uint64_t step = 0; step < kSteps; ++step) {
+      for (OwnedBucket& bucket : buckets) {
+        FillGradient(transport.rank(), step, &bucket);
+        const Status status = collective->AllReduceMean(bucket.At(step));
+        ASSERT_TRUE(status.ok()) << status.message();
+        seen->insert(seen->end(), bucket.values.begin(), bucket.values.end());
+      }
+      ASSERT_EQ(collective->EndStep(), StepOutcome::kCommitted);
+    }
+    EXPECT_TRUE(collective->settled());
+    EXPECT_EQ(collective->name(), "auto");
+    plans[static_cast<size_t>(transport.rank())] = *collective->plan();
+  };
+  RunRanks(kRanks, [&](Transport& transport) {
+    train(transport, nullptr, &updates[static_cast<size_t>(transport.rank())]);
+  });
+  for (const Plan& plan : plans) {
+    EXPECT_EQ(plan.world_size, kRanks);
+    EXPECT_EQ(plan.elements, (std::vector<uint32_t>{61'007, 5'000}));
+    ASSERT_FALSE(plan.changes.empty());
+    ASSERT_EQ(plan.changes.size(), plans[0].changes.size());
+    for (size_t i = 0; i < plan.changes.size(); ++i) {
+      EXPECT_EQ(plan.changes[i].step, plans[0].changes[i].step);
+      EXPECT_EQ(plan.changes[i].ways, plans[0].changes[i].ways);
+    }
+  }
+  const Plan plan = plans[0];
+  RunRanks(kRanks, [&](Transport& transport) {
+    train(transport, &plan, &repeated[static_cast<size_t>(transport.rank())]);
+  });
+  for (int r = 0; r < kRanks; ++r) {
+    EXPECT_TRUE(SameBits(updates[static_cast<size_t>(r)], updates[0]));
+    EXPECT_TRUE(SameBits(repeated[static_cast<size_t>(r)], updates[0]));
+  }
+}
+
+TEST(Auto, PlanThatDoesNotFitIsRefused) {
+  RunRanks(1, [](Transport& transport) {
+    std::unique_ptr<Collective> collective;
+    const auto refusal = [&](const Plan& plan) {
+      const Status status = MakeAutoCollective(&transport, {.frozen = &plan}, &collective);
+      EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
+      return status.message();
+    };
+    EXPECT_NE(refusal({.world_size = 4}).find("4 workers"), std::string::npos);
+    EXPECT_NE(refusal({.world_size = 1, .elements = {1, 2}, .changes = {{1, {Way::kDense}}}})
+                  .find("2 buckets"),
+              std::string::npos);
+    EXPECT_NE(
+        refusal(
+            {.world_size = 1, .elements = {1}, .changes = {{5, {Way::kDense}}, {1, {Way::kSplit}}}})
+            .find("order"),
+        std::string::npos);
+
+    const Plan other{.world_size = 1, .elements = {77}, .changes = {{1, {Way::kSplit}}}};
+    const auto follows = AutoOver(&transport, {}, &other);
+    OwnedBucket bucket(0, {kElements});
+    ASSERT_TRUE(follows->AllReduceMean(bucket.At(0)).ok());
+    follows->EndStep();
+    const Status status = follows->AllReduceMean(bucket.At(1));
+    EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
+    EXPECT_NE(status.message().find("other buckets"), std::string::npos) << status.message();
+  });
+}
+
+}  // namespace
+}  // namespace cddp
