@@ -11,6 +11,7 @@
 
 #include "bench/accuracy_bench.h"
 #include "bench/select_bench.h"
+#include "bench/sync_bench.h"
 #include "bench/wire_bench.h"
 #include "cddp/frame.h"
 #include "cddp/status.h"
@@ -32,7 +33,7 @@ std::string OneOf(const std::vector<std::string>& names) {
   return list;
 }
 
-// What is trained, and how gradients are compressed.
+// What is trained.
 void AddModelOptions(CLI::App* app, TrainOptions* o) {
   app->add_option("--model", o->model, "Model: " + OneOf(ModelNames()))->group("Training");
   app->add_option("--dataset", o->dataset, "Data set: " + OneOf(DatasetNames()))->group("Training");
@@ -56,7 +57,9 @@ void AddModelOptions(CLI::App* app, TrainOptions* o) {
                   "Seed of initialisation, shuffling, dropout and of what compression draws")
       ->check(CLI::NonNegativeNumber)  // or -1 would become 2^64 - 1
       ->group("Training");
+}
 
+void AddCompressionOptions(CLI::App* app, TrainOptions* o) {
   app->add_option("--ratio", o->ratio, "Share of each parameter's gradient that is sent, in (0, 1]")
       ->group("Compression");
   app->add_option("--selector", o->selector,
@@ -90,15 +93,20 @@ void AddModelOptions(CLI::App* app, TrainOptions* o) {
   app->add_flag("--stochastic-rounding", o->stochastic_rounding,
                 "Round values of int8 and int4 by chance, without bias")
       ->group("Compression");
-  app->add_option("--collective", o->collective,
-                  "How gradients are combined: auto (dense without compression, gather with it), "
-                  "dense, gather (every worker's entries to all), split (to the elements' owners, "
-                  "who send on the largest: traffic does not grow with the workers)")
+  app->add_option(
+         "--collective", o->collective,
+         "How gradients are combined: dense, gather (every worker's entries to all), split "
+         "(to the elements' owners, who send on the largest: traffic does not grow with "
+         "the workers), or auto: without --compress dense, with it the one of these that "
+         "makes steps shortest, measured here")
       ->group("Compression");
   app->add_option("--owner-budget", o->owner_budget,
                   "Entries that the owners of split send on together, as a multiple of what a "
                   "worker sends (inf: all)")
       ->group("Compression");
+}
+
+void AddReportOptions(CLI::App* app, TrainOptions* o) {
   app->add_option("--threads", o->threads, "Threads per worker (0: the cores, shared out)")
       ->group("Running");
   app->add_option("--json", o->json, "Write the result as JSON to this file (-: standard output)")
@@ -111,11 +119,13 @@ void AddCompressOption(CLI::App* app, TrainOptions* o) {
   app->add_flag("--compress", o->compress, "Send only the largest gradients")->group("Compression");
 }
 
-// What train and compare have in common.
-void AddTrainingOptions(CLI::App* app, TrainOptions* o) {
-  AddModelOptions(app, o);
+// Where several processes meet.
+void AddLaunchOptions(CLI::App* app, TrainOptions* o) {
   app->add_option("--bucket-mb", o->bucket_mb,
                   "Gradients are synchronised in buckets of this many MiB, during backward")
+      ->group("Compression");
+  app->add_option("--plan", o->plan,
+                  "Repeat what --collective auto has decided in the run whose plan.json this is")
       ->group("Compression");
 
   app->add_option("--workers", o->workers,
@@ -130,10 +140,18 @@ void AddTrainingOptions(CLI::App* app, TrainOptions* o) {
   app->add_option("--backend", o->backend, "Communication backend: gloo")->group("Running");
   app->add_option("--interface", o->interface, "Network interface for the gradients, such as eth0")
       ->group("Running");
-  app->add_option("--device", o->device, "Device: auto, cpu")->group("Running");
   app->add_option("--timeout", o->timeout_s,
                   "Seconds of silence after which a worker counts as lost")
       ->group("Running");
+}
+
+// What train and compare have in common.
+void AddTrainingOptions(CLI::App* app, TrainOptions* o) {
+  AddModelOptions(app, o);
+  AddCompressionOptions(app, o);
+  AddLaunchOptions(app, o);
+  app->add_option("--device", o->device, "Device: auto, cpu")->group("Running");
+  AddReportOptions(app, o);
   app->add_option("--log-dir", o->log_dir, "Each run makes a folder here")->group("Output");
 }
 
@@ -278,8 +296,11 @@ int Main(int argc, char** argv) {
   accuracy.batch_size = 16;
   CLI::App* accuracy_app = bench_app->add_subcommand(
       "accuracy", "What compression costs in accuracy: workers take turns in one process");
+  accuracy.collective = "gather";  // here no time can be measured by which to choose
   AddModelOptions(accuracy_app, &accuracy);
   AddCompressOption(accuracy_app, &accuracy);
+  AddCompressionOptions(accuracy_app, &accuracy);
+  AddReportOptions(accuracy_app, &accuracy);
   accuracy_app->add_option("--workers", accuracy.workers, "Workers, without a network")
       ->check(CLI::Range(1, 1024))
       ->group("Running");
@@ -288,6 +309,15 @@ int Main(int argc, char** argv) {
       "  cddp bench accuracy                                   dense\n"
       "  cddp bench accuracy --compress --ratio 0.001          with the largest 0.1%\n"
       "  scripts/accuracy_study.py memory                      memories over paired seeds");
+
+  SyncBenchOptions sync;
+  sync.run.compress = true;
+  CLI::App* sync_app = bench_app->add_subcommand(
+      "sync", "Synchronise the gradients of a model over a network: time and bytes");
+  AddSyncBenchOptions(sync_app, &sync);
+  AddCompressionOptions(sync_app, &sync.run);
+  AddLaunchOptions(sync_app, &sync.run);
+  AddReportOptions(sync_app, &sync.run);
 
   try {
     app.parse(argc, argv);
@@ -317,6 +347,15 @@ int Main(int argc, char** argv) {
     if (info_app->parsed()) return InfoCommand(info_json);
     if (select_app->parsed()) return SelectBench(select);
     if (wire_app->parsed()) return WireBench(wire);
+    if (sync_app->parsed()) {
+      if (sync.run.collective == "dense") {
+        sync.run.compress = false;
+        sync.run.values = TrainOptions().values;
+      }
+      Resolve(sync.run);
+      SetLogLevel(sync.run.log_level);
+      return SyncBench(sync, arguments);
+    }
     if (accuracy_app->parsed()) {
       Resolve(accuracy);
       SetLogLevel(accuracy.log_level);
