@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-
 #include "cddp/status.h"
 #include "trainer/data/file_bytes.h"
 #include "trainer/history.h"
@@ -50,12 +48,6 @@ void WriteOutputs(const BenchOutputs& outputs, std::span<const char* const> colu
     const std::string csv = CsvOf(columns, rows);
     WriteResult(outputs.csv, {reinterpret_cast<const uint8_t*>(csv.data()), csv.size()});
   }
-}
-
-double MedianOf(std::vector<double> values) {
-  const auto middle = values.begin() + static_cast<ptrdiff_t>(values.size() / 2);
-  std::ranges::nth_element(values, middle);
-  return *middle;
 }
 
 }  // namespace cddp

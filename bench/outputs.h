@@ -4,7 +4,6 @@
 #include <nlohmann/json.hpp>
 #include <span>
 #include <string>
-#include <vector>
 
 namespace cddp {
 
@@ -27,7 +26,5 @@ std::string CsvOf(std::span<const char* const> columns, const nlohmann::json& ro
 // under "rows". `settings` and the machine join the JSON.
 void WriteOutputs(const BenchOutputs& outputs, std::span<const char* const> columns,
                   const nlohmann::json& rows, const nlohmann::json& settings);
-
-double MedianOf(std::vector<double> values);
 
 }  // namespace cddp

@@ -10,6 +10,7 @@
 #include <span>
 
 #include "bench/accuracy_bench.h"
+#include "bench/scaling_command.h"
 #include "bench/select_bench.h"
 #include "bench/sync_bench.h"
 #include "bench/wire_bench.h"
@@ -252,6 +253,11 @@ int Main(int argc, char** argv) {
       app.add_subcommand("compare", "Run the same training dense and compressed; print one table");
   AddTrainingOptions(compare_app, &compare);
 
+  ScalingOptions scaling;
+  CLI::App* scaling_app = app.add_subcommand(
+      "scaling", "Speed-up, efficiency and cost with more workers, measured and projected");
+  AddScalingOptions(scaling_app, &scaling);
+
   CLI::App* data_app = app.add_subcommand("data", "List, fetch or verify data sets");
   data_app->require_subcommand(1);
   std::string data_dir = "data";
@@ -339,6 +345,7 @@ int Main(int argc, char** argv) {
       SetLogLevel(compare.log_level);
       return CompareCommand(compare, arguments);
     }
+    if (scaling_app->parsed()) return Scaling(scaling);
     if (validate_app->parsed()) {
       Resolve(validate);
       SetLogLevel(validate.log_level);

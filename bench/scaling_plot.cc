@@ -1,0 +1,244 @@
+#include "bench/scaling_plot.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <vector>
+
+#include "cddp/status.h"
+#include "trainer/data/child_process.h"
+#include "trainer/data/file_bytes.h"
+#include "trainer/data/temporary_folder.h"
+#include "trainer/history.h"
+
+namespace cddp {
+namespace {
+
+// Colours of Okabe and Ito (2008); marker and dashes tell without colour.
+struct Style {
+  const char* collective;
+  const char* color;
+  int marker;
+  const char* dashes;
+};
+constexpr std::array<Style, 4> kStyles = {{
+    {"dense", "#000000", 5, "(18,8)"},
+    {"gather", "#56b4e9", 9, "(4,5)"},
+    {"split", "#d55e00", 7, "(9,6)"},
+    {"auto", "#009e73", 13, "(14,5,3,5)"},
+}};
+
+const Style& StyleOf(const std::string& collective) {
+  return *std::ranges::find(kStyles, collective, &Style::collective);
+}
+
+std::string Line(const ScalingRow& row) {
+  // A longer step is a smaller speed-up.
+  const double least = row.step_ms / row.step_ms_high.value_or(row.step_ms);
+  const double most = row.step_ms / row.step_ms_low.value_or(row.step_ms);
+  const double efficiency = 100 * *row.efficiency_fraction;
+  return fmt::format("{} {} {} {} {} {} {}\n", row.workers, *row.speedup, efficiency,
+                     least * *row.speedup, most * *row.speedup, least * efficiency,
+                     most * efficiency);
+}
+
+std::string Block(const ScalingReport& report, const std::string& collective, bool projected) {
+  std::string block = fmt::format("# {} {}\n", collective, projected ? "projected" : "measured");
+  for (const ScalingRow& row : report.rows) {
+    if (row.collective == collective && row.projected == projected && row.speedup) {
+      block += Line(row);
+    }
+  }
+  return block + "\n\n";
+}
+
+// A bar for each number of workers: measured where it was, else projected.
+std::vector<const ScalingRow*> Bars(const ScalingReport& report, const std::string& collective) {
+  std::vector<const ScalingRow*> bars;
+  for (const ScalingRow& row : report.rows) {
+    if (row.collective != collective) continue;
+    const bool there = std::ranges::any_of(
+        bars, [&](const ScalingRow* bar) { return bar->workers == row.workers; });
+    if (!there) bars.push_back(&row);  // measured rows come first
+  }
+  std::ranges::sort(bars, {}, &ScalingRow::workers);
+  return bars;
+}
+
+std::string BarBlocks(const ScalingReport& report, bool projected) {
+  std::string block = fmt::format("# bars {}\n", projected ? "projected" : "measured");
+  int at = 0;
+  for (const CollectiveStudy& study : report.studies) {
+    for (const ScalingRow* row : Bars(report, study.model.collective)) {
+      ++at;
+      if (row->projected != projected) continue;
+      block += fmt::format("{} {} {} {}\n", at, row->workers, row->compute_ms,
+                           row->compute_ms + row->exposed_ms);
+    }
+    ++at;  // a gap
+  }
+  return block + "\n\n";
+}
+
+std::string GroupLabels(const ScalingReport& report) {
+  std::string labels;
+  int at = 0;
+  for (const CollectiveStudy& study : report.studies) {
+    const int count = static_cast<int>(Bars(report, study.model.collective).size());
+    labels += fmt::format("set label '{}' at first {}, graph 0.95 center\n", study.model.collective,
+                          at + (count + 1) / 2.0);
+    at += count + 1;
+  }
+  return labels;
+}
+
+// Quotes within a quoted string are doubled.
+std::string Quoted(const std::string& text) {
+  std::string quoted = "'";
+  for (char c : text) quoted += c == '\'' ? std::string("''") : std::string(1, c);
+  return quoted + "'";
+}
+
+// A band of the models with a point left out, a dashed line of the model and markers of
+// what was measured, for each collective; the bands lie below.
+std::string Curves(const ScalingReport& report, int column) {
+  std::string plots;
+  for (const CollectiveStudy& study : report.studies) {
+    const bool last = &study == &report.studies.back();
+    plots += fmt::format(
+        ", data index '{} projected' using 1:{}:{} with filledcurves lc rgb '{}' fs transparent "
+        "solid 0.15 noborder {}",
+        study.model.collective, 2 * column, 2 * column + 1, StyleOf(study.model.collective).color,
+        last ? "title 'projected, range without any one point'" : "notitle");
+  }
+  for (const CollectiveStudy& study : report.studies) {
+    const Style& style = StyleOf(study.model.collective);
+    plots += fmt::format(
+        ", data index '{0} projected' using 1:{1} with lines dt {5} lw 4 lc rgb '{2}' title '{0}, "
+        "projected (held-out error {4:.0f}%)', data index '{0} measured' using 1:{1} with points "
+        "pt {3} ps 2.4 lc rgb '{2}' title '{0}, measured'",
+        study.model.collective, column, style.color, style.marker, StepErrorPercent(study.held_out),
+        style.dashes);
+  }
+  return plots + '\n';
+}
+
+// Three panels of a page 20 inches wide, at 150 dots per inch; the height follows.
+constexpr const char* kHead =
+    "set lmargin 11\n"
+    "set tmargin 3\n"
+    "set border lw 1.5\n"
+    "set key below maxcols 1 samplen 5 Left reverse\n"
+    "set grid lt 1 lw 1 lc rgb '#dddddd'\n"
+    "set xlabel 'workers'\n";
+
+constexpr std::string_view kBars =
+    "unset logscale\n"
+    "set title 'Step-time breakdown'\n"
+    "set ylabel 'step time (ms)'\n"
+    "set xtics nomirror rotate by 90 right font ',{}'\n"
+    "set grid noxtics\n"
+    "set boxwidth 0.8\n"
+    "set xlabel 'workers' offset 0,-0.8\n";
+
+// The whole step, and over its lower part the computation.
+constexpr const char* kBarPlots =
+    "plot data index 'bars measured' using 1:4:xtic(2) with boxes lc rgb '#f0a830' fs solid border "
+    "lc rgb 'black' "
+    "title 'exposed communication, measured', "
+    "'' index 'bars projected' using 1:4:xtic(2) with boxes lc rgb '#f0a830' fs pattern 4 border "
+    "lc rgb 'black' "
+    "title 'exposed communication, projected', "
+    "'' index 'bars measured' using 1:3 with boxes lc rgb '#1f3f7a' fs solid border lc rgb 'black' "
+    "title 'computation, measured', "
+    "'' index 'bars projected' using 1:3 with boxes lc rgb '#1f3f7a' fs pattern 5 border lc rgb "
+    "'black' "
+    "title 'computation, projected'\n"
+    "unset multiplot\n";
+
+}  // namespace
+
+void RequirePngName(const std::filesystem::path& png) {
+  if (png.empty() || png.extension() == ".png") return;
+  throw StatusError(StatusCode::kInvalidArgument,
+                    fmt::format("--plot {}: the name must end in .png", png.string()));
+}
+
+std::string ScalingPlotData(const ScalingReport& report) {
+  std::string data =
+      "# Blocks of curves: workers, speed-up, efficiency (%), range of the speed-up and of the\n"
+      "# efficiency over models with a point left out. Blocks of bars: place, workers, computation "
+      "(ms), step (ms).\n\n\n";
+  for (const CollectiveStudy& study : report.studies) {
+    for (bool projected : {false, true}) data += Block(report, study.model.collective, projected);
+  }
+  return data + BarBlocks(report, false) + BarBlocks(report, true);
+}
+
+std::string ScalingPlotScript(const ScalingReport& report, const std::string& stem) {
+  double tallest = 0;
+  int most = 2;
+  int places = -1;
+  for (const CollectiveStudy& study : report.studies) {
+    for (const ScalingRow* bar : Bars(report, study.model.collective)) {
+      tallest = std::max(tallest, bar->compute_ms + bar->exposed_ms);
+      most = std::max(most, bar->workers);
+      ++places;
+    }
+    ++places;
+  }
+  // The keys have lines for "ideal" and the bands and two for each collective, and tics must not
+  // touch.
+  const size_t key_lines = 2 + 2 * report.studies.size();
+  const int tic_size = std::clamp(22 * 20 / places, 10, 22);
+  std::string script =
+      fmt::format("set terminal pngcairo size 3000,{} font 'DejaVu Sans,22' background 'white'\n",
+                  950 + 40 * key_lines);
+  script += kHead;
+  script += fmt::format(
+      "set output {}\nset multiplot layout 1,3\ndata = {}\n"
+      "set bmargin {}\nset logscale x 2\nset xrange [1:{}]\n"
+      "set title 'Speed-up over one worker'\nset ylabel 'speed-up (times)'\n"
+      "set logscale y 2\nset yrange [*:{}]\n"
+      "plot x with lines lw 2 lc rgb '#999999' title 'ideal'{}",
+      Quoted(stem + ".png"), Quoted(stem + ".dat"), 5.5 + 1.1 * static_cast<double>(key_lines),
+      most, most, Curves(report, 2));
+  script +=
+      "unset logscale y\nset yrange [0:105<*] noextend\n"
+      "set title 'Efficiency: speed-up per worker'\nset ylabel 'efficiency (%)'\n"
+      "plot 100 with lines lw 2 lc rgb '#999999' title 'ideal'" +
+      Curves(report, 3);
+  // Room for the names above the bars.
+  return script + fmt::format(kBars, tic_size) +
+         fmt::format("set xrange [0.3:{}]\nset yrange [0:{}]\n", places + 0.7, 1.15 * tallest) +
+         GroupLabels(report) + kBarPlots;
+}
+
+void PlotScaling(const ScalingReport& report, const std::filesystem::path& png) {
+  RequirePngName(png);
+  const std::string stem = png.stem().string();
+  const std::string script = ScalingPlotScript(report, stem);
+  const std::string data = ScalingPlotData(report);
+  WriteWhole(std::filesystem::path(png).replace_extension(".dat"), data);
+  WriteWhole(std::filesystem::path(png).replace_extension(".gp"), script);
+  const TemporaryFolder folder;
+  WriteWhole(folder.path() / (stem + ".dat"), data);
+  WriteWhole(folder.path() / (stem + ".gp"), script);
+  try {
+    RunProgram({"gnuplot", stem + ".gp"}, folder.path(), folder.path() / "log",
+               std::chrono::seconds(120));
+  } catch (const StatusError& error) {
+    throw StatusError(
+        error.code(),
+        fmt::format(
+            "--plot: gnuplot (Debian package gnuplot-nox) did not draw {2}: {0}; {1}.gp and "
+            "{1}.dat are written: gnuplot {1}.gp draws it",
+            error.what(), stem, png.string()));
+  }
+  constexpr uint64_t kMaxBytes = uint64_t{64} << 20;
+  WriteResult(png, ReadFileBytes(folder.path() / png.filename(), kMaxBytes));
+}
+
+}  // namespace cddp

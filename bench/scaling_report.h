@@ -1,0 +1,62 @@
+// The report of `cddp scaling`: as JSON, as CSV, as a table to read.
+//
+// JSON, times in ms, sizes in bytes:
+//   rows         one object per collective and number of workers, measured or projected;
+//                keys as in ScalingRow, null where empty: collective, workers, projected
+//                (false: every number of the row but those of speed-up was measured),
+//                sync_ms, compute_ms, exposed_ms, step_ms, tx_bytes_per_step,
+//                samples_per_s, speedup, efficiency_fraction, speedup_projected,
+//                epoch_hours, cost_per_epoch, held_out_error_percent,
+//                held_out_step_error_percent, step_ms_low, step_ms_high
+//   collectives  one object per collective: collective, points (number), fixed_ms,
+//                latency_ms, ms_per_byte, effective_mbit_s (8 / ms_per_byte; null when
+//                that is 0), bytes_per_volume, bytes_per_message, compute_ms,
+//                step_offset_ms, volume ("2(P-1)/P" or "P-1"), fitted, held_out, leave_one_out
+//                (arrays of workers, projected, sync_ms, predicted_sync_ms, sync_error_percent and
+//                the same of step_ms), fit_error_percent, held_out_error_percent,
+//                held_out_step_error_percent, leave_one_out_error_percent (null with
+//                fewer than four numbers of workers), amdahl (null without speed-ups:
+//                serial_fraction, max_speedup (null: unlimited),
+//                held_out_error_percent, rows of workers, projected, speedup)
+//   break_even   one object per compressed collective and number of workers, when dense
+//                was measured: collective, workers, projected, mbit_s (see
+//                BreakEvenMbitS), held_out_error_percent (the larger of both models)
+//   baseline     step_ms, projected
+//   parameters, batch_size, samples, price, points (the measured reports), warnings
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "bench/scaling_projection.h"
+
+namespace cddp {
+
+struct ScalingReport {
+  std::vector<SyncPoint> points;
+  ScalingSettings settings;
+  Baseline baseline;
+  std::vector<CollectiveStudy> studies;
+  std::vector<ScalingRow> rows;
+};
+
+// All of the study from the points, which must be comparable: throws as
+// RequireComparable does.
+ScalingReport MakeScalingReport(const std::vector<SyncPoint>& points,
+                                const ScalingSettings& settings);
+
+// The keys of a row, in order.
+std::span<const char* const> ScalingColumns();
+
+nlohmann::json ScalingRowsJson(const ScalingReport& report);
+nlohmann::json ScalingSummaryJson(const ScalingReport& report);  // all but rows
+
+// What a reader of the projections must be told, a sentence each.
+std::vector<std::string> ScalingWarnings(const ScalingReport& report);
+
+// For the terminal; lines end with '\n'.
+std::string ScalingTable(const ScalingReport& report);
+
+}  // namespace cddp
