@@ -19,8 +19,8 @@ Status FrameExchange::Run(std::span<const std::span<const std::byte>> outgoing,
   return transport_->Exchange(outgoing, incoming_);
 }
 
-Status FrameExchange::View(size_t rank, std::span<const std::byte> own, const FrameId& id,
-                           size_t max_entries, FrameView* view) const {
+Status FrameExchange::Read(size_t rank, std::span<const std::byte> own, const FrameId& id,
+                           size_t max_entries, Selection* entries, bool* finite) const {
   std::span<const std::byte> frame = own;
   if (static_cast<int>(rank) != transport_->rank()) {
     size_t length = 0;
@@ -30,7 +30,10 @@ Status FrameExchange::View(size_t rank, std::span<const std::byte> own, const Fr
     }
     frame = incoming_[rank].first(length);
   }
-  return ValidateFrame(frame, id, max_entries, view);
+  FrameView view;
+  CDDP_RETURN_IF_ERROR(DecodeFrame(frame, id, max_entries, &view, entries));
+  *finite &= !view.non_finite;
+  return Status::Ok();
 }
 
 }  // namespace cddp

@@ -21,10 +21,10 @@ class FrameExchange {
   Status Run(std::span<const std::span<const std::byte>> outgoing,
              std::span<const size_t> capacities);
 
-  // The frame that `rank` sent, or `own`, this rank's, validated (see ValidateFrame).
-  // Points into what is overwritten by the next Run.
-  Status View(size_t rank, std::span<const std::byte> own, const FrameId& id, size_t max_entries,
-              FrameView* view) const;
+  // What the frame that `rank` sent says, or `own`, this rank's (see DecodeFrame): its
+  // entries, and whether they stand for a finite gradient.
+  Status Read(size_t rank, std::span<const std::byte> own, const FrameId& id, size_t max_entries,
+              Selection* entries, bool* finite) const;
 
  private:
   Transport* transport_;

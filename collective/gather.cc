@@ -50,16 +50,7 @@ class GatherPath final : public Path {
       CDDP_RETURN_IF_ERROR(exchange_.Run(outgoing_, capacities_));
     }
     const Lap lap(&parts_.exchange_times.decode);
-    views_.resize(ranks);
-    for (size_t r = 0; r < ranks; ++r) {
-      const FrameId id{.step = bucket.step,
-                       .bucket = bucket.index,
-                       .rank = static_cast<uint32_t>(r),
-                       .elements = static_cast<uint32_t>(bucket.values.size())};
-      CDDP_RETURN_IF_ERROR(exchange_.View(r, flight.frame, id, flight.max_entries, &views_[r]));
-      *finite &= !views_[r].non_finite;
-    }
-    if (*finite) AddUp(bucket.values, finite);
+    CDDP_RETURN_IF_ERROR(AddUp(bucket, flight, finite));
     if (!*finite) FillWithNaN(bucket.values);
     return Status::Ok();
   }
@@ -70,30 +61,39 @@ class GatherPath final : public Path {
     size_t max_entries = 0;
   };
 
-  // The mean of the frames' entries, which are added in rank order. `dense` holds zeros.
-  // Only elements with entries are divided and looked at: of 1% of them this is a small
-  // part of what a pass over all would cost.
-  void AddUp(std::span<float> dense, bool* finite) {
+  // The mean of the frames' entries, which are added in rank order; the bucket holds
+  // zeros. Only elements with entries are divided and looked at: of 1% of them this is a
+  // small part of what a pass over all would cost.
+  Status AddUp(const Bucket& bucket, const Flight& flight, bool* finite) {
+    const std::span<float> dense = bucket.values;
     touched_.clear();
     seen_.resize(std::max(seen_.size(), dense.size()), false);
-    for (const FrameView& view : views_) {
-      indices_.resize(view.entries);
-      values_.resize(view.entries);
-      Decode(view, indices_, values_);
-      for (size_t i = 0; i < indices_.size(); ++i) {
-        const uint32_t element = indices_[i];
+    const int ranks = parts_.transport->world_size();
+    for (int r = 0; r < ranks; ++r) {
+      const FrameId id{.step = bucket.step,
+                       .bucket = bucket.index,
+                       .rank = static_cast<uint32_t>(r),
+                       .elements = static_cast<uint32_t>(dense.size())};
+      CDDP_RETURN_IF_ERROR(exchange_.Read(static_cast<size_t>(r), flight.frame, id,
+                                          flight.max_entries, &entries_, finite));
+      constexpr size_t kAhead = 16;  // the bucket is not in the cache
+      for (size_t i = 0; i < entries_.size(); ++i) {
+        if (i + kAhead < entries_.size()) {
+          __builtin_prefetch(&dense[entries_.indices[i + kAhead]], 1);
+        }
+        const uint32_t element = entries_.indices[i];
         if (!seen_[element]) touched_.push_back(element);
         seen_[element] = true;
-        dense[element] += values_[i];
+        dense[element] += entries_.values[i];
       }
     }
-    const auto ranks = static_cast<float>(views_.size());
     for (const uint32_t element : touched_) {
       seen_[element] = false;
-      dense[element] /= ranks;
+      dense[element] /= static_cast<float>(ranks);
       // Finite values of several ranks may still overflow in their sum.
       *finite &= std::isfinite(dense[element]);
     }
+    return Status::Ok();
   }
 
   PathParts& parts_;
@@ -101,9 +101,7 @@ class GatherPath final : public Path {
   Flights<Flight> flights_;
   std::vector<std::span<const std::byte>> outgoing_;
   std::vector<size_t> capacities_;
-  std::vector<FrameView> views_;
-  std::vector<uint32_t> indices_;
-  std::vector<float> values_;
+  Selection entries_;              // of one frame
   std::vector<uint32_t> touched_;  // elements with an entry
   std::vector<bool> seen_;         // all false between buckets
 };

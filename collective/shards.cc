@@ -51,56 +51,84 @@ uint32_t Shards::elements(int owner) const {
   return layout.empty() ? 0 : layout.back().offset + layout.back().count;
 }
 
-int Shards::OwnerOf(size_t parameter, uint32_t element) const {
-  return static_cast<int>((first_owner_[parameter] + element / kOwnerBlock) %
-                          static_cast<uint32_t>(world_size_));
+// Calls visit(parameter, owner, begin, end, shift) for each stretch [begin, end) of
+// `indices`, which ascend in the bucket, that lies in one block; an index plus `shift`
+// (modulo 2^32) is its place in the owner's shard.
+template <typename Visit>
+void Shards::ForStretches(std::span<const uint32_t> indices, Visit visit) const {
+  const auto ranks = static_cast<uint32_t>(world_size_);
+  size_t parameter = 0;
+  for (size_t begin = 0; begin < indices.size();) {
+    while (indices[begin] >= parameters_[parameter].offset + parameters_[parameter].count) {
+      ++parameter;
+    }
+    const BucketParameter& in = parameters_[parameter];
+    const uint32_t block = (indices[begin] - in.offset) / kOwnerBlock;
+    const uint32_t first = in.offset + block * kOwnerBlock;
+    const uint32_t behind = first + std::min(kOwnerBlock, in.count - block * kOwnerBlock);
+    const size_t owner = (first_owner_[parameter] + block) % ranks;
+    size_t end = begin + 1;
+    while (end < indices.size() && indices[end] < behind) ++end;
+    const uint32_t place = layout_[owner][parameter].offset + block / ranks * kOwnerBlock;
+    visit(parameter, owner, begin, end, place - first);
+    begin = end;
+  }
 }
 
-void Shards::Deal(const Selection& entries, std::span<const size_t> run_ends_of_bucket,
-                  std::vector<Selection>* parts, std::vector<std::vector<size_t>>* run_ends) const {
+void Shards::Deal(const Selection& entries, std::vector<Selection>* parts,
+                  std::vector<std::vector<size_t>>* run_ends) const {
   parts->resize(world_size_);
-  run_ends->resize(world_size_);
-  for (size_t o = 0; o < world_size_; ++o) {
-    (*parts)[o].Clear();
-    (*run_ends)[o].clear();
-  }
-  size_t entry = 0;
-  for (size_t p = 0; p < run_ends_of_bucket.size(); ++p) {
-    for (; entry < run_ends_of_bucket[p]; ++entry) {
-      const uint32_t element = entries.indices[entry] - parameters_[p].offset;
-      const auto owner = static_cast<size_t>(OwnerOf(p, element));
-      const uint32_t turn = element / kOwnerBlock / static_cast<uint32_t>(world_size_);
-      Selection& part = (*parts)[owner];
-      part.indices.push_back(layout_[owner][p].offset + turn * kOwnerBlock + element % kOwnerBlock);
-      part.values.push_back(entries.values[entry]);
-    }
-    for (size_t o = 0; o < world_size_; ++o) (*run_ends)[o].push_back((*parts)[o].size());
+  for (Selection& part : *parts) part.Clear();
+  run_ends->assign(world_size_, std::vector<size_t>(parameters_.size(), 0));
+  ForStretches(entries.indices, [&](size_t parameter, size_t owner, size_t begin, size_t end,
+                                    uint32_t shift) {
+    Selection& part = (*parts)[owner];
+    const size_t at = part.size();
+    part.indices.resize(at + end - begin);
+    for (size_t i = begin; i < end; ++i) part.indices[at + i - begin] = entries.indices[i] + shift;
+    part.values.insert(part.values.end(), entries.values.begin() + static_cast<ptrdiff_t>(begin),
+                       entries.values.begin() + static_cast<ptrdiff_t>(end));
+    (*run_ends)[owner][parameter] = part.size();
+  });
+  // A parameter without entries ends where the one before does.
+  for (std::vector<size_t>& ends : *run_ends) {
+    std::inclusive_scan(ends.begin(), ends.end(), ends.begin(),
+                        [](size_t a, size_t b) { return std::max(a, b); });
   }
 }
 
 void Shards::Collect(const std::vector<Selection>& parts, Selection* entries) const {
   std::vector<size_t> next(world_size_, 0);
-  size_t parameter = 0;
-  for (size_t entry = 0; entry < entries->size(); ++entry) {
-    const uint32_t index = entries->indices[entry];
-    while (index >= parameters_[parameter].offset + parameters_[parameter].count) ++parameter;
-    const auto owner =
-        static_cast<size_t>(OwnerOf(parameter, index - parameters_[parameter].offset));
-    entries->values[entry] = parts[owner].values[next[owner]++];
-  }
+  ForStretches(entries->indices, [&](size_t, size_t owner, size_t begin, size_t end, uint32_t) {
+    std::copy_n(parts[owner].values.begin() + static_cast<ptrdiff_t>(next[owner]), end - begin,
+                entries->values.begin() + static_cast<ptrdiff_t>(begin));
+    next[owner] += end - begin;
+  });
 }
 
 void Shards::Scatter(int owner, std::span<const uint32_t> indices, std::span<const float> values,
                      std::span<float> dense) const {
+  constexpr size_t kAhead = 16;  // the bucket is not in the cache
   const auto ranks = static_cast<uint32_t>(world_size_);
   const auto layout = Layout(owner);
   size_t parameter = 0;
-  for (size_t i = 0; i < indices.size(); ++i) {
+  for (size_t i = 0; i < indices.size();) {
     while (indices[i] >= layout[parameter].offset + layout[parameter].count) ++parameter;
-    const uint32_t element = indices[i] - layout[parameter].offset;
-    const uint32_t turn = (static_cast<uint32_t>(owner) + ranks - first_owner_[parameter]) % ranks;
-    const uint32_t block = element / kOwnerBlock * ranks + turn;
-    dense[parameters_[parameter].offset + block * kOwnerBlock + element % kOwnerBlock] = values[i];
+    // The next entries up to the end of their block, whose turn it is of the owner's.
+    const uint32_t turn = (indices[i] - layout[parameter].offset) / kOwnerBlock;
+    const uint32_t behind =
+        layout[parameter].offset + std::min((turn + 1) * kOwnerBlock, layout[parameter].count);
+    const uint32_t first_turn =
+        (static_cast<uint32_t>(owner) + ranks - first_owner_[parameter]) % ranks;
+    const uint32_t block = turn * ranks + first_turn;
+    const uint32_t shift = parameters_[parameter].offset + block * kOwnerBlock -
+                           (layout[parameter].offset + turn * kOwnerBlock);
+    for (; i < indices.size() && indices[i] < behind; ++i) {
+      if (i + kAhead < indices.size() && indices[i + kAhead] < behind) {
+        __builtin_prefetch(&dense[indices[i + kAhead] + shift], 1);
+      }
+      dense[indices[i] + shift] = values[i];
+    }
   }
 }
 

@@ -19,6 +19,8 @@
 
 namespace cddp {
 
+// Smaller blocks make many small runs, each with scales and codes of its own: with 64
+// elements, 7% of the bytes at 64 ranks.
 inline constexpr uint32_t kOwnerBlock = 16384;
 
 class Shards {
@@ -36,9 +38,8 @@ class Shards {
 
   // Deals out the entries of a bucket, whose indices ascend: parts[o] gets those of owner
   // o, with indices in its shard, and run_ends[o] where each parameter's end.
-  // `run_ends_of_bucket`: the same of the bucket's.
-  void Deal(const Selection& entries, std::span<const size_t> run_ends_of_bucket,
-            std::vector<Selection>* parts, std::vector<std::vector<size_t>>* run_ends) const;
+  void Deal(const Selection& entries, std::vector<Selection>* parts,
+            std::vector<std::vector<size_t>>* run_ends) const;
 
   // Takes the parts' values back into the entries that were dealt out.
   void Collect(const std::vector<Selection>& parts, Selection* entries) const;
@@ -49,7 +50,8 @@ class Shards {
                std::span<float> dense) const;
 
  private:
-  int OwnerOf(size_t parameter, uint32_t element) const;
+  template <typename Visit>
+  void ForStretches(std::span<const uint32_t> indices, Visit visit) const;
 
   size_t world_size_;
   std::vector<BucketParameter> parameters_;

@@ -142,7 +142,7 @@ class SplitPath final : public Path {
   Status EncodeParts(const Bucket& bucket, Flight* flight) {
     Compressor& compressor = *parts_.compressor;
     TakenEntries& entries = compressor.taken();
-    flight->shards->Deal(entries.selection, entries.run_ends, &dealt_, &run_ends_);
+    flight->shards->Deal(entries.selection, &dealt_, &run_ends_);
     flight->frames.resize(ranks_);
     for (size_t o = 0; o < ranks_; ++o) {
       CDDP_RETURN_IF_ERROR(EncodeFrame(compressor.format(), IdOfPart(bucket, self_, o, *flight),
@@ -169,16 +169,14 @@ class SplitPath final : public Path {
   // What all ranks sent of this owner's shard, in rank order.
   Status AddUp(const Bucket& bucket, const Flight& flight, bool* finite) {
     const Lap lap(&parts_.exchange_times.decode);
-    views_.resize(ranks_);
-    for (size_t r = 0; r < ranks_; ++r) {
-      CDDP_RETURN_IF_ERROR(exchange_.View(r, flight.frames[self_],
-                                          IdOfPart(bucket, r, self_, flight),
-                                          flight.part_entries[self_], &views_[r]));
-    }
     sum_.assign(flight.shards->elements(static_cast<int>(self_)), 0.0f);
-    for (const FrameView& view : views_) {
-      *finite &= !view.non_finite;
-      DecodeAdd(view, sum_);
+    for (size_t r = 0; r < ranks_; ++r) {
+      CDDP_RETURN_IF_ERROR(exchange_.Read(r, flight.frames[self_],
+                                          IdOfPart(bucket, r, self_, flight),
+                                          flight.part_entries[self_], &entries_, finite));
+      for (size_t i = 0; i < entries_.size(); ++i) {
+        sum_[entries_.indices[i]] += entries_.values[i];
+      }
     }
     return Status::Ok();
   }
@@ -234,26 +232,17 @@ class SplitPath final : public Path {
 
   // The owners' entries become the bucket's, which holds zeros.
   Status Spread(const Bucket& bucket, const Flight& flight, bool* finite) {
-    {
-      const Lap lap(&parts_.exchange_times.decode);
-      for (size_t o = 0; o < ranks_; ++o) {
-        CDDP_RETURN_IF_ERROR(exchange_.View(o, sum_frame_, IdOfSum(bucket, o, flight),
-                                            flight.owner_entries[o], &views_[o]));
-        *finite &= !views_[o].non_finite;
-      }
-    }
-    const Lap lap(&parts_.exchange_times.apply);
-    if (!*finite) {
-      FillWithNaN(bucket.values);
-      return Status::Ok();
-    }
     for (size_t o = 0; o < ranks_; ++o) {
-      indices_.resize(views_[o].entries);
-      values_.resize(views_[o].entries);
-      Decode(views_[o], indices_, values_);
-      for (float& value : values_) value /= static_cast<float>(ranks_);
-      flight.shards->Scatter(static_cast<int>(o), indices_, values_, bucket.values);
+      {
+        const Lap lap(&parts_.exchange_times.decode);
+        CDDP_RETURN_IF_ERROR(exchange_.Read(o, sum_frame_, IdOfSum(bucket, o, flight),
+                                            flight.owner_entries[o], &entries_, finite));
+      }
+      const Lap lap(&parts_.exchange_times.apply);
+      for (float& value : entries_.values) value /= static_cast<float>(ranks_);
+      flight.shards->Scatter(static_cast<int>(o), entries_.indices, entries_.values, bucket.values);
     }
+    if (!*finite) FillWithNaN(bucket.values);
     return Status::Ok();
   }
 
@@ -271,13 +260,11 @@ class SplitPath final : public Path {
   FrameExchange exchange_;
   std::vector<std::span<const std::byte>> outgoing_;
   std::vector<size_t> capacities_;
-  std::vector<FrameView> views_;
+  Selection entries_;  // of one frame
   std::vector<float> sum_;
   std::vector<size_t> counts_;
   std::vector<float> sum_taken_;
   std::vector<std::byte> sum_frame_;
-  std::vector<uint32_t> indices_;
-  std::vector<float> values_;
 };
 
 // What the owner kept of the bucket's parameters goes into this rank's own memory: the
@@ -295,9 +282,9 @@ Status SplitPath::Leave(std::span<const BucketParameter> parameters) {
     const auto it = kept.find(parameter.name);
     if (it == kept.end()) continue;
     any = true;
-    indices_.resize(layout[p].count);
-    std::iota(indices_.begin(), indices_.end(), layout[p].offset);
-    shards.Scatter(static_cast<int>(self_), indices_, it->second, spread);
+    std::vector<uint32_t> indices(layout[p].count);
+    std::iota(indices.begin(), indices.end(), layout[p].offset);
+    shards.Scatter(static_cast<int>(self_), indices, it->second, spread);
     kept.erase(it);
     std::vector<float>& residual = own[parameter.name + (with_velocity ? "/residual" : "")];
     residual.resize(parameter.count, 0.0f);

@@ -83,8 +83,11 @@ Status FrameLength(std::span<const std::byte> bytes, size_t* length) {
   return Status::Ok();
 }
 
-Status ValidateFrame(std::span<const std::byte> frame, const FrameId& expected, size_t max_entries,
-                     FrameView* view) {
+namespace {
+
+// With the entries, unless `entries` is null.
+Status ReadFrame(std::span<const std::byte> frame, const FrameId& expected, size_t max_entries,
+                 FrameView* view, Selection* entries) {
   size_t length = 0;
   if (Status status = FrameLength(frame, &length); !status.ok()) {
     return BadFrame(expected, status.message());
@@ -187,13 +190,21 @@ Status ValidateFrame(std::span<const std::byte> frame, const FrameId& expected, 
   uint32_t block[kBlockEntries];
   int64_t last = -1;
   size_t entry = 0;
+  if (entries != nullptr) {
+    entries->indices.resize(header.entries);
+    entries->values.resize(header.entries);
+  }
   for (size_t count; (count = sizes.Next()) > 0; entry += count) {
-    if (!index_codec->Next(&cursor, count, block)) {
-      return BadFrame(expected, WhatIsWrong(*index_codec, cursor, {block, count}, entry, last));
+    uint32_t* const indices = entries != nullptr ? entries->indices.data() + entry : block;
+    if (!index_codec->Next(&cursor, count, indices)) {
+      return BadFrame(expected, WhatIsWrong(*index_codec, cursor, {indices, count}, entry, last));
     }
-    last = block[count - 1];
+    last = indices[count - 1];
     if (!value_codec->Valid(values, count)) {
       return BadFrame(expected, WhatIsWrong(*value_codec, values, count, entry));
+    }
+    if (entries != nullptr) {
+      value_codec->Decode(values, count, entries->values.data() + entry);
     }
     values += value_codec->BlockBytes(count);
   }
@@ -204,6 +215,18 @@ Status ValidateFrame(std::span<const std::byte> frame, const FrameId& expected, 
   }
   *view = checked;
   return Status::Ok();
+}
+
+}  // namespace
+
+Status ValidateFrame(std::span<const std::byte> frame, const FrameId& expected, size_t max_entries,
+                     FrameView* view) {
+  return ReadFrame(frame, expected, max_entries, view, nullptr);
+}
+
+Status DecodeFrame(std::span<const std::byte> frame, const FrameId& expected, size_t max_entries,
+                   FrameView* view, Selection* entries) {
+  return ReadFrame(frame, expected, max_entries, view, entries);
 }
 
 }  // namespace cddp

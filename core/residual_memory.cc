@@ -22,7 +22,9 @@ class ResidualSlot final : public Accumulation {
 
   void Settle(uint32_t base, std::span<const uint32_t> indices, std::span<const float> taken,
               std::span<const float> decoded) {
+    constexpr size_t kAhead = 16;  // the sweep wrote past the cache
     for (size_t i = 0; i < indices.size(); ++i) {
+      if (i + kAhead < indices.size()) __builtin_prefetch(&next_[indices[i + kAhead] - base], 1);
       if (taken[i] != decoded[i]) next_[indices[i] - base] = taken[i] - decoded[i];
     }
   }

@@ -105,6 +105,10 @@ Status FrameLength(std::span<const std::byte> bytes, size_t* length);
 Status ValidateFrame(std::span<const std::byte> frame, const FrameId& expected, size_t max_entries,
                      FrameView* view);
 
+// ValidateFrame, with the entries, in one reading. After an error *entries is unspecified.
+Status DecodeFrame(std::span<const std::byte> frame, const FrameId& expected, size_t max_entries,
+                   FrameView* view, Selection* entries);
+
 // dense[index] += value for each entry, in index order. Requires
 // dense.size() == view.id.elements.
 void DecodeAdd(const FrameView& view, std::span<float> dense);

@@ -13,7 +13,7 @@
 namespace cddp {
 namespace {
 
-constexpr uint32_t kElements = 3'000;
+constexpr uint32_t kElements = 70'000;  // several owners' blocks
 
 std::unique_ptr<Collective> AutoOver(Transport* transport, const CompressorOptions& options,
                                      const Plan* frozen = nullptr) {
@@ -96,7 +96,7 @@ Sums Train(int ranks, uint64_t steps, ValueFormat values) {
 TEST(Auto, NothingIsLostWhenWaysChange) {
   for (int ranks : {1, 2, 3, 5}) {
     for (ValueFormat values : {ValueFormat::kFp32, ValueFormat::kInt4}) {
-      for (uint64_t steps : {3, 4, 5, 7, 13, 18, 19, 20}) {
+      for (uint64_t steps : {3, 4, 5, 7, 13, 20}) {
         const Sums sums = Train(ranks, steps, values);
         for (size_t i = 0; i < kElements; ++i) {
           ASSERT_NEAR(ranks * sums.updates[i] + sums.kept[i], sums.gradients[i],

