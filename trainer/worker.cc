@@ -69,6 +69,7 @@ bool IsLauncher(const TrainOptions& options) {
 }
 
 int LaunchLocalWorkers(const TrainOptions& options, const std::vector<std::string>& arguments) {
+  if (!options.plan.empty()) (void)ReadPlan(options.plan);  // once, not by each worker
   const TemporaryFolder folder;
   LaunchOptions launch{.workers = options.workers,
                        .command = arguments,

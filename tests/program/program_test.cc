@@ -76,6 +76,33 @@ TEST_F(ProgramTest, SameSeedSameParameters) {
   EXPECT_EQ(hashes[0], hashes[1]);
 }
 
+// What auto has tried and chosen is kept, and repeated by --plan.
+TEST_F(ProgramTest, PlanOfAutoRepeats) {
+  const std::vector<std::string> training =
+      Train({"--workers", "2", "--compress", "--epochs", "1", "--seed", "5", "--max-train-samples",
+             "4000", "--json", "result.json"});
+  Child first = Start(training);
+  ASSERT_EQ(first.Wait(), 0) << first.err();
+  const auto result = Json("result.json");
+  EXPECT_EQ(result["collective"], "auto");
+  const auto plan_file = Runs().at(0) / "plan.json";
+  const auto plan = nlohmann::json::parse(ReadText(plan_file));
+  EXPECT_EQ(plan["world_size"], 2);
+  EXPECT_GE(plan["changes"].size(), 1u);
+  EXPECT_NE(first.err().find("predicted ms"), std::string::npos) << "the table is logged";
+
+  std::vector<std::string> repetition = training;
+  repetition.insert(repetition.end(), {"--plan", plan_file.string(), "--log-dir", "repeated"});
+  Child second = Start(repetition);
+  ASSERT_EQ(second.Wait(), 0) << second.err();
+  EXPECT_EQ(Json("result.json")["parameters_xxh3"], result["parameters_xxh3"]);
+
+  repetition.insert(repetition.end(), {"--workers", "3"});  // the last one counts
+  Child other = Start(repetition);
+  EXPECT_EQ(other.Wait(), 2);
+  EXPECT_NE(other.err().find("made for 2 workers"), std::string::npos) << other.err();
+}
+
 // Three workers, so that an owner's share is not a half; replicas are compared by the
 // program itself after each epoch.
 TEST_F(ProgramTest, SplitTrainsWithQuantisedValues) {
