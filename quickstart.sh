@@ -39,4 +39,4 @@ fi
 step="training"
 # Not --collective auto: on one machine it may find that dense steps are shorter.
 $cddp compare --dataset $dataset --workers 2 --epochs 4 --lr 0.05 --schedule cosine \
-  --collective split "$@"
+  --collective gather "$@"

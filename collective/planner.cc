@@ -205,10 +205,11 @@ void Planner::StartTrials(const std::vector<PlannedBucket>& buckets) {
 }
 
 void Planner::Settle() {
-  best_ = static_cast<size_t>(std::ranges::min_element(trial_seconds_) - trial_seconds_.begin());
+  const auto best =
+      static_cast<size_t>(std::ranges::min_element(trial_seconds_) - trial_seconds_.begin());
   settled_ = true;
-  settled_seconds_ = trial_seconds_[best_];
-  ways_ = trials_[best_].ways;
+  settled_seconds_ = trial_seconds_[best];
+  ways_ = trials_[best].ways;
   std::string lines = fmt::format("auto: {}; steps of the plans tried:", NameOf(ways_));
   for (size_t t = 0; t < trials_.size(); ++t) {
     lines +=

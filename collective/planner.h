@@ -71,7 +71,6 @@ class Planner {
   std::vector<double> periods_;  // seconds of steps since the last decision
   std::vector<Candidate> trials_;
   std::vector<double> trial_seconds_;
-  size_t best_ = 0;  // of the trials
   double settled_seconds_ = 0;
   uint64_t check_steps_ = kCheckSteps;
 };
