@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "cddp/collective.h"
+#include "cddp/counting_transport.h"
 #include "cddp/status.h"
 #include "core/worker_pool.h"
 #include "trainer/history.h"
@@ -33,7 +34,8 @@ constexpr int64_t kEvaluationBatch = 500;
 // One rank's part: its samples, its gradient and its end of the collective.
 struct Rank {
   DistributedSampler sampler;
-  std::unique_ptr<Transport> transport;
+  std::unique_ptr<Transport> wire;
+  std::unique_ptr<CountingTransport> transport;
   std::unique_ptr<Collective> collective;
   std::vector<float> gradient;
   Status status;
@@ -65,10 +67,12 @@ class InProcessTraining {
       Rank& rank = ranks_.emplace_back(Rank{
           .sampler = DistributedSampler(samples, options.workers, r,
                                         static_cast<uint32_t>(options.batch_size), options.seed),
-          .transport = std::move(transports[static_cast<size_t>(r)]),
+          .wire = std::move(transports[static_cast<size_t>(r)]),
+          .transport = nullptr,
           .collective = nullptr,
           .gradient = std::vector<float>(offset),
           .status = Status::Ok()});
+      rank.transport = std::make_unique<CountingTransport>(rank.wire.get());
       rank.collective = MakeTrainingCollective(options, /*threads=*/1, rank.transport.get());
     }
   }
@@ -88,6 +92,13 @@ class InProcessTraining {
       const CompressionStatistics& statistics = compressor->statistics();
       report["frame_bytes_per_step"] =
           static_cast<double>(statistics.bytes_out) / static_cast<double>(step_);
+      // All that a rank sends to the others, owners' frames and agreed sizes included.
+      double exchanged = 0;
+      for (const Rank& rank : ranks_) {
+        exchanged += static_cast<double>(rank.transport->exchanged_bytes());
+      }
+      report["exchanged_bytes_per_step"] =
+          exchanged / static_cast<double>(ranks_.size()) / static_cast<double>(step_);
       report["second_sweep_fraction"] =
           static_cast<double>(statistics.second_sweeps) /
           std::max<double>(1.0, static_cast<double>(statistics.selections));

@@ -302,7 +302,6 @@ int Main(int argc, char** argv) {
   accuracy.batch_size = 16;
   CLI::App* accuracy_app = bench_app->add_subcommand(
       "accuracy", "What compression costs in accuracy: workers take turns in one process");
-  accuracy.collective = "gather";  // here no time can be measured by which to choose
   AddModelOptions(accuracy_app, &accuracy);
   AddCompressOption(accuracy_app, &accuracy);
   AddCompressionOptions(accuracy_app, &accuracy);
@@ -314,7 +313,8 @@ int Main(int argc, char** argv) {
       "Examples:\n"
       "  cddp bench accuracy                                   dense\n"
       "  cddp bench accuracy --compress --ratio 0.001          with the largest 0.1%\n"
-      "  scripts/accuracy_study.py memory                      memories over paired seeds");
+      "  scripts/accuracy_study.py memory                      memories over paired seeds\n"
+      "Without a network there are no times to choose by: --collective auto is gather here.");
 
   SyncBenchOptions sync;
   sync.run.compress = true;
@@ -364,6 +364,7 @@ int Main(int argc, char** argv) {
       return SyncBench(sync, arguments);
     }
     if (accuracy_app->parsed()) {
+      if (accuracy.compress && accuracy.collective == "auto") accuracy.collective = "gather";
       Resolve(accuracy);
       SetLogLevel(accuracy.log_level);
       return AccuracyBench(accuracy);
