@@ -3,8 +3,13 @@
 
 #include <chrono>
 #include <iostream>
+#include <latch>
+#include <optional>
+#include <string>
 #include <thread>
+#include <tuple>
 
+#include "cddp/pipeline.h"
 #include "tests/collective/rank_group.h"
 
 namespace cddp {
@@ -81,16 +86,60 @@ std::vector<OwnedBucket> Buckets() {
   return {OwnedBucket(0, {3, 610, 4}), OwnedBucket(1, {150, 400}), OwnedBucket(2, {1, 2, 4})};
 }
 
+// Where a rank sleeps outside of its transport, if it does.
+struct Sleepers {
+  Delays* submission = nullptr;  // between its buckets
+  Delays* stage = nullptr;       // of the pipeline, before a selection
+};
+
+void SleepIn(Delays* delays) {
+  if (delays != nullptr) delays->Sleep();
+}
+
+// One step's buckets, one after the other.
+void Synchronise(Collective& collective, uint64_t step, std::vector<OwnedBucket>& buckets,
+                 const Sleepers& sleepers) {
+  for (OwnedBucket& bucket : buckets) {
+    SleepIn(sleepers.submission);
+    const Status status = collective.AllReduceMean(bucket.At(step));
+    EXPECT_TRUE(status.ok()) << status.message();
+  }
+}
+
+// The same while the next ones are selected.
+void Synchronise(Pipeline& pipeline, uint64_t step, std::vector<OwnedBucket>& buckets,
+                 const Sleepers& sleepers) {
+  std::latch done(static_cast<ptrdiff_t>(buckets.size()));
+  for (OwnedBucket& bucket : buckets) {
+    SleepIn(sleepers.submission);
+    pipeline.Submit({.bucket = bucket.At(step),
+                     .parameters = bucket.parameters,
+                     .before = [&] { SleepIn(sleepers.stage); },
+                     .done =
+                         [&done](const Status& status) {
+                           EXPECT_TRUE(status.ok()) << status.message();
+                           done.count_down();
+                         }});
+  }
+  done.wait();
+}
+
 // All that a rank synchronises, and what it keeps at the end.
-std::vector<float> Train(bool split, Transport& transport, Delays* delays) {
+std::vector<float> Train(bool split, bool pipelined, Transport& transport,
+                         const Sleepers& sleepers) {
   const auto collective = Make(split, &transport);
+  std::optional<Pipeline> pipeline;
+  if (pipelined) pipeline.emplace(collective.get());
   std::vector<float> results;
   for (uint64_t step = 0; step < kSteps; ++step) {
-    for (OwnedBucket& bucket : Buckets()) {
-      FillGradient(transport.rank(), step, &bucket);
-      if (delays != nullptr) delays->Sleep();
-      const Status status = collective->AllReduceMean(bucket.At(step));
-      EXPECT_TRUE(status.ok()) << status.message();
+    std::vector<OwnedBucket> buckets = Buckets();
+    for (OwnedBucket& bucket : buckets) FillGradient(transport.rank(), step, &bucket);
+    if (pipeline) {
+      Synchronise(*pipeline, step, buckets, sleepers);
+    } else {
+      Synchronise(*collective, step, buckets, sleepers);
+    }
+    for (const OwnedBucket& bucket : buckets) {
       results.insert(results.end(), bucket.values.begin(), bucket.values.end());
     }
     EXPECT_EQ(collective->EndStep(), StepOutcome::kCommitted);
@@ -105,30 +154,39 @@ std::vector<float> Train(bool split, Transport& transport, Delays* delays) {
   return results;
 }
 
-class DelayTest : public ::testing::TestWithParam<bool> {};
+class DelayTest : public ::testing::TestWithParam<std::tuple<bool, bool>> {};
 
 TEST_P(DelayTest, ResultsAreThoseWithoutDelays) {
+  const auto [split, pipelined] = GetParam();
   std::vector<std::vector<float>> undelayed(kRanks);
-  RunRanks(kRanks, [&](Transport& transport) {
-    undelayed[static_cast<size_t>(transport.rank())] = Train(GetParam(), transport, nullptr);
+  RunRanks(kRanks, [&, split = split](Transport& transport) {
+    undelayed[static_cast<size_t>(transport.rank())] =
+        Train(split, /*pipelined=*/false, transport, {});
   });
   std::vector<std::chrono::microseconds> slept(kRanks);
   for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
-    RunRanks(kRanks, [&](Transport& transport) {
+    RunRanks(kRanks, [&, split = split, pipelined = pipelined](Transport& transport) {
       const auto self = static_cast<size_t>(transport.rank());
-      Delays delays(seed * kRanks + self);
-      DelayingTransport delaying(&transport, &delays);
-      const std::vector<float> results = Train(GetParam(), delaying, &delays);
+      // One of each thread that sleeps.
+      Delays on_wire(seed * kRanks + self), submission(1'000 + seed * kRanks + self),
+          stage(2'000 + seed * kRanks + self);
+      DelayingTransport delaying(&transport, &on_wire);
+      const std::vector<float> results =
+          Train(split, pipelined, delaying, {.submission = &submission, .stage = &stage});
       EXPECT_TRUE(SameBits(results, undelayed[self])) << "rank " << self << ", seed " << seed;
-      slept[self] += delays.slept;
+      slept[self] += on_wire.slept + submission.slept + stage.slept;
     });
   }
   std::cout << kSeeds << " seeds; each rank slept " << slept[0].count() / 1000 << " ms or so\n";
   for (const auto& of_rank : slept) EXPECT_GT(of_rank, std::chrono::milliseconds(100));
 }
 
-INSTANTIATE_TEST_SUITE_P(Collectives, DelayTest, ::testing::Bool(),
-                         [](const auto& split) { return split.param ? "split" : "gather"; });
+INSTANTIATE_TEST_SUITE_P(Collectives, DelayTest,
+                         ::testing::Combine(::testing::Bool(), ::testing::Bool()),
+                         [](const auto& info) {
+                           return std::string(std::get<0>(info.param) ? "split" : "gather") +
+                                  (std::get<1>(info.param) ? "_pipelined" : "");
+                         });
 
 }  // namespace
 }  // namespace cddp

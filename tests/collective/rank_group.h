@@ -4,11 +4,11 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <cmath>
 #include <cstring>
 #include <functional>
 #include <memory>
 #include <span>
-#include <thread>
 #include <vector>
 
 #include "cddp/collective.h"
@@ -20,16 +20,11 @@ namespace cddp {
 
 inline constexpr int kWorldSizes[] = {1, 2, 3, 4, 5, 8};
 
-// Calls rank_main on a thread per rank. A rank whose rank_main returns leaves the group.
-inline void RunRanks(int world_size, const std::function<void(Transport&)>& rank_main,
-                     std::chrono::milliseconds timeout = std::chrono::seconds(30)) {
-  std::vector<std::thread> threads;
-  for (auto& transport : MakeInProcessTransports(world_size, timeout)) {
-    threads.emplace_back([&rank_main](std::unique_ptr<Transport> mine) { rank_main(*mine); },
-                         std::move(transport));
-  }
-  for (std::thread& thread : threads) thread.join();
-}
+// Calls rank_main on a thread per rank, over the transport that the suite is built for:
+// in-process (rank_group.cc) or Gloo (tests/ddp/gloo_rank_group.cc). In-process a rank
+// whose rank_main returns leaves the group.
+void RunRanks(int world_size, const std::function<void(Transport&)>& rank_main,
+              std::chrono::milliseconds timeout = std::chrono::seconds(30));
 
 inline std::unique_ptr<Collective> GatherOver(Transport* transport, double ratio,
                                               uint32_t whole_limit = 4) {
@@ -49,6 +44,19 @@ inline std::vector<OwnedBucket> SomeBuckets() {
 inline void FillGradient(int rank, uint64_t step, OwnedBucket* bucket) {
   RandomBits bits(step * 1'000'003 + static_cast<uint64_t>(rank) * 1009 + bucket->index);
   for (float& value : bucket->values) value = bits.Gradient();
+}
+
+// The mean over the ranks of the gradients' magnitudes: what rounding errors of their mean
+// are measured by, since a transport may add in any order.
+inline std::vector<double> MeanMagnitudes(int ranks, uint64_t step, OwnedBucket bucket) {
+  std::vector<double> magnitudes(bucket.values.size());
+  for (int rank = 0; rank < ranks; ++rank) {
+    FillGradient(rank, step, &bucket);
+    for (size_t i = 0; i < magnitudes.size(); ++i) {
+      magnitudes[i] += std::abs(bucket.values[i]) / static_cast<double>(ranks);
+    }
+  }
+  return magnitudes;
 }
 
 inline bool SameBits(std::span<const float> a, std::span<const float> b) {

@@ -1,0 +1,114 @@
+#!/usr/bin/env python3
+"""Whether --collective auto is ever slower than the best fixed choice: scripts/sync_study.py
+over models, workers and links, five alternated rounds in each cell.
+
+    scripts/auto_grid.py                      all 18 cells, about 45 minutes on 2 cores
+    scripts/auto_grid.py --rates none --models simple_cnn
+
+In each cell auto is compared with our dense, gather and split and with PyTorch's own
+overlapped DDP over Gloo. Cells that the output folder has already are not repeated.
+Needs what sync_study.py needs. Writes auto_grid.md and auto_grid.json, and what
+sync_study.py writes for each cell.
+"""
+import argparse
+import itertools
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+FIXED = ["cddp-dense", "cddp-gather", "cddp-split", "ddp-dense"]
+GRADIENTS = {"simple_cnn": 421_642, "resnet18": 11_689_512, "resnet50": 25_557_032}
+WORKERS = [2, 4]
+MBIT = {"100mbit": 100, "1gbit": 1000, "none": 20_000}  # none: about what loopback does
+WANTED = 0.95
+
+
+def comma_separated(known, kind=str):
+    def parse(text):
+        values = [kind(value) for value in text.split(",")]
+        for value in values:
+            if value not in known:
+                raise argparse.ArgumentTypeError(f"{value} is none of {', '.join(map(str, known))}")
+        return values
+    return parse
+
+
+def steps_of(model, workers, rate):
+    """As many as dense does in 4 seconds at the links' rate."""
+    dense_bits = 32 * GRADIENTS[model] * 2 * (workers - 1) / workers
+    return min(100, max(2, int(4e6 * MBIT[rate] / dense_bits)))
+
+
+def measure(model, workers, rate, arguments):
+    report = arguments.out / f"sync-{model}-p{workers}-{rate}.json"
+    if not (report.exists() and json.loads(report.read_text())["rounds_done"] >= arguments.rounds):
+        steps = steps_of(model, workers, rate)
+        subprocess.run([ROOT / "scripts" / "sync_study.py", "--workers", str(workers), "--rate", rate,
+                        "--shapes", model, "--steps", str(steps), "--warmup",
+                        str(min(3, max(1, steps // 2))), "--rounds", str(arguments.rounds),
+                        "--systems", ",".join([*FIXED, "cddp-auto"]), "--cddp", arguments.cddp,
+                        "--out", str(arguments.out)], check=True, stdout=subprocess.DEVNULL)
+    return json.loads(report.read_text())
+
+
+def cell_of(report):
+    step = {entry["system"]: entry["step_ms_median"] for entry in report["summary"]}
+    measured = {system: step[system] for system in FIXED if step.get(system)}
+    best = min(measured, key=measured.get)
+    auto = step.get("cddp-auto")
+    return {"model": report["shapes"], "workers": report["workers"], "rate": report["rate"],
+            "step_ms": {system.replace("-", "_"): value for system, value in step.items()},
+            "best": best, "auto_speed_of_best": measured[best] / auto if auto else None}
+
+
+def table(cells, report):
+    lines = [f"{report['rounds']} alternated rounds per cell, medians of a step in ms; "
+             f"{report['machine']}; {report['date']}; libtorch {report['torch_version']}.", "",
+             "| gradients | workers | links | dense | PyTorch DDP | gather | split | auto "
+             "| auto, of the best's speed |", "|---|---|---|---|---|---|---|---|---|"]
+    for cell in cells:
+        ms = cell["step_ms"]
+        numbers = [f"{ms[name]:.4g}" if ms.get(name) else "failed" for name in
+                   ("cddp_dense", "ddp_dense", "cddp_gather", "cddp_split", "cddp_auto")]
+        speed = cell["auto_speed_of_best"]
+        mark = "" if speed and speed >= WANTED else f" (below {WANTED})"
+        lines.append(f"| {cell['model']} | {cell['workers']} | {cell['rate']} | "
+                     + " | ".join(numbers)
+                     + f" | {f'{speed:.2f}' if speed else 'failed'}{mark} |")
+    return "\n".join(lines) + "\n"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", type=comma_separated(list(GRADIENTS)), default=list(GRADIENTS))
+    parser.add_argument("--workers", type=comma_separated(WORKERS, int), default=WORKERS)
+    parser.add_argument("--rates", type=comma_separated(list(MBIT)), default=list(MBIT))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--cddp", default="build/release/cddp", metavar="PROGRAM")
+    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("results/auto_grid"))
+    arguments = parser.parse_args()
+    arguments.out = pathlib.Path(os.path.abspath(arguments.out))
+    arguments.cddp = os.path.abspath(arguments.cddp)
+    os.chdir(ROOT)
+
+    cells = []
+    for model, workers, rate in itertools.product(arguments.models, arguments.workers,
+                                                  arguments.rates):
+        report = measure(model, workers, rate, arguments)
+        cells.append(cell_of(report))
+        print(table(cells[-1:], report).splitlines()[-1], flush=True)
+        (arguments.out / "auto_grid.json").write_text(json.dumps(cells, indent=1) + "\n")
+        (arguments.out / "auto_grid.md").write_text(table(cells, report))
+    print(table(cells, report))
+    return 0 if all((cell["auto_speed_of_best"] or 0) >= WANTED for cell in cells) else 1
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except subprocess.CalledProcessError as failed:
+        sys.exit(f"auto_grid.py: {failed}")

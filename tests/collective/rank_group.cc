@@ -1,0 +1,17 @@
+#include "tests/collective/rank_group.h"
+
+#include <thread>
+
+namespace cddp {
+
+void RunRanks(int world_size, const std::function<void(Transport&)>& rank_main,
+              std::chrono::milliseconds timeout) {
+  std::vector<std::thread> threads;
+  for (auto& transport : MakeInProcessTransports(world_size, timeout)) {
+    threads.emplace_back([&rank_main](std::unique_ptr<Transport> mine) { rank_main(*mine); },
+                         std::move(transport));
+  }
+  for (std::thread& thread : threads) thread.join();
+}
+
+}  // namespace cddp
