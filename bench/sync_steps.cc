@@ -26,13 +26,13 @@ double SecondsSince(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-// Bytes that the interface has sent, or 0 where it can't be told. Those of the loopback
-// interface are of all workers.
-uint64_t InterfaceBytes(const std::string& interface) {
-  std::ifstream file("/sys/class/net/" + interface + "/statistics/tx_bytes");
-  uint64_t bytes = 0;
-  file >> bytes;
-  return bytes;
+// What the interface has sent: its counter tx_bytes or tx_packets, 0 where it can't be
+// told. Those of the loopback interface are of all workers.
+uint64_t InterfaceCounter(const std::string& interface, const std::string& counter) {
+  std::ifstream file("/sys/class/net/" + interface + "/statistics/" + counter);
+  uint64_t value = 0;
+  file >> value;
+  return value;
 }
 
 // Bytes that a sweep moves per element, against the triad's 12.
@@ -172,7 +172,11 @@ nlohmann::json SyncSteps::Run() {
   const bool own_interface = !interface.empty() && interface != "lo";
   const CollectiveTimes times_before = collective_->times();
   world_.Barrier();
-  const uint64_t interface_before = own_interface ? InterfaceBytes(interface) : 0;
+  const auto on_interface = [&](const char* counter) {
+    return own_interface ? static_cast<double>(InterfaceCounter(interface, counter)) : 0.0;
+  };
+  const double nic_bytes_before = on_interface("tx_bytes");
+  const double nic_packets_before = on_interface("tx_packets");
   const uint64_t sent_before = transport_.traffic().sent;
   std::vector<double> step_ms;
   for (int i = 0; i < options_.steps; ++i) {
@@ -182,8 +186,8 @@ nlohmann::json SyncSteps::Run() {
   logged_.StopLog();
   world_.Barrier();
   const auto sent = static_cast<double>(transport_.traffic().sent - sent_before);
-  const auto on_interface =
-      static_cast<double>(own_interface ? InterfaceBytes(interface) - interface_before : 0);
+  const double nic_bytes = on_interface("tx_bytes") - nic_bytes_before;
+  const double nic_packets = on_interface("tx_packets") - nic_packets_before;
 
   const double steps = options_.steps;
   const CollectiveTimes times = collective_->times();
@@ -213,6 +217,7 @@ nlohmann::json SyncSteps::Run() {
                            {"step_ms", step_ms},
                            {"tx_bytes_per_step", MeanOverRanks(sent) / steps},
                            {"nic_tx_bytes_per_step", nullptr},
+                           {"nic_tx_packets_per_step", nullptr},
                            {"interface", interface},
                            {"floor_ms", floor_ms + bare_ms},
                            {"floor_memory_ms", floor_ms},
@@ -224,8 +229,12 @@ nlohmann::json SyncSteps::Run() {
                            {"decode_ms", mean_ms(&CollectiveTimes::decode)},
                            {"apply_ms", mean_ms(&CollectiveTimes::apply)},
                            {"plan", PlanReport()}};
-  const double nic = MeanOverRanks(on_interface) / steps;
-  if (own_interface) report["nic_tx_bytes_per_step"] = nic;
+  const double bytes_per_step = MeanOverRanks(nic_bytes) / steps;
+  const double packets_per_step = MeanOverRanks(nic_packets) / steps;
+  if (own_interface) {
+    report["nic_tx_bytes_per_step"] = bytes_per_step;
+    report["nic_tx_packets_per_step"] = packets_per_step;
+  }
   return report;
 }
 

@@ -8,7 +8,7 @@ BUILD_PACKAGES=(
   libcurl4-openssl-dev libssl-dev zlib1g-dev
   gnuplot-nox
 )
-TEST_PACKAGES=(libgtest-dev librapidcheck-dev)
+TEST_PACKAGES=(libgtest-dev librapidcheck-dev iproute2)
 FUZZ_PACKAGES=(clang libclang-rt-dev)
 
 # require_dependencies PACKAGE...: installs what building needs and these packages

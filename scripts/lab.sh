@@ -6,10 +6,11 @@
 #   scripts/lab.sh run [-n N] -- COMMAND...  COMMAND once per worker
 #   scripts/lab.sh status | down
 #
-# scripts/lab.sh --help says more. Touches nothing but the namespaces cddp-lab-*.
+# scripts/lab.sh --help says more. Touches nothing but the namespaces cddp-lab-*. With
+# CDDP_LAB=NAME they are NAME-*: a lab of its own beside others.
 set -Eeuo pipefail
 
-readonly PREFIX=cddp-lab
+readonly PREFIX=${CDDP_LAB:-cddp-lab}
 readonly NET=$PREFIX-net    # the bridge's namespace
 readonly SUBNET=10.77.0     # worker i: .(i+1)
 readonly MAX_WORKERS=64
@@ -39,6 +40,9 @@ The workers: COMMAND gets RANK, WORLD_SIZE, LOCAL_RANK=0, LOCAL_WORLD_SIZE=1,
 MASTER_ADDR=10.77.0.1, MASTER_PORT (29400 unless set) and GLOO_SOCKET_IFNAME=eth0.
 As each believes that it has the machine for itself, OMP_NUM_THREADS is 1 unless set.
 Rank 0's stdout is the stdout of run; all else goes to stderr, as "[rank] line".
+
+CDDP_LAB=NAME in the environment of all of these makes, uses and removes another lab,
+with NAME in place of cddp-lab.
 
 run ends with the code of the first worker that failed (128 + n for signal n); one that
 ended with 3 only reports another's loss and counts only when no other failed. After a
