@@ -2,6 +2,7 @@
 #include <spdlog/spdlog.h>
 
 #include <cstdio>
+#include <optional>
 
 #include "ddp/launch_environment.h"
 #include "trainer/commands.h"
@@ -27,10 +28,21 @@ TrainOptions Dense(TrainOptions options) {
   return options;
 }
 
+// Seconds of training, without evaluations, after which the test accuracy was there; no
+// more exact than to an epoch.
+std::optional<double> SecondsToAccuracy(const TrainingSummary& summary, double percent) {
+  double seconds = 0;
+  for (const EpochRecord& epoch : summary.history) {
+    seconds += epoch.epoch_s;
+    if (epoch.test_accuracy_percent >= percent) return seconds;
+  }
+  return std::nullopt;
+}
+
 double Times(double a, double b) { return b > 0 ? a / b : 0.0; }
 
-void PrintTable(std::FILE* out, const TrainOptions& options, const TrainingSummary& dense,
-                const TrainingSummary& sparse) {
+void PrintTable(std::FILE* out, const TrainOptions& options, double target_accuracy,
+                const TrainingSummary& dense, const TrainingSummary& sparse) {
   fmt::print(out, "\n{} on {}, {} worker(s), {} epoch(s), {} parameters, seed {}\n\n", dense.model,
              dense.dataset, dense.world_size, dense.epochs, dense.parameters, options.seed);
   const auto row = [&](const char* name, const std::string& a, const std::string& b,
@@ -44,6 +56,15 @@ void PrintTable(std::FILE* out, const TrainOptions& options, const TrainingSumma
   row("epoch time (s)", fmt::format("{:.2f}", dense.epoch_s_mean),
       fmt::format("{:.2f}", sparse.epoch_s_mean),
       fmt::format("{:.2f}x", Times(dense.epoch_s_mean, sparse.epoch_s_mean)));
+  if (target_accuracy > 0) {
+    const auto a = SecondsToAccuracy(dense, target_accuracy);
+    const auto b = SecondsToAccuracy(sparse, target_accuracy);
+    const auto text = [](const std::optional<double>& seconds) {
+      return seconds ? fmt::format("{:.2f}", *seconds) : std::string("not reached");
+    };
+    row(fmt::format("time to {}% test accuracy (s)", target_accuracy).c_str(), text(a), text(b),
+        a && b ? fmt::format("{:.2f}x", Times(*a, *b)) : "-");
+  }
   row("step time, median (ms)", fmt::format("{:.2f}", dense.step_ms_median),
       fmt::format("{:.2f}", sparse.step_ms_median),
       fmt::format("{:.2f}x", Times(dense.step_ms_median, sparse.step_ms_median)));
@@ -60,7 +81,8 @@ void PrintTable(std::FILE* out, const TrainOptions& options, const TrainingSumma
 
 }  // namespace
 
-int CompareCommand(const TrainOptions& options, const std::vector<std::string>& arguments) {
+int CompareCommand(const TrainOptions& options, double target_accuracy,
+                   const std::vector<std::string>& arguments) {
   const TrainOptions dense_options = Dense(options);
   return RunTraining("compare", options, arguments, [&](World& world, const DatasetSplits& data) {
     std::unique_ptr<RunFolder> dense_folder, sparse_folder;
@@ -79,10 +101,20 @@ int CompareCommand(const TrainOptions& options, const std::vector<std::string>& 
     const TrainingSummary sparse = Train(options, world, data, sparse_folder.get());
     if (world.rank() != 0) return;
 
-    PrintTable(options.json == "-" ? stderr : stdout, options, dense, sparse);
+    PrintTable(options.json == "-" ? stderr : stdout, options, target_accuracy, dense, sparse);
     nlohmann::json reduction;  // null where nothing was sent
     if (sparse.tx_bytes_per_step > 0) {
       reduction = Times(dense.tx_bytes_per_step, sparse.tx_bytes_per_step);
+    }
+    nlohmann::json seconds;  // null where none was asked for
+    if (target_accuracy > 0) {
+      const auto number = [&](const TrainingSummary& summary) {
+        const auto reached = SecondsToAccuracy(summary, target_accuracy);
+        return reached ? nlohmann::json(*reached) : nlohmann::json();
+      };
+      seconds = {{"target_accuracy_percent", target_accuracy},
+                 {"dense", number(dense)},
+                 {"compressed", number(sparse)}};
     }
     const nlohmann::json report = {
         {"dense", ToJson(dense)},
@@ -90,6 +122,7 @@ int CompareCommand(const TrainOptions& options, const std::vector<std::string>& 
         {"accuracy_difference_percent", sparse.test_accuracy_percent - dense.test_accuracy_percent},
         {"tx_bytes_reduction", reduction},
         {"epoch_speedup", Times(dense.epoch_s_mean, sparse.epoch_s_mean)},
+        {"seconds_to_accuracy", seconds},
         {"run_folders", {dense_folder->path().string(), sparse_folder->path().string()}}};
     WriteWhole(sparse_folder->path() / "comparison.json", report.dump(2) + '\n');
     WriteJsonReport(options.json, report);

@@ -252,6 +252,12 @@ int Main(int argc, char** argv) {
   CLI::App* compare_app =
       app.add_subcommand("compare", "Run the same training dense and compressed; print one table");
   AddTrainingOptions(compare_app, &compare);
+  double target_accuracy = 0;
+  compare_app
+      ->add_option("--target-accuracy", target_accuracy,
+                   "Say when the test accuracy was there, in percent, to an epoch (0: don't)")
+      ->check(CLI::Range(0.0, 100.0))
+      ->group("Output");
 
   ScalingOptions scaling;
   CLI::App* scaling_app = app.add_subcommand(
@@ -343,7 +349,7 @@ int Main(int argc, char** argv) {
     if (compare_app->parsed()) {
       Resolve(compare);
       SetLogLevel(compare.log_level);
-      return CompareCommand(compare, arguments);
+      return CompareCommand(compare, target_accuracy, arguments);
     }
     if (scaling_app->parsed()) return Scaling(scaling);
     if (validate_app->parsed()) {
