@@ -26,13 +26,15 @@ double SecondsSince(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-// What the interface has sent: its counter tx_bytes or tx_packets, 0 where it can't be
-// told. Those of the loopback interface are of all workers.
-uint64_t InterfaceCounter(const std::string& interface, const std::string& counter) {
-  std::ifstream file("/sys/class/net/" + interface + "/statistics/" + counter);
+// What the interface has sent: its counter tx_bytes or tx_packets. Throws StatusError where
+// it can't be told.
+double InterfaceCounter(const std::string& interface, const char* counter) {
+  const std::string path = fmt::format("/sys/class/net/{}/statistics/{}", interface, counter);
+  std::ifstream file(path);
   uint64_t value = 0;
-  file >> value;
-  return value;
+  if (file >> value) return static_cast<double>(value);
+  throw StatusError(StatusCode::kUnavailable,
+                    fmt::format("cannot read {}: is {} an interface here?", path, interface));
 }
 
 // Bytes that a sweep moves per element, against the triad's 12.
@@ -123,13 +125,6 @@ double SyncSteps::MeanOverRanks(double value) {
   return sum[0] / world_.size();
 }
 
-double SyncSteps::MaxOverRanks(double value) {
-  std::vector<double> all(static_cast<size_t>(world_.size()), 0.0);
-  all[static_cast<size_t>(world_.rank())] = value;
-  world_.Sum(all);
-  return std::ranges::max(all);
-}
-
 double SyncSteps::FloorSeconds() {
   if (collective_->compressor() == nullptr) return 0;
   WorkerPool pool(ThreadsPerWorker(options_.run, world_.local_size()));
@@ -140,11 +135,11 @@ double SyncSteps::FloorSeconds() {
     world_.Barrier();
     auto start = Clock::now();
     Triad(std::span(source_).first(elements_), 0.5f, memory, memory, Stores::kPlain, pool);
-    const double triad = MaxOverRanks(SecondsSince(start));
+    const double triad = MeanOverRanks(SecondsSince(start));
     world_.Barrier();
     start = Clock::now();
     for (Piece& piece : buckets_) std::ranges::fill(piece.values, 0.0f);
-    seconds.push_back(sweep * triad + MaxOverRanks(SecondsSince(start)));
+    seconds.push_back(sweep * triad + MeanOverRanks(SecondsSince(start)));
   }
   return MedianOf(seconds);
 }
@@ -155,7 +150,7 @@ double SyncSteps::BareSeconds() {
     world_.Barrier();
     const auto start = Clock::now();
     ThrowIfError(logged_.Replay());
-    seconds.push_back(MaxOverRanks(SecondsSince(start)));
+    seconds.push_back(MeanOverRanks(SecondsSince(start)));
   }
   return MedianOf(seconds);
 }
@@ -173,7 +168,7 @@ nlohmann::json SyncSteps::Run() {
   const CollectiveTimes times_before = collective_->times();
   world_.Barrier();
   const auto on_interface = [&](const char* counter) {
-    return own_interface ? static_cast<double>(InterfaceCounter(interface, counter)) : 0.0;
+    return own_interface ? InterfaceCounter(interface, counter) : 0.0;
   };
   const double nic_bytes_before = on_interface("tx_bytes");
   const double nic_packets_before = on_interface("tx_packets");
@@ -228,6 +223,7 @@ nlohmann::json SyncSteps::Run() {
                            {"exchange_ms", mean_ms(&CollectiveTimes::exchange)},
                            {"decode_ms", mean_ms(&CollectiveTimes::decode)},
                            {"apply_ms", mean_ms(&CollectiveTimes::apply)},
+                           {"settled", collective_->settled()},
                            {"plan", PlanReport()}};
   const double bytes_per_step = MeanOverRanks(nic_bytes) / steps;
   const double packets_per_step = MeanOverRanks(nic_packets) / steps;

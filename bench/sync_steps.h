@@ -39,7 +39,6 @@ class SyncSteps {
   void Submit(uint32_t bucket);
   // The mean over the ranks, and the largest of them.
   double MeanOverRanks(double value);
-  double MaxOverRanks(double value);
   double FloorSeconds();  // of memory, all ranks at once
   double BareSeconds();   // of the exchanges, alone
   nlohmann::json PlanReport() const;

@@ -24,7 +24,9 @@ class DgcSlot final : public Accumulation {
 
   void Start(std::span<const float> gradient, const MemoryOptions& options) {
     Begin(gradient);
-    rule_ = {.momentum = static_cast<float>(options.momentum), .nesterov = options.nesterov};
+    rule_ = {.momentum = static_cast<float>(options.momentum),
+             .nesterov = options.nesterov,
+             .masking = options.momentum_masking};
     if (options.clip_norm > 0) {
       const double norm = std::sqrt(SumOfSquares(gradient));
       // A norm that is not finite is left to the sweep to find.
@@ -52,8 +54,8 @@ class DgcSlot final : public Accumulation {
   void TakeOut(std::span<const uint32_t> indices, float* values) override {
     for (size_t i = 0; i < indices.size(); ++i) {
       values[i] = std::exchange(next_residual_[indices[i]], 0.0f);
-      next_velocity_[indices[i]] = 0.0f;
     }
+    MaskVelocity(indices.data(), indices.size());
   }
 
   void TakeAll(float* values) override {
@@ -72,7 +74,7 @@ class DgcSlot final : public Accumulation {
     for (size_t i = 0; i < indices.size(); ++i) {
       const uint32_t element = indices[i];
       next_residual_[element] = values[i];
-      // The sweep cleared it; this computes it again, to the bit.
+      // The sweep may have cleared it; this computes it again, to the bit.
       next_velocity_[element] =
           rule_.momentum * velocity_[element] + rule_.scale * gradient_[element];
     }
@@ -93,7 +95,7 @@ class DgcSlot final : public Accumulation {
     if (pass == Pass::kAgain) {
       const Swept swept =
           TakeAtLeast(std::span(next_residual_).subspan(begin, count), threshold, base, out);
-      for (size_t i = 0; i < swept.taken; ++i) next_velocity_[out.indices[i]] = 0.0f;
+      MaskVelocity(out.indices, swept.taken);
       return swept;
     }
     const MomentumState state{velocity_.data() + begin, residual_.data() + begin,
@@ -103,6 +105,11 @@ class DgcSlot final : public Accumulation {
                                            threshold, base, out);
     if (stream) FlushStreamed();
     return swept;
+  }
+
+  void MaskVelocity(const uint32_t* indices, size_t count) {
+    if (!rule_.masking) return;
+    for (size_t i = 0; i < count; ++i) next_velocity_[indices[i]] = 0.0f;
   }
 
   std::span<const float> SweptValues() const override { return next_residual_; }

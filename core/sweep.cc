@@ -147,12 +147,13 @@ HWY_INLINE Swept MomentumLoop(const float* gradient, size_t n, const MomentumRul
     PrefetchAhead(state.residual_old + i);
     // Products and sums apart: a fused one would round differently from the scalar.
     const auto g = hn::Mul(scale, hn::LoadU(f, gradient + i));
-    auto velocity = hn::Add(hn::Mul(momentum, hn::LoadU(f, state.velocity_old + i)), g);
+    const auto velocity = hn::Add(hn::Mul(momentum, hn::LoadU(f, state.velocity_old + i)), g);
     auto update = velocity;
     if constexpr (kNesterov) update = hn::Add(hn::Mul(momentum, velocity), g);
     const auto sum = hn::Add(hn::LoadU(f, state.residual_old + i), update);
-    Write<kStream>(taker.Visit(sum, velocity), state.residual_next + i);
-    Write<kStream>(velocity, state.velocity_next + i);
+    auto masked = velocity;
+    Write<kStream>(taker.Visit(sum, masked), state.residual_next + i);
+    Write<kStream>(rule.masking ? masked : velocity, state.velocity_next + i);
   }
   const MomentumState rest{state.velocity_old + i, state.residual_old + i, state.velocity_next + i,
                            state.residual_next + i};

@@ -31,7 +31,8 @@ inline constexpr uint32_t kTakeNothing = 0x80000000u;
 struct MomentumRule {
   float momentum = 0.9f;
   bool nesterov = false;
-  float scale = 1.0f;  // of the gradient, before all else
+  float scale = 1.0f;   // of the gradient, before all else
+  bool masking = true;  // the velocity becomes zero where an entry was taken
 };
 
 // Where a parameter's velocity and residual lie, before and after a step.
@@ -56,7 +57,7 @@ Swept AccumulateResidual(std::span<const float> gradient, const float* old, floa
 // velocity = momentum * velocity_old + scale * gradient
 // residual = residual_old + velocity                               (plain)
 // residual = residual_old + (momentum * velocity + scale * gradient)  (Nesterov)
-// and both are zero where an entry was taken. `stream` as above.
+// and zero where an entry was taken, as the velocity with masking. `stream` as above.
 Swept AccumulateMomentum(std::span<const float> gradient, const MomentumRule& rule,
                          const MomentumState& state, bool stream, uint32_t threshold, uint32_t base,
                          Entries out);

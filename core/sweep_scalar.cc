@@ -57,7 +57,7 @@ Swept AccumulateMomentum(std::span<const float> gradient, const MomentumRule& ru
     const float update = rule.nesterov ? rule.momentum * velocity + g : velocity;
     const float sum = state.residual_old[i] + update;
     const bool taken = Visit(sum, i, threshold, base, out, &swept);
-    state.velocity_next[i] = taken ? 0.0f : velocity;
+    state.velocity_next[i] = taken && rule.masking ? 0.0f : velocity;
     state.residual_next[i] = taken ? 0.0f : sum;
   }
   return swept;

@@ -45,6 +45,11 @@ STUDIES = {
         **{f"{memory}-{ratio}": compressed(memory, ratio, "--values", "int4",
                                            "--collective", "split", "--owner-budget", "1")
            for memory in ("dgc", "residual") for ratio in ("0.01", "0.001")},
+        # dgc with the other choice of momentum masking than its default for the ratio.
+        **{f"dgc-{ratio}-masking-{masking}":
+               compressed("dgc", ratio, "--values", "int4", "--collective", "split",
+                          "--owner-budget", "1", "--momentum-masking", masking)
+           for ratio, masking in (("0.01", "on"), ("0.001", "off"))},
     }),
     "values": (4, {
         **{values: compressed("dgc", "0.01", "--values", values)

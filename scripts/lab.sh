@@ -11,6 +11,9 @@
 set -Eeuo pipefail
 
 readonly PREFIX=${CDDP_LAB:-cddp-lab}
+case $PREFIX in
+  *[!a-z0-9-]*) echo "lab.sh: CDDP_LAB is of a-z, 0-9 and -, got \"$PREFIX\"" >&2; exit 2 ;;
+esac
 readonly NET=$PREFIX-net    # the bridge's namespace
 readonly SUBNET=10.77.0     # worker i: .(i+1)
 readonly MAX_WORKERS=64

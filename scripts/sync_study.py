@@ -40,7 +40,7 @@ LAB = ROOT / "scripts" / "lab.sh"
 PEER = ROOT / "bench" / "peers" / "ddp_peer.py"
 BASELINE = "cddp-dense"
 
-# What the table calls them; their options; whether they run in the first round only.
+# What the table calls them; their options.
 CDDP = {
     "cddp-dense": ("cddp dense", "dense"),
     "cddp-gather": ("cddp gather", "gather"),
@@ -260,7 +260,7 @@ class Study:
             + (f" cddp compressed: ratio {about['ratio']:g}, values {about['values']}, memory "
                f"{about['memory']}." if set(a.systems) & set(CDDP) - {BASELINE} else ""), "",
             "| | step (ms) | lowest to highest round | times as fast as cddp dense "
-            "| sent per worker and step (MB) | at the interface (MB) | step / line-rate limit |",
+            "| sent per worker and step (MB) | at the interface (MB) | synchronisation / (memory traffic + bare exchange) |",
             "|---|---:|---:|---:|---:|---:|---:|"]
         for entry in summary:
             if entry["step_ms_median"] is None:
@@ -461,7 +461,7 @@ def parse_arguments():
             parser.error(f"no system {name}; there are {', '.join(LABELS)}")
     if not 0 <= arguments.compute_ms < float("inf"):
         parser.error("--compute-ms is a number from 0")
-    if arguments.warmup < 3:
+    if arguments.warmup < 3 and any("powersgd" in name for name in arguments.systems):
         parser.error("--warmup is a number from 3, as PowerSGD begins in the third step")
     if os.geteuid() != 0:
         parser.error("needs root, for the network namespaces of scripts/lab.sh")

@@ -19,6 +19,7 @@ TrainOptions Dense(TrainOptions options) {
   options.compress = false;
   options.collective = "dense";
   options.clip_norm = none.clip_norm;
+  options.momentum_masking = none.momentum_masking;
   options.warmup_epochs = none.warmup_epochs;
   options.adaptive_ratio = none.adaptive_ratio;
   options.values = none.values;

@@ -75,6 +75,10 @@ void AddCompressionOptions(CLI::App* app, TrainOptions* o) {
   app->add_option("--clip-norm", o->clip_norm,
                   "Largest L2 norm of a parameter's gradient on a worker (memory dgc; 0: any)")
       ->group("Compression");
+  app->add_option("--momentum-masking", o->momentum_masking,
+                  "Whether an entry's momentum is forgotten when it is sent (memory dgc): on, off, "
+                  "or auto: on for ratios below 0.005, where entries wait long")
+      ->group("Compression");
   app->add_option("--warmup-epochs", o->warmup_epochs,
                   "Epochs in which the ratio falls, by equal factors, from 1 to --ratio")
       ->group("Compression");

@@ -27,6 +27,10 @@ void RequireRange(const char* flag, double value, double low, double high) {
   Refuse(fmt::format("{} must be from {} to {}, got {}", flag, low, high, value));
 }
 
+// At a ratio of 1% masking has cost 0.2 points of accuracy, at 0.1% it has gained as much
+// (results/split_study).
+constexpr double kMaskBelowRatio = 0.005;
+
 }  // namespace
 
 void Resolve(TrainOptions& options) {
@@ -40,6 +44,7 @@ void Resolve(TrainOptions& options) {
   RequireName("memory", options.memory, memories);
   RequireName("values", options.values, ValueFormatNames());
   RequireName("indices", options.indices, IndexFormatNames());
+  RequireName("momentum masking", options.momentum_masking, {"auto", "on", "off"});
   RequireName("collective", options.collective, {"auto", "dense", "gather", "split"});
   RequireName("backend", options.backend, {"gloo"});
   RequireName("device", options.device, {"auto", "cpu"});
@@ -89,6 +94,14 @@ void Resolve(TrainOptions& options) {
     Refuse(fmt::format("--clip-norm clips before accumulation in --memory dgc; the memory is {}",
                        options.memory));
   }
+  const bool momentum_in_memory = options.compress && options.memory == "dgc";
+  if (options.momentum_masking == "auto") {
+    options.momentum_masking = momentum_in_memory && options.ratio < kMaskBelowRatio ? "on" : "off";
+  }
+  if (options.momentum_masking == "on" && !momentum_in_memory) {
+    Refuse(fmt::format("--momentum-masking acts on the momentum of --memory dgc; {}",
+                       options.compress ? "the memory is " + options.memory : "add --compress"));
+  }
   if (options.collective == "auto" && !options.compress) options.collective = "dense";
   if (!options.plan.empty() && options.collective != "auto") {
     Refuse(fmt::format(
@@ -128,6 +141,7 @@ nlohmann::json ToJson(const TrainOptions& o) {
           {"selector", o.selector},
           {"memory", o.memory},
           {"clip_norm", o.clip_norm},
+          {"momentum_masking", o.momentum_masking},
           {"warmup_epochs", o.warmup_epochs},
           {"adaptive_ratio", o.adaptive_ratio},
           {"values", o.values},

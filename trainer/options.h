@@ -29,10 +29,11 @@ struct TrainOptions {
   double ratio = 0.01;
   std::string selector = "topk";
   std::string memory = "auto";
-  bool no_error_feedback = false;  // the same as memory = "none"
-  double clip_norm = 0.0;          // of memory dgc; 0: no clipping
-  int warmup_epochs = 0;           // in which the ratio falls to its value
-  int adaptive_ratio = 0;          // steps between plans of the parameters' shares; 0: all alike
+  bool no_error_feedback = false;         // the same as memory = "none"
+  double clip_norm = 0.0;                 // of memory dgc; 0: no clipping
+  std::string momentum_masking = "auto";  // of memory dgc: on, off
+  int warmup_epochs = 0;                  // in which the ratio falls to its value
+  int adaptive_ratio = 0;  // steps between plans of the parameters' shares; 0: all alike
   std::string values = "int4";
   std::string indices = "auto";
   bool stochastic_rounding = false;  // of values int8 and int4

@@ -356,7 +356,8 @@ std::unique_ptr<Collective> MakeTrainingCollective(const TrainOptions& options, 
       .memory = {.name = options.memory,
                  .momentum = options.memory == "dgc" ? options.momentum : 0.0,
                  .nesterov = options.nesterov,
-                 .clip_norm = options.clip_norm},
+                 .clip_norm = options.clip_norm,
+                 .momentum_masking = options.momentum_masking == "on"},
       .format = format,
       .adaptive_every = static_cast<uint32_t>(options.adaptive_ratio)};
   std::unique_ptr<Collective> collective;

@@ -82,6 +82,7 @@ struct MemoryOptions {
   double momentum = 0.9;   // in [0, 1)
   bool nesterov = false;   // as torch.optim.SGD(nesterov=True)
   double clip_norm = 0.0;  // > 0: largest L2 norm of a parameter's gradient on a rank
+  bool momentum_masking = false;  // section 3.2 of the paper
 };
 
 // Keeps nothing: what is not selected is lost. 0 bytes per element.
@@ -95,10 +96,12 @@ std::unique_ptr<Memory> MakeResidualMemory();
 //   velocity = momentum * velocity + gradient      (the gradient includes weight decay)
 //   accumulated = residual + velocity              (Nesterov: momentum * velocity + gradient)
 //
-// Where an entry is sent, residual and velocity become zero (momentum factor
-// masking). A parameter that goes whole keeps its velocity: so with everything
-// sent it is momentum SGD. The optimiser then runs without momentum and weight
-// decay. With clip_norm, a parameter's gradient of a larger norm is scaled down
+// Where an entry is sent, the residual becomes zero, and with momentum_masking the
+// velocity as well (momentum factor masking), against momentum that is old when it
+// arrives: good for accuracy when entries wait long (small ratios), bad otherwise
+// (results/split_study). A parameter that goes whole
+// keeps its velocity: so with everything sent it is momentum SGD. The optimiser then
+// runs without momentum and weight decay. With clip_norm, a parameter's gradient of a larger norm is scaled down
 // before it is accumulated. 16 bytes per element (residual and velocity, old and
 // new).
 std::unique_ptr<Memory> MakeDgcMemory(const MemoryOptions& options);

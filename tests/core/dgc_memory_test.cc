@@ -63,12 +63,14 @@ TEST(DgcMemory, ForcedDenseEqualsMomentumSgd) {
   EXPECT_LE(LargestDifferenceFromSgd(true, 0.01), 1e-6);
 }
 
-// Sent entries lose their velocity, the others keep it.
+// With masking sent entries lose their velocity, the others keep it.
 TEST(DgcMemory, FactorMasking) {
   std::unique_ptr<Compressor> compressor;
   ASSERT_TRUE(
-      Compressor::Create(
-          {.ratio = 0.5, .whole_limit = 1, .memory = {.name = "dgc", .momentum = 0.5}}, &compressor)
+      Compressor::Create({.ratio = 0.5,
+                          .whole_limit = 1,
+                          .memory = {.name = "dgc", .momentum = 0.5, .momentum_masking = true}},
+                         &compressor)
           .ok());
   OwnedBucket bucket(0, {2, 1});
   std::vector<std::byte> frame;
@@ -90,9 +92,27 @@ TEST(DgcMemory, FactorMasking) {
                                                       {"bucket0.parameter1/velocity", {4.0f}}}));
 }
 
-// What a codec rounds away stays in the residual; the velocity is masked all the same.
+// Without it all entries keep their velocity: what is sent over the steps is what
+// momentum SGD would apply.
+TEST(DgcMemory, WithoutMaskingTheVelocityStays) {
+  std::unique_ptr<Compressor> compressor;
+  ASSERT_TRUE(
+      Compressor::Create(
+          {.ratio = 0.5, .whole_limit = 1, .memory = {.name = "dgc", .momentum = 0.5}}, &compressor)
+          .ok());
+  OwnedBucket bucket(0, {2});
+  std::vector<std::byte> frame;
+  bucket.values = {4.0f, 1.0f};
+  ASSERT_TRUE(compressor->Compress(bucket.At(0), 0, &frame).ok());
+  compressor->EndStep(true);
+  EXPECT_EQ(compressor->memory().Save(),
+            (MemoryState{{"bucket0.parameter0/residual", {0.0f, 1.0f}},
+                         {"bucket0.parameter0/velocity", {4.0f, 1.0f}}}));
+}
+
+// What a codec rounds away stays in the residual; masking clears the velocity all the same.
 TEST(DgcMemory, RoundingStaysInTheResidual) {
-  const auto memory = MakeDgcMemory({.momentum = 0.5});
+  const auto memory = MakeDgcMemory({.momentum = 0.5, .momentum_masking = true});
   const std::vector<float> gradient = {1.0f, 2.75f};
   Accumulation* accumulation = nullptr;
   ASSERT_TRUE(memory->Accumulate("p", gradient, &accumulation).ok());

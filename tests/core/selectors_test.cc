@@ -41,7 +41,7 @@ TEST_P(AnySelector, WhatIsTakenLeavesTheMemoryAndTheRestStays) {
   const auto selector = Make({.name = GetParam(), .threshold = 0.5});
   for (const char* name : {"residual", "dgc"}) {
     std::unique_ptr<Memory> memory;
-    ASSERT_TRUE(MakeMemory({.name = name}, &memory).ok());
+    ASSERT_TRUE(MakeMemory({.name = name, .momentum_masking = true}, &memory).ok());
     const std::vector<float> gradient = ValuesOf({Pattern::kUniform, 3, 40'000});
     Accumulation* accumulation = nullptr;
     ASSERT_TRUE(memory->Accumulate("p", gradient, &accumulation).ok());

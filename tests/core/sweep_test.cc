@@ -173,7 +173,7 @@ TEST_P(SweepTest, AccumulateMomentum) {
     std::ranges::rotate(residual, residual.begin() + static_cast<ptrdiff_t>(n / 3));
     for (const MomentumRule& rule :
          {MomentumRule{0.9f, false, 1.0f}, MomentumRule{0.9f, true, 0.3f},
-          MomentumRule{0.0f, threshold % 2 == 0, 1.0f}}) {
+          MomentumRule{0.9f, false, 1.0f, false}, MomentumRule{0.0f, threshold % 2 == 0, 1.0f}}) {
       std::vector<float> next_velocity(n), next_residual(n);
       GuardedEntries want(n, 0);
       const Swept expected = scalar::AccumulateMomentum(

@@ -42,6 +42,20 @@ TEST(Options, AutoMemoryFollowsTheOptimisersMomentum) {
   EXPECT_EQ(without.memory, "residual");
 }
 
+TEST(Options, AutoMaskingFollowsTheRatio) {
+  TrainOptions large{.compress = true, .ratio = 0.01};
+  Resolve(large);
+  EXPECT_EQ(large.momentum_masking, "off");
+  TrainOptions small{.compress = true, .ratio = 0.001};
+  Resolve(small);
+  EXPECT_EQ(small.momentum_masking, "on");
+  TrainOptions residual{.compress = true, .ratio = 0.001, .memory = "residual"};
+  Resolve(residual);
+  EXPECT_EQ(residual.momentum_masking, "off");
+  residual.momentum_masking = "on";
+  EXPECT_THROW(Resolve(residual), StatusError);
+}
+
 TEST(Options, WhatDoesNotFitTogetherIsRefused) {
   TrainOptions clip{.momentum = 0.0, .compress = true, .clip_norm = 1.0};
   EXPECT_THROW(Resolve(clip), StatusError);
