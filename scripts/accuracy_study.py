@@ -4,6 +4,8 @@ worker and step, over paired seeds, in one process per run (cddp bench accuracy)
 
     scripts/accuracy_study.py memory   8 workers: dense, and each memory at 1% and 0.1%,
                                        values fp32
+    scripts/accuracy_study.py split    8 workers: dense, and collective split with values
+                                       int4 and owner budget 1 at 1% and 0.1%
     scripts/accuracy_study.py values   4 workers, memory dgc, 1%: each value codec
 
 Options of cddp bench accuracy may follow. Each run's JSON is kept in the output folder
@@ -37,6 +39,12 @@ STUDIES = {
            for memory in ("residual", "dgc", "none") for ratio in ("0.01", "0.001")},
         "dgc-0.001-adaptive": compressed("dgc", "0.001", "--values", "fp32",
                                          "--adaptive-ratio", "100"),
+    }),
+    "split": (8, {
+        "dense": [],
+        **{f"{memory}-{ratio}": compressed(memory, ratio, "--values", "int4",
+                                           "--collective", "split", "--owner-budget", "1")
+           for memory in ("dgc", "residual") for ratio in ("0.01", "0.001")},
     }),
     "values": (4, {
         **{values: compressed("dgc", "0.01", "--values", values)
