@@ -48,10 +48,16 @@ Status PathCollective::BeginStep(uint64_t step) {
   if (begun_ && step == step_) return Status::Ok();
   begun_ = true;
   step_ = step;
+  CDDP_RETURN_IF_ERROR(changed_);
   if (parts_.compressor) {
     CDDP_RETURN_IF_ERROR(AgreeOnBudgets(step, parts_.transport, parts_.compressor.get()));
   }
-  if (!planner_ || known_.empty()) return Status::Ok();
+  if (!planner_) return Status::Ok();
+  if (known_.empty()) {
+    // A run that goes on: the plan tells what the buckets are still to show.
+    ways_ = planner_->WaysAt(step);
+    return Status::Ok();
+  }
   std::vector<PlannedBucket> buckets;
   for (const auto& [index, bucket] : known_) buckets.push_back({bucket.elements, bucket.entries});
   std::vector<Way> ways;
@@ -77,9 +83,17 @@ Path& PathCollective::PathOf(uint32_t bucket) {
 Status PathCollective::Learn(const Bucket& bucket) {
   const auto it = known_.find(bucket.index);
   if (it == known_.end()) {
-    if (!ways_.empty() || bucket.index != known_.size()) {
+    if ((!ways_.empty() && bucket.index >= ways_.size()) || bucket.index != known_.size()) {
       return Status::InvalidArgument(fmt::format(
           "bucket {} was not in the step before, but the plan is by buckets", bucket.index));
+    }
+    if (!ways_.empty()) {
+      const uint32_t planned = planner_->plan().elements[bucket.index];
+      if (planned != bucket.values.size()) {
+        return Status::InvalidArgument(
+            fmt::format("the plan is of other buckets: {} elements in bucket {}, not {}", planned,
+                        bucket.index, bucket.values.size()));
+      }
     }
     known_[bucket.index] = {.parameters = {bucket.parameters.begin(), bucket.parameters.end()},
                             .entries = parts_.compressor->EntryCount(bucket),
@@ -110,6 +124,12 @@ StepOutcome PathCollective::EndStep() {
   const bool is_void = std::exchange(void_, false);
   if (parts_.compressor) parts_.compressor->EndStep(/*commit=*/!is_void);
   if (parts_.owner) parts_.owner->EndStep(/*commit=*/!is_void);
+  if (planner_ && planner_->frozen()) {
+    // Now and not in the next BeginStep: what is saved in between is then as the next step
+    // finds it, and buckets that are not known yet have nothing to leave.
+    const std::vector<Way> next = planner_->WaysAt(step_ + 1);
+    if (!next.empty() && next.size() == known_.size()) changed_ = Change(next);
+  }
   return is_void ? StepOutcome::kVoid : StepOutcome::kCommitted;
 }
 

@@ -51,6 +51,7 @@ class PathCollective final : public Collective {
   std::unique_ptr<Planner> planner_;
   std::vector<Way> ways_;            // by bucket; empty: way_
   std::map<uint32_t, Known> known_;  // with a planner
+  Status changed_;                   // of the last EndStep
   bool begun_ = false;
   uint64_t step_ = 0;
   bool void_ = false;

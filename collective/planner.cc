@@ -78,6 +78,10 @@ Status Planner::Create(Transport* transport, const AutoOptions& options,
           fmt::format("rank 0 plans way {} of {}", std::to_integer<size_t>(first), kWays));
     }
     created->plan_.first = static_cast<Way>(first);
+    if (options.begun != nullptr) {
+      CDDP_RETURN_IF_ERROR(RequireFits(*options.begun, transport->world_size()));
+      created->plan_ = *options.begun;
+    }
     std::string lines = fmt::format(
         "auto, {} workers: selection {:.2f} ns an element; encoding {:.1f}, decoding {:.1f} ns an "
         "entry of {:.2f} bytes",
@@ -155,11 +159,17 @@ Status Planner::Follow(uint64_t step, const std::vector<PlannedBucket>& buckets,
                     "another bucket size?",
                     buckets.size()));
   }
-  ways->assign(buckets.size(), plan_.first);
-  for (const PlanChange& change : plan_.changes) {
-    if (change.step <= step) *ways = change.ways;
-  }
+  *ways = WaysAt(step);
+  if (ways->empty()) ways->assign(buckets.size(), plan_.first);
   return Status::Ok();
+}
+
+std::vector<Way> Planner::WaysAt(uint64_t step) const {
+  std::vector<Way> ways;
+  for (const PlanChange& change : plan_.changes) {
+    if (change.step <= step) ways = change.ways;
+  }
+  return ways;
 }
 
 void Planner::Decide(uint64_t step, const std::vector<PlannedBucket>& buckets) {

@@ -38,7 +38,12 @@ class Planner {
   Status BeginStep(uint64_t step, const std::vector<PlannedBucket>& buckets,
                    std::vector<Way>* ways);
 
+  // The ways of a given plan in this step, without knowing the buckets; empty before its
+  // first change.
+  std::vector<Way> WaysAt(uint64_t step) const;
+
   const Plan& plan() const { return plan_; }
+  bool frozen() const { return frozen_; }
   bool settled() const { return settled_; }
 
  private:

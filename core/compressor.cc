@@ -1,5 +1,7 @@
 #include "cddp/compressor.h"
 
+#include <fmt/format.h>
+
 #include <cmath>
 #include <numeric>
 
@@ -61,7 +63,7 @@ void Compressor::Plan(std::span<const double> energies) {
 }
 
 void Compressor::MeasureEnergy(const BucketParameter& parameter, std::span<const float> gradient) {
-  Budget& budget = budgets_[parameter.name];
+  ParameterBudget& budget = budgets_[parameter.name];
   budget.elements = gradient.size();
   budget.energy = SumOfSquares(gradient);
 }
@@ -175,6 +177,30 @@ void Compressor::EndStep(bool commit) {
   } else {
     memory_->Void();
   }
+}
+
+CompressorState Compressor::Save() const {
+  return {.ratio = options_.ratio,
+          .budgets = budgets_,
+          .selector = selector_->Save(),
+          .memory = memory_->Save()};
+}
+
+Status Compressor::Load(const CompressorState& state) {
+  CDDP_RETURN_IF_ERROR(ValidateRatio(state.ratio));
+  for (const auto& [parameter, budget] : state.budgets) {
+    if (budget.entries <= budget.elements && std::isfinite(budget.energy) && budget.energy >= 0) {
+      continue;
+    }
+    return Status::InvalidArgument(
+        fmt::format("the saved budget of parameter {} is {} of {} entries, with energy {}",
+                    parameter, budget.entries, budget.elements, budget.energy));
+  }
+  CDDP_RETURN_IF_ERROR(memory_->Load(state.memory));
+  options_.ratio = state.ratio;
+  budgets_ = state.budgets;
+  selector_->Load(state.selector);
+  return Status::Ok();
 }
 
 }  // namespace cddp

@@ -50,9 +50,12 @@ class RandomKSelector final : public Selector {
   }
   using Selector::Select;
 
+  State Save() const override { return draws_; }
+  void Load(const State& state) override { draws_ = state; }
+
  private:
   const uint64_t seed_;
-  std::map<std::string, uint64_t> draws_;  // by parameter
+  State draws_;  // by parameter
   std::vector<uint32_t> indices_;
 };
 

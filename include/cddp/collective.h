@@ -106,6 +106,9 @@ struct AutoOptions {
   double owner_budget = 1;  // of split
   // A plan that an earlier run has made: nothing is measured, its steps are repeated.
   const Plan* frozen = nullptr;
+  // Or one that the run that goes on here had made so far: its last decision holds for the
+  // first step, those to come are added to it.
+  const Plan* begun = nullptr;
   // Called on rank 0 with what was measured and decided, in lines for a person.
   std::function<void(const std::string&)> log;
 };
@@ -115,7 +118,7 @@ struct AutoOptions {
 // the model of docs/algorithms.md, tries what is predicted to be near the best for some
 // steps each, and stays with the fastest until steps take a quarter more or less time
 // than then. Rank 0 decides and tells the others. What a bucket's memories hold when it
-// goes dense is in the next mean. InvalidArgument as above, or for a frozen plan that is
+// goes dense is in the next mean. InvalidArgument as above, or for a given plan that is
 // not of this number of ranks. `transport` must outlive it.
 Status MakeAutoCollective(Transport* transport, const AutoOptions& options,
                           std::unique_ptr<Collective>* collective);

@@ -39,6 +39,21 @@ struct CompressorOptions {
   uint32_t adaptive_every = 0;
 };
 
+// A large parameter's share of the entries (budget.h).
+struct ParameterBudget {
+  size_t elements = 0;
+  double energy = 0;   // of this rank's gradient in the step before a plan
+  size_t entries = 0;  // 0: by the ratio
+};
+
+// What a rank's later frames depend on besides its options and gradients.
+struct CompressorState {
+  double ratio = 0.01;
+  std::map<std::string, ParameterBudget, std::less<>> budgets;
+  Selector::State selector;
+  MemoryState memory;
+};
+
 // What was taken out of a bucket.
 struct TakenEntries {
   Selection selection;           // indices in the bucket, ascending
@@ -110,6 +125,12 @@ class Compressor {
   // Ends the step for all its buckets. Every rank passes the same value.
   void EndStep(bool commit);
 
+  // Between steps. One that has loaded what another of the same options has saved
+  // goes on as that one would. Load refuses (InvalidArgument) a ratio or budgets out of
+  // range and what Memory::Load refuses; the state is as before then.
+  CompressorState Save() const;
+  Status Load(const CompressorState& state);
+
   Memory& memory() { return *memory_; }
   const Memory& memory() const { return *memory_; }
 
@@ -130,12 +151,7 @@ class Compressor {
   uint64_t second_sweeps_before_ = 0;
   TakenEntries taken_;
   std::vector<size_t> counts_;
-  struct Budget {
-    size_t elements = 0;
-    double energy = 0;   // of this rank's gradient in the step before a plan
-    size_t entries = 0;  // 0: by the ratio
-  };
-  std::map<std::string, Budget, std::less<>> budgets_;
+  std::map<std::string, ParameterBudget, std::less<>> budgets_;
   uint64_t last_step_ = 0;
   std::vector<float> values_;  // of taken_, before the codec rounded them
 };

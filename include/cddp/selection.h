@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -60,6 +61,12 @@ class Selector {
 
   // The same for values without a memory, which stay as they are.
   void Select(std::span<const float> values, size_t k, uint32_t base, Selection* out);
+
+  // What later selections depend on besides the values: of randomk the draws by
+  // parameter, of the others nothing.
+  using State = std::map<std::string, uint64_t>;
+  virtual State Save() const { return {}; }
+  virtual void Load(const State&) {}
 
   // Parameters selected from, and those that a second sweep was needed for.
   uint64_t calls() const { return calls_; }

@@ -1,0 +1,75 @@
+#include "collective/memory_mean.h"
+
+#include <fmt/format.h>
+
+#include <numeric>
+#include <utility>
+
+#include "collective/shards.h"
+
+namespace cddp {
+namespace {
+
+constexpr std::string_view kVelocity = "/velocity";
+
+void AddTo(std::vector<double>* sum, const std::vector<float>& values) {
+  sum->resize(values.size());
+  for (size_t i = 0; i < values.size(); ++i) (*sum)[i] += values[i];
+}
+
+}  // namespace
+
+MemoryMean::MemoryMean(int ranks, std::string_view memory,
+                       std::map<std::string, uint32_t> parameters)
+    : ranks_(ranks),
+      residual_suffix_(memory == "dgc" ? "/residual" : ""),
+      parameters_(std::move(parameters)) {}
+
+Status MemoryMean::Add(const MemoryState& own, const MemoryState& owner) {
+  for (const auto& [key, values] : own) {
+    std::string parameter = key;
+    for (const std::string_view suffix : {std::string_view(residual_suffix_), kVelocity}) {
+      if (!suffix.empty() && key.ends_with(suffix)) parameter.resize(key.size() - suffix.size());
+    }
+    const auto it = parameters_.find(parameter);
+    if (it == parameters_.end() || it->second != values.size()) {
+      return Status::InvalidArgument(fmt::format(
+          "rank {}'s saved memory has {} with {} elements, the model has {}", added_, key,
+          values.size(),
+          it == parameters_.end() ? "no such parameter" : fmt::format("{}", it->second)));
+    }
+    AddTo(&sums_[key], values);
+  }
+  for (const auto& [parameter, kept] : owner) CDDP_RETURN_IF_ERROR(AddOwner(parameter, kept));
+  ++added_;
+  return Status::Ok();
+}
+
+Status MemoryMean::AddOwner(const std::string& parameter, const std::vector<float>& kept) {
+  const auto it = parameters_.find(parameter);
+  const uint32_t elements = it == parameters_.end() ? 0 : it->second;
+  const std::vector<BucketParameter> alone{{parameter, 0, elements}};
+  const Shards shards({.parameters = alone}, ranks_);
+  if (shards.elements(added_) != kept.size()) {
+    return Status::InvalidArgument(
+        fmt::format("rank {} has saved {} elements of {} as their owner, but owns {} of {}", added_,
+                    kept.size(), parameter, shards.elements(added_), elements));
+  }
+  std::vector<uint32_t> indices(kept.size());
+  std::iota(indices.begin(), indices.end(), 0u);
+  std::vector<float> spread(elements, 0.0f);
+  shards.Scatter(added_, indices, kept, spread);
+  AddTo(&sums_[parameter + residual_suffix_], spread);
+  return Status::Ok();
+}
+
+MemoryState MemoryMean::Mean() const {
+  MemoryState mean;
+  for (const auto& [key, sum] : sums_) {
+    std::vector<float>& values = mean[key];
+    for (const double value : sum) values.push_back(static_cast<float>(value / ranks_));
+  }
+  return mean;
+}
+
+}  // namespace cddp

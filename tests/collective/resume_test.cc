@@ -1,0 +1,286 @@
+// Training that goes on: saved states loaded into new collectives give the same bytes,
+// and what a group kept is not lost when its size changes.
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <numeric>
+#include <optional>
+
+#include "collective/memory_mean.h"
+#include "collective/shards.h"
+#include "tests/collective/rank_group.h"
+
+namespace cddp {
+namespace {
+
+constexpr uint64_t kSteps = 12;
+
+struct Saved {
+  CompressorState own;
+  MemoryState owner;
+};
+
+struct Case {
+  const char* name;
+  CompressorOptions options;
+  Way way = Way::kGather;
+  bool planned = false;
+};
+
+std::vector<OwnedBucket> Buckets() {
+  return {OwnedBucket(0, {3, 40'000}), OwnedBucket(1, {2'000})};
+}
+
+// One bucket changes its way, one does not.
+Plan PlanOf(int ranks) {
+  return {.world_size = ranks,
+          .first = Way::kSplit,
+          .elements = {40'003, 2'000},
+          .changes = {{3, {Way::kGather, Way::kSplit}}, {8, {Way::kSplit, Way::kSplit}}}};
+}
+
+std::unique_ptr<Collective> Make(const Case& made, Transport* transport) {
+  std::unique_ptr<Collective> collective;
+  const Plan plan = PlanOf(transport->world_size());
+  Status status;
+  if (made.planned) {
+    status =
+        MakeAutoCollective(transport, {.compression = made.options, .frozen = &plan}, &collective);
+  } else if (made.way == Way::kSplit) {
+    status = MakeSplitCollective(transport, made.options, 1.0, &collective);
+  } else {
+    std::unique_ptr<Compressor> compressor;
+    status = Compressor::Create(made.options, &compressor);
+    collective = MakeGatherCollective(transport, std::move(compressor));
+  }
+  EXPECT_TRUE(status.ok()) << status.message();
+  return collective;
+}
+
+Saved Save(Collective& collective) {
+  return {collective.compressor()->Save(),
+          collective.owner_memory() ? collective.owner_memory()->Save() : MemoryState{}};
+}
+
+void Load(const Saved& saved, Collective* collective) {
+  ASSERT_TRUE(collective->compressor()->Load(saved.own).ok());
+  if (collective->owner_memory()) {
+    ASSERT_TRUE(collective->owner_memory()->Load(saved.owner).ok());
+  }
+}
+
+// The means of steps [first, last), by which all that was drawn and chosen shows.
+std::vector<float> Train(Transport& transport, Collective& collective, uint64_t first,
+                         uint64_t last) {
+  std::vector<float> means;
+  std::vector<OwnedBucket> buckets = Buckets();
+  for (uint64_t step = first; step < last; ++step) {
+    for (OwnedBucket& bucket : buckets) {
+      FillGradient(transport.rank(), step, &bucket);
+      // Void on all ranks: randomk has drawn nevertheless.
+      if (step == 2 && bucket.index == 1 && transport.rank() == 0) bucket.values[5] = NAN;
+      const Status status = collective.AllReduceMean(bucket.At(step));
+      EXPECT_TRUE(status.ok()) << status.message();
+      means.insert(means.end(), bucket.values.begin(), bucket.values.end());
+    }
+    collective.EndStep();
+  }
+  return means;
+}
+
+TEST(Resume, GoesOnToTheBit) {
+  const CompressorOptions residual{.ratio = 0.02};
+  const CompressorOptions dgc{.ratio = 0.02,
+                              .memory = {.name = "dgc", .momentum = 0.9},
+                              .format = {.values = ValueFormat::kInt4, .stochastic = true}};
+  const CompressorOptions random{.ratio = 0.02, .selector = {.name = "randomk", .seed = 7}};
+  CompressorOptions adaptive = residual;
+  adaptive.adaptive_every = 4;
+  for (const Case& made :
+       {Case{"gather, residual", residual}, Case{"gather, randomk", random},
+        Case{"gather, adaptive", adaptive}, Case{"split, residual", residual, Way::kSplit},
+        Case{"split, dgc", dgc, Way::kSplit}, Case{"split, adaptive", adaptive, Way::kSplit},
+        Case{"plan, residual", residual, Way::kSplit, true},
+        Case{"plan, dgc", dgc, Way::kSplit, true}}) {
+    SCOPED_TRACE(made.name);
+    RunRanks(3, [&](Transport& transport) {
+      const auto whole = Make(made, &transport);
+      std::vector<Saved> saved;
+      std::vector<std::vector<float>> means;
+      for (uint64_t step = 0; step < kSteps; ++step) {
+        saved.push_back(Save(*whole));
+        means.push_back(Train(transport, *whole, step, step + 1));
+      }
+      for (uint64_t first = 1; first < kSteps; ++first) {
+        const auto resumed = Make(made, &transport);
+        Load(saved[first], resumed.get());
+        for (uint64_t step = first; step < kSteps; ++step) {
+          ASSERT_TRUE(SameBits(Train(transport, *resumed, step, step + 1), means[step]))
+              << "from step " << first << ", in step " << step;
+        }
+        EXPECT_TRUE(Save(*resumed).own.memory == Save(*whole).own.memory);
+      }
+    });
+  }
+}
+
+TEST(Resume, CompressorRefusesABudgetOutOfRange) {
+  std::unique_ptr<Compressor> compressor;
+  ASSERT_TRUE(Compressor::Create({}, &compressor).ok());
+  const auto refused = [&](const ParameterBudget& budget) {
+    return compressor->Load({.budgets = {{"p", budget}}}).message();
+  };
+  EXPECT_NE(refused({.elements = 10, .entries = 11}).find("11 of 10 entries"), std::string::npos);
+  EXPECT_NE(refused({.elements = 10, .energy = -1}).find("energy -1"), std::string::npos);
+  EXPECT_NE(refused({.elements = 10, .energy = NAN}).find("energy nan"), std::string::npos);
+  EXPECT_EQ(compressor->Load({.ratio = 0}).code(), StatusCode::kInvalidArgument);
+  EXPECT_TRUE(compressor->Save().budgets.empty());
+}
+
+// A plan that was not settled goes on being made: first as it was, then anew.
+TEST(Resume, PlanThatWasBegunGoesOn) {
+  constexpr int kRanks = 2;
+  RunRanks(kRanks, [&](Transport& transport) {
+    const Plan begun{.world_size = kRanks,
+                     .first = Way::kDense,
+                     .elements = {40'003, 2'000},
+                     .changes = {{1, {Way::kSplit, Way::kGather}}}};
+    std::unique_ptr<Collective> collective;
+    ASSERT_TRUE(MakeAutoCollective(&transport, {.compression = {.ratio = 0.02}, .begun = &begun},
+                                   &collective)
+                    .ok());
+    EXPECT_FALSE(collective->settled());
+    Train(transport, *collective, 4, 5);
+    EXPECT_EQ(collective->plan()->changes.size(), 1u);
+    EXPECT_FALSE(collective->owner_memory()->Save().empty()) << "a bucket went by split";
+    Train(transport, *collective, 5, 40);
+    EXPECT_TRUE(collective->settled());
+    EXPECT_EQ(collective->plan()->changes[0].step, 1u);
+    ASSERT_GE(collective->plan()->changes.size(), 2u);
+    EXPECT_EQ(collective->plan()->changes[1].step, 5u);
+
+    const Plan other{.world_size = kRanks,
+                     .elements = {40'003, 77},
+                     .changes = {{1, {Way::kSplit, Way::kGather}}}};
+    ASSERT_TRUE(MakeAutoCollective(&transport, {.begun = &other}, &collective).ok());
+    std::vector<OwnedBucket> buckets = Buckets();
+    ASSERT_TRUE(collective->AllReduceMean(buckets[0].At(4)).ok());
+    const Status status = collective->AllReduceMean(buckets[1].At(4));
+    EXPECT_NE(status.message().find("77 elements in bucket 1, not 2000"), std::string::npos)
+        << status.message();
+  });
+}
+
+std::map<std::string, uint32_t> ParametersOf(const std::vector<OwnedBucket>& buckets) {
+  std::map<std::string, uint32_t> parameters;
+  for (const OwnedBucket& bucket : buckets) {
+    for (const BucketParameter& p : bucket.parameters) parameters[p.name] = p.count;
+  }
+  return parameters;
+}
+
+struct Kept {
+  double residual = 0;
+  double velocity = 0;
+  double scale = 0;
+};
+
+// Of each element, the mean over the ranks of all that is kept for it.
+std::map<std::string, std::vector<Kept>> MeanKept(const std::vector<Saved>& ranks) {
+  std::map<std::string, std::vector<Kept>> means;
+  const double share = 1.0 / static_cast<double>(ranks.size());
+  for (size_t r = 0; r < ranks.size(); ++r) {
+    for (OwnedBucket& bucket : Buckets()) {
+      const Shards shards(bucket.At(0), static_cast<int>(ranks.size()));
+      const auto layout = shards.Layout(static_cast<int>(r));
+      for (size_t p = 0; p < bucket.parameters.size(); ++p) {
+        const BucketParameter& parameter = bucket.parameters[p];
+        std::vector<Kept>& kept = means[parameter.name];
+        kept.resize(parameter.count);
+        const auto add = [&](const std::string& key, double Kept::*part) {
+          const auto it = ranks[r].own.memory.find(key);
+          if (it == ranks[r].own.memory.end()) return;
+          for (size_t i = 0; i < kept.size(); ++i) {
+            kept[i].*part += share * it->second[i];
+            kept[i].scale += std::abs(it->second[i]);
+          }
+        };
+        add(parameter.name, &Kept::residual);
+        add(parameter.name + "/residual", &Kept::residual);
+        add(parameter.name + "/velocity", &Kept::velocity);
+        const auto owned = ranks[r].owner.find(parameter.name);
+        if (owned == ranks[r].owner.end()) continue;
+        std::vector<uint32_t> indices(owned->second.size());
+        std::iota(indices.begin(), indices.end(), layout[p].offset);
+        std::vector<float> spread(bucket.values.size());
+        shards.Scatter(static_cast<int>(r), indices, owned->second, spread);
+        for (size_t i = 0; i < kept.size(); ++i) {
+          kept[i].residual += share * spread[parameter.offset + i];
+          kept[i].scale += std::abs(spread[parameter.offset + i]);
+        }
+      }
+    }
+  }
+  return means;
+}
+
+std::vector<Saved> StatesAfter(const Case& made, int ranks, uint64_t steps) {
+  std::vector<Saved> saved(static_cast<size_t>(ranks));
+  RunRanks(ranks, [&](Transport& transport) {
+    const auto collective = Make(made, &transport);
+    Train(transport, *collective, 3, 3 + steps);
+    saved[static_cast<size_t>(transport.rank())] = Save(*collective);
+  });
+  return saved;
+}
+
+TEST(Resume, AnotherWorldSizeKeepsWhatIsOwed) {
+  const CompressorOptions residual{.ratio = 0.02};
+  const CompressorOptions dgc{.ratio = 0.02, .memory = {.name = "dgc", .momentum = 0.9}};
+  for (const Case& made :
+       {Case{"gather, residual", residual}, Case{"gather, dgc", dgc},
+        Case{"split, residual", residual, Way::kSplit}, Case{"split, dgc", dgc, Way::kSplit}}) {
+    for (const auto& [from, to] : {std::pair(1, 3), std::pair(4, 2), std::pair(3, 8)}) {
+      SCOPED_TRACE(fmt::format("{}, {} to {} ranks", made.name, from, to));
+      const std::vector<Saved> before = StatesAfter(made, from, 6);
+      MemoryMean mean(from, made.options.memory.name, ParametersOf(Buckets()));
+      for (const Saved& rank : before) {
+        ASSERT_TRUE(mean.Add(rank.own.memory, rank.owner).ok());
+      }
+      // What the new ranks really hold when they have loaded it.
+      std::vector<Saved> after(static_cast<size_t>(to));
+      RunRanks(to, [&](Transport& transport) {
+        const auto collective = Make(made, &transport);
+        ASSERT_TRUE(collective->compressor()->memory().Load(mean.Mean()).ok());
+        after[static_cast<size_t>(transport.rank())] = Save(*collective);
+        Train(transport, *collective, 9, 11);
+      });
+      double largest = 0;
+      const auto owed = MeanKept(before);
+      const auto kept = MeanKept(after);
+      for (const auto& [name, elements] : owed) {
+        for (size_t i = 0; i < elements.size(); ++i) {
+          const double rounding = 0x1p-22 * elements[i].scale;
+          ASSERT_NEAR(kept.at(name)[i].residual, elements[i].residual, rounding) << name << i;
+          ASSERT_NEAR(kept.at(name)[i].velocity, elements[i].velocity, rounding) << name << i;
+          largest = std::max(largest, std::abs(elements[i].residual));
+        }
+      }
+      EXPECT_GT(largest, 0);
+    }
+  }
+}
+
+TEST(Resume, MeanRefusesAnotherModelsMemory) {
+  MemoryMean mean(2, "residual", {{"p", 3}});
+  EXPECT_NE(mean.Add({{"q", {1}}}, {}).message().find("no such parameter"), std::string::npos);
+  EXPECT_NE(mean.Add({{"p", {1}}}, {}).message().find("p with 1 elements, the model has 3"),
+            std::string::npos);
+  EXPECT_NE(mean.Add({}, {{"p", {1, 2}}}).message().find("saved 2 elements of p"),
+            std::string::npos);
+  EXPECT_TRUE(mean.Add({}, {}).ok());
+}
+
+}  // namespace
+}  // namespace cddp
