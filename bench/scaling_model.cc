@@ -4,7 +4,7 @@
 #include <cmath>
 #include <set>
 
-#include "bench/median.h"
+#include "core/median.h"
 #include "bench/nonnegative_fit.h"
 
 namespace cddp {

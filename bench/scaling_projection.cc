@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "bench/amdahl.h"
-#include "bench/median.h"
+#include "core/median.h"
 
 namespace cddp {
 namespace {

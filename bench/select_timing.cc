@@ -5,7 +5,7 @@
 #include <chrono>
 
 #include "bench/cache_eviction.h"
-#include "bench/median.h"
+#include "core/median.h"
 #include "bench/select_case.h"
 #include "bench/slow_peers.h"
 #include "bench/triad.h"

@@ -7,7 +7,7 @@
 #include <fstream>
 #include <thread>
 
-#include "bench/median.h"
+#include "core/median.h"
 #include "bench/triad.h"
 #include "trainer/plan_file.h"
 #include "trainer/shapes.h"

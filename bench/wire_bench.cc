@@ -12,7 +12,7 @@
 #include <limits>
 
 #include "bench/cache_eviction.h"
-#include "bench/median.h"
+#include "core/median.h"
 #include "bench/wire_sets.h"
 #include "cddp/frame.h"
 #include "cddp/status.h"

@@ -6,16 +6,17 @@
 #include <cstring>
 
 #include "collective/probe.h"
+#include "core/median.h"
 
 namespace cddp {
 namespace {
 
 constexpr uint32_t kUsualBucketElements = (25u << 20) / sizeof(float);
 
-double Median(std::vector<double> values) {
-  const auto middle = values.begin() + static_cast<ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
+uint64_t EntriesOf(const std::vector<PlannedBucket>& buckets) {
+  uint64_t entries = 0;
+  for (const PlannedBucket& bucket : buckets) entries += bucket.entries;
+  return entries;
 }
 
 // "split", or of a mixture how many buckets go each way.
@@ -37,6 +38,10 @@ Status RequireFits(const Plan& plan, int world_size) {
         fmt::format("the plan was made for {} workers, there are {}", plan.world_size, world_size));
   }
   for (const PlanChange& change : plan.changes) {
+    if (change.ways.empty()) {
+      return Status::InvalidArgument(
+          fmt::format("the plan's change at step {} names no bucket", change.step));
+    }
     if (change.ways.size() == plan.elements.size()) continue;
     return Status::InvalidArgument(
         fmt::format("the plan has {} buckets, but its change at step {} names {}",
@@ -52,6 +57,7 @@ Status RequireFits(const Plan& plan, int world_size) {
 
 Planner::Planner(Transport* transport, const AutoOptions& options)
     : transport_(transport),
+      compression_(options.compression),
       owner_budget_(options.owner_budget),
       log_(options.log),
       frozen_(options.frozen != nullptr) {
@@ -112,41 +118,60 @@ Status Planner::BeginStep(uint64_t step, const std::vector<PlannedBucket>& bucke
   if (timed_ && step == last_step_ + 1) {
     periods_.push_back(std::chrono::duration<double>(now - last_begin_).count());
   }
-  if (ways_.empty() || step >= next_decision_) {
-    // The message: the step of the next one, whether that is only a check, the ways.
-    std::vector<std::byte> message(sizeof(next_decision_) + 1 + buckets.size());
-    if (transport_->rank() == 0) {
-      Decide(step, buckets);
-      std::memcpy(message.data(), &next_decision_, sizeof(next_decision_));
-      message[sizeof(next_decision_)] = static_cast<std::byte>(settled_);
-      for (size_t b = 0; b < buckets.size(); ++b) {
-        message[sizeof(next_decision_) + 1 + b] = static_cast<std::byte>(ways_[b]);
-      }
-    }
-    CDDP_RETURN_IF_ERROR(BroadcastFromRank0(transport_, message));
-    std::memcpy(&next_decision_, message.data(), sizeof(next_decision_));
-    settled_ = std::to_integer<int>(message[sizeof(next_decision_)]) != 0;
-    std::vector<Way> said;
-    for (size_t b = 0; b < buckets.size(); ++b) {
-      const auto way = std::to_integer<size_t>(message[sizeof(next_decision_) + 1 + b]);
-      if (way >= kWays) {
-        return Status::Corrupt(
-            fmt::format("rank 0 plans way {} for bucket {}, of {}", way, b, kWays));
-      }
-      said.push_back(static_cast<Way>(way));
-    }
-    if (plan_.elements.empty()) {
-      for (const PlannedBucket& bucket : buckets) plan_.elements.push_back(bucket.elements);
-    }
-    const bool same = !plan_.changes.empty() && plan_.changes.back().ways == said;
-    if (!same) plan_.changes.push_back({step, said});
-    ways_ = std::move(said);
-    periods_.clear();
+  // Other ratios (of a warm-up, say) are known to all ranks alike.
+  const double entries = static_cast<double>(std::max<uint64_t>(1, EntriesOf(buckets)));
+  const bool other_ratio =
+      planned_entries_ > 0 &&
+      std::max(entries / planned_entries_, planned_entries_ / entries) > kOtherRatio;
+  if (ways_.empty() || step >= next_decision_ || other_ratio) {
+    if (other_ratio) ways_.clear();  // as in the beginning
+    if (ways_.empty()) planned_entries_ = entries;
+    bool drifted = transport_->rank() == 0 && Drifted();
+    CDDP_RETURN_IF_ERROR(AgreeWithRank0(transport_, &drifted));
+    if (drifted) CDDP_RETURN_IF_ERROR(Probe(transport_, compression_, &costs_));
+    if (transport_->rank() == 0) Decide(step, buckets, drifted);
+    CDDP_RETURN_IF_ERROR(ShareDecision(step, buckets));
   }
   *ways = ways_;
   last_step_ = step;
   last_begin_ = Clock::now();
   timed_ = true;
+  return Status::Ok();
+}
+
+// Rank 0's decision: the step of the next one, whether that is only a check, the ways.
+Status Planner::ShareDecision(uint64_t step, const std::vector<PlannedBucket>& buckets) {
+  std::vector<std::byte> message(sizeof(next_decision_) + 1 + buckets.size());
+  if (transport_->rank() == 0) {
+    std::memcpy(message.data(), &next_decision_, sizeof(next_decision_));
+    message[sizeof(next_decision_)] = static_cast<std::byte>(settled_);
+    for (size_t b = 0; b < buckets.size(); ++b) {
+      message[sizeof(next_decision_) + 1 + b] = static_cast<std::byte>(ways_[b]);
+    }
+  }
+  CDDP_RETURN_IF_ERROR(BroadcastFromRank0(transport_, message));
+  std::memcpy(&next_decision_, message.data(), sizeof(next_decision_));
+  settled_ = std::to_integer<int>(message[sizeof(next_decision_)]) != 0;
+  if (next_decision_ <= step) {
+    return Status::Corrupt(fmt::format("rank 0 plans its next decision for step {}, in step {}",
+                                       next_decision_, step));
+  }
+  std::vector<Way> said;
+  for (size_t b = 0; b < buckets.size(); ++b) {
+    const auto way = std::to_integer<size_t>(message[sizeof(next_decision_) + 1 + b]);
+    if (way >= kWays) {
+      return Status::Corrupt(
+          fmt::format("rank 0 plans way {} for bucket {}, of {}", way, b, kWays));
+    }
+    said.push_back(static_cast<Way>(way));
+  }
+  if (plan_.elements.empty()) {
+    for (const PlannedBucket& bucket : buckets) plan_.elements.push_back(bucket.elements);
+  }
+  const bool same = !plan_.changes.empty() && plan_.changes.back().ways == said;
+  if (!same) plan_.changes.push_back({step, said});
+  ways_ = std::move(said);
+  periods_.clear();
   return Status::Ok();
 }
 
@@ -172,26 +197,31 @@ std::vector<Way> Planner::WaysAt(uint64_t step) const {
   return ways;
 }
 
-void Planner::Decide(uint64_t step, const std::vector<PlannedBucket>& buckets) {
+// Whether settled steps take another time than when they were chosen.
+bool Planner::Drifted() const {
+  if (ways_.empty() || !settled_ || settled_seconds_ == 0 || periods_.empty()) return false;
+  const double seconds = MedianOf(periods_);
+  return std::max(seconds / settled_seconds_, settled_seconds_ / seconds) > kDrift;
+}
+
+void Planner::Decide(uint64_t step, const std::vector<PlannedBucket>& buckets, bool drifted) {
   if (ways_.empty()) {
+    incumbent_.clear();
+    StartTrials(buckets);
+  } else if (drifted) {
+    Log(fmt::format("auto: steps take {:.1f} ms now, {:.1f} ms when {} was chosen: trying again",
+                    1e3 * MedianOf(periods_), 1e3 * settled_seconds_, NameOf(ways_)));
+    // Should it change all the time, trying must not.
+    check_steps_ = std::min(2 * check_steps_, kMostCheckSteps);
+    incumbent_ = ways_;
     StartTrials(buckets);
   } else if (!settled_) {
-    trial_seconds_.push_back(periods_.size() > 1 ? Median({periods_.begin() + 1, periods_.end()})
+    trial_seconds_.push_back(periods_.size() > 1 ? MedianOf({periods_.begin() + 1, periods_.end()})
                                                  : trials_[trial_seconds_.size()].seconds);
     if (trial_seconds_.size() == trials_.size()) Settle();
   } else if (!periods_.empty()) {
-    const double seconds = Median(periods_);
-    const double change = std::max(seconds / settled_seconds_, settled_seconds_ / seconds);
-    if (settled_seconds_ > 0 && change > kDrift) {
-      Log(fmt::format("auto: steps take {:.1f} ms now, {:.1f} ms when {} was chosen: trying again",
-                      1e3 * seconds, 1e3 * settled_seconds_, NameOf(ways_)));
-      // Should it change all the time, trying must not.
-      check_steps_ = std::min(2 * check_steps_, kMostCheckSteps);
-      StartTrials(buckets);
-    } else {
-      if (settled_seconds_ == 0) settled_seconds_ = seconds;
-      check_steps_ = std::min(check_steps_ + kCheckSteps, kMostCheckSteps);
-    }
+    if (settled_seconds_ == 0) settled_seconds_ = MedianOf(periods_);
+    check_steps_ = std::min(check_steps_ + kCheckSteps, kMostCheckSteps);
   }
   if (settled_) {
     next_decision_ = step + check_steps_;
@@ -215,8 +245,14 @@ void Planner::StartTrials(const std::vector<PlannedBucket>& buckets) {
 }
 
 void Planner::Settle() {
-  const auto best =
+  auto best =
       static_cast<size_t>(std::ranges::min_element(trial_seconds_) - trial_seconds_.begin());
+  const auto incumbent = static_cast<size_t>(
+      std::ranges::find(trials_, incumbent_, &Candidate::ways) - trials_.begin());
+  if (incumbent < trials_.size() &&
+      kWorthChanging * trial_seconds_[best] > trial_seconds_[incumbent]) {
+    best = incumbent;
+  }
   settled_ = true;
   settled_seconds_ = trial_seconds_[best];
   ways_ = trials_[best].ways;

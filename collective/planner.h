@@ -6,7 +6,9 @@
 // the best are tried, kTrialSteps steps each; the one with the shortest steps (from
 // BeginStep to BeginStep, so with all that overlaps) stays. Every kCheckSteps steps or
 // more rarely, rank 0 compares the last steps' length with what it was then: beyond a
-// factor of kDrift the plans are tried again.
+// factor of kDrift all ranks probe anew and plans are tried again; the one in use then
+// has to be beaten by a factor of kWorthChanging. They are tried again, too, when the
+// ratio has changed by more than kOtherRatio.
 //
 // One thread at a time.
 #pragma once
@@ -29,6 +31,8 @@ class Planner {
   static constexpr uint64_t kCheckSteps = 100;
   static constexpr uint64_t kMostCheckSteps = 10'000;
   static constexpr double kDrift = 1.25;
+  static constexpr double kWorthChanging = 1.05;
+  static constexpr double kOtherRatio = 1.5;
 
   // Probes, unless there is a frozen plan. Collective.
   static Status Create(Transport* transport, const AutoOptions& options,
@@ -51,13 +55,16 @@ class Planner {
 
   Status Follow(uint64_t step, const std::vector<PlannedBucket>& buckets, std::vector<Way>* ways);
   // Rank 0 only: what comes from this step on.
-  void Decide(uint64_t step, const std::vector<PlannedBucket>& buckets);
+  bool Drifted() const;
+  void Decide(uint64_t step, const std::vector<PlannedBucket>& buckets, bool drifted);
   void StartTrials(const std::vector<PlannedBucket>& buckets);
   void Settle();
+  Status ShareDecision(uint64_t step, const std::vector<PlannedBucket>& buckets);
   void Log(const std::string& lines) const;
   std::string TableOf(const std::vector<PlannedBucket>& buckets) const;
 
   Transport* transport_;
+  const CompressorOptions compression_;
   const double owner_budget_;
   const std::function<void(const std::string&)> log_;
   const bool frozen_;
@@ -66,6 +73,7 @@ class Planner {
   Plan plan_;
   std::vector<Way> ways_;       // now
   uint64_t next_decision_ = 0;  // step
+  double planned_entries_ = 0;  // of a step, when plans were last tried for its ratio
   bool settled_ = false;
 
   // Rank 0.
@@ -77,6 +85,7 @@ class Planner {
   std::vector<Candidate> trials_;
   std::vector<double> trial_seconds_;
   double settled_seconds_ = 0;
+  std::vector<Way> incumbent_;  // in use before the trials
   uint64_t check_steps_ = kCheckSteps;
 };
 

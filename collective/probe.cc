@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cddp/frame.h"
+#include "core/median.h"
 #include "core/sweep.h"
 
 namespace cddp {
@@ -77,8 +78,8 @@ class Prober {
       compressor->EndStep(/*commit=*/true);
       const auto entries = static_cast<double>(std::max<size_t>(1, view.entries));
       costs_.bytes_per_entry = static_cast<double>(frame.size()) / entries;
-      costs_.encode_per_entry = Median(encode) / entries;
-      costs_.decode_per_entry = Median(decode) / entries;
+      costs_.encode_per_entry = MedianOf(encode) / entries;
+      costs_.decode_per_entry = MedianOf(decode) / entries;
     }
     // dgc sweeps in dense steps too; the others have drained by then.
     if (options.memory.name == "dgc") {
@@ -90,25 +91,19 @@ class Prober {
         CDDP_RETURN_IF_ERROR(status);
         compressor->EndStep(/*commit=*/true);
       }
-      costs_.sweep_per_element = Median(sweep) / static_cast<double>(kSelectElements);
+      costs_.sweep_per_element = MedianOf(sweep) / static_cast<double>(kSelectElements);
     }
-    costs_.select_per_element = Median(select) / static_cast<double>(kSelectElements);
-    costs_.fill_per_element = Median(fill) / static_cast<double>(kSelectElements);
+    costs_.select_per_element = MedianOf(select) / static_cast<double>(kSelectElements);
+    costs_.fill_per_element = MedianOf(fill) / static_cast<double>(kSelectElements);
     return Status::Ok();
   }
 
  private:
-  // The first measurement, or measurements, of anything are slower than the rest.
-  static double Median(std::vector<double> values) {
-    std::ranges::sort(values);
-    return values[values.size() / 2];
-  }
-
   Status Curves(Curve* curve, const std::function<Status(size_t)>& call) {
     double last = 0;
     for (size_t size : kSizes) {
       bool go_on = last < kLongSeconds;
-      CDDP_RETURN_IF_ERROR(AgreeWithRank0(&go_on));
+      CDDP_RETURN_IF_ERROR(AgreeWithRank0(&transport_, &go_on));
       if (!go_on) break;
       CDDP_RETURN_IF_ERROR(call(size));  // warms up
       std::vector<double> seconds;
@@ -118,7 +113,7 @@ class Prober {
         seconds.push_back(SecondsOf([&] { status = call(size); }));
         CDDP_RETURN_IF_ERROR(status);
       }
-      last = Median(seconds);
+      last = MedianOf(seconds);
       curve->Add(static_cast<double>(size), last);
     }
     return Status::Ok();
@@ -134,13 +129,6 @@ class Prober {
       incoming[r] = std::span(received_).subspan(r * bytes, bytes);
     }
     return transport_.Exchange(outgoing, incoming);
-  }
-
-  Status AgreeWithRank0(bool* value) {
-    std::vector<std::byte> said{static_cast<std::byte>(*value)};
-    CDDP_RETURN_IF_ERROR(BroadcastFromRank0(&transport_, said));
-    *value = std::to_integer<int>(said[0]) != 0;
-    return Status::Ok();
   }
 
   Transport& transport_;
@@ -160,6 +148,13 @@ Status BroadcastFromRank0(Transport* transport, std::span<std::byte> message) {
   if (tells) std::ranges::fill(outgoing, message);
   if (!tells) incoming[0] = message;
   return transport->Exchange(outgoing, incoming);
+}
+
+Status AgreeWithRank0(Transport* transport, bool* value) {
+  std::byte said{static_cast<uint8_t>(*value)};
+  CDDP_RETURN_IF_ERROR(BroadcastFromRank0(transport, std::span(&said, 1)));
+  *value = std::to_integer<int>(said) != 0;
+  return Status::Ok();
 }
 
 Status Probe(Transport* transport, const CompressorOptions& options, MachineCosts* costs) {

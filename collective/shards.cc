@@ -23,17 +23,17 @@ Shards::Shards(const Bucket& bucket, int world_size)
     const auto ranks = static_cast<uint32_t>(world_size_);
     const uint32_t first = HashOf(parameter.name) % ranks;
     first_owner_.push_back(first);
-    const uint32_t blocks = (parameter.count + kOwnerBlock - 1) / kOwnerBlock;
+    const uint32_t blocks = parameter.count / kOwnerBlock + (parameter.count % kOwnerBlock != 0);
     for (uint32_t owner = 0; owner < ranks; ++owner) {
       // Of `blocks` blocks, those whose number is (owner - first) modulo the ranks.
       const uint32_t turn = (owner + ranks - first) % ranks;
       const uint32_t own = blocks > turn ? (blocks - turn - 1) / ranks + 1 : 0;
-      uint32_t count = own * kOwnerBlock;
+      uint64_t count = uint64_t{own} * kOwnerBlock;
       const bool has_last = own > 0 && turn + (own - 1) * ranks == blocks - 1;
-      if (has_last) count -= blocks * kOwnerBlock - parameter.count;
+      if (has_last) count -= uint64_t{blocks} * kOwnerBlock - parameter.count;
       std::vector<BucketParameter>& layout = layout_[owner];
       const uint32_t offset = layout.empty() ? 0 : layout.back().offset + layout.back().count;
-      layout.push_back({parameter.name, offset, count});
+      layout.push_back({parameter.name, offset, static_cast<uint32_t>(count)});
     }
   }
 }
@@ -116,8 +116,9 @@ void Shards::Scatter(int owner, std::span<const uint32_t> indices, std::span<con
     while (indices[i] >= layout[parameter].offset + layout[parameter].count) ++parameter;
     // The next entries up to the end of their block, whose turn it is of the owner's.
     const uint32_t turn = (indices[i] - layout[parameter].offset) / kOwnerBlock;
+    const uint32_t left = layout[parameter].count - turn * kOwnerBlock;
     const uint32_t behind =
-        layout[parameter].offset + std::min((turn + 1) * kOwnerBlock, layout[parameter].count);
+        layout[parameter].offset + turn * kOwnerBlock + std::min(kOwnerBlock, left);
     const uint32_t first_turn =
         (static_cast<uint32_t>(owner) + ranks - first_owner_[parameter]) % ranks;
     const uint32_t block = turn * ranks + first_turn;

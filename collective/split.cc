@@ -268,34 +268,23 @@ class SplitPath final : public Path {
 };
 
 // What the owner kept of the bucket's parameters goes into this rank's own memory: the
-// sum over the ranks of all that is kept stays the same.
+// sum over the ranks of all that is kept stays the same. It stays there should the next
+// step be void.
 Status SplitPath::Leave(std::span<const BucketParameter> parameters) {
-  MemoryState kept = parts_.owner->memory().Save();
-  MemoryState own = parts_.compressor->memory().Save();
-  const bool with_velocity = parts_.compressor->memory().name() == "dgc";
   const Shards shards({.parameters = parameters}, static_cast<int>(ranks_));
   const auto layout = shards.Layout(static_cast<int>(self_));
   std::vector<float> spread(parameters.back().offset + parameters.back().count, 0.0f);
-  bool any = false;
   for (size_t p = 0; p < parameters.size(); ++p) {
     const BucketParameter& parameter = parameters[p];
-    const auto it = kept.find(parameter.name);
-    if (it == kept.end()) continue;
-    any = true;
+    const std::vector<float> kept = parts_.owner->memory().TakeResidual(parameter.name);
+    if (kept.empty()) continue;
     std::vector<uint32_t> indices(layout[p].count);
     std::iota(indices.begin(), indices.end(), layout[p].offset);
-    shards.Scatter(static_cast<int>(self_), indices, it->second, spread);
-    kept.erase(it);
-    std::vector<float>& residual = own[parameter.name + (with_velocity ? "/residual" : "")];
-    residual.resize(parameter.count, 0.0f);
-    if (with_velocity) own[parameter.name + "/velocity"].resize(parameter.count, 0.0f);
-    for (uint32_t i = 0; i < parameter.count; ++i) residual[i] += spread[parameter.offset + i];
+    shards.Scatter(static_cast<int>(self_), indices, kept, spread);
+    CDDP_RETURN_IF_ERROR(parts_.compressor->memory().Add(
+        parameter.name, std::span(spread).subspan(parameter.offset, parameter.count)));
   }
-  if (!any) return Status::Ok();
-  parts_.owner->memory().Reset();
-  CDDP_RETURN_IF_ERROR(parts_.owner->memory().Load(kept));
-  parts_.compressor->memory().Reset();
-  return parts_.compressor->memory().Load(own);
+  return Status::Ok();
 }
 
 }  // namespace

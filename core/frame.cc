@@ -175,7 +175,8 @@ Status EncodeFrame(const FrameFormat& format, const FrameId& id, std::span<const
   end += IndexCodecOf(indices)->Encode({selection->indices, run_ends, id.elements}, end);
 
   const ValueCodec& values = *ValueCodecOf(format.values);
-  const uint64_t key[] = {format.seed, id.step, id.bucket, id.rank};
+  // A rank's own frame and the one that it sends as an owner are rounded independently.
+  const uint64_t key[] = {format.seed, id.step, id.bucket, 2 * uint64_t{id.rank} + id.of_owner};
   Dither dither{.stochastic = format.stochastic,
                 .key = format.stochastic ? XXH3_64bits(key, sizeof(key)) : 0};
   ForBlocks(run_ends, [&](size_t entry, size_t count) {

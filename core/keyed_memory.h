@@ -8,12 +8,14 @@
 //                                             what TakeAll leaves
 //   void Swap()                               the new state becomes the old one
 //   static constexpr bool kEmptyWhenWhole     nothing is left of what goes whole
-//   static Parts()                            suffixes of the names it saves under
+//   static Parts()                            suffixes of the names it saves under, the
+//                                             residual's first
 //   AlignedFloats& Part(size_t i)             the old state
 #pragma once
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstring>
 #include <functional>
 #include <map>
@@ -78,6 +80,30 @@ class KeyedMemory final : public Memory {
     for (auto& [parameter, entry] : parameters_) entry.pending = entry.drained = false;
   }
 
+  Status Add(std::string_view parameter, std::span<const float> residual) override {
+    auto it = parameters_.find(parameter);
+    if (it == parameters_.end()) {
+      it = parameters_.try_emplace(std::string(parameter), residual.size()).first;
+    }
+    CDDP_RETURN_IF_ERROR(RequireSize(parameter, residual.size(), it->second));
+    AlignedFloats& kept = it->second.slot.Part(0);
+    for (size_t i = 0; i < residual.size(); ++i) kept[i] += residual[i];
+    return Status::Ok();
+  }
+
+  std::vector<float> TakeResidual(std::string_view parameter) override {
+    const auto it = parameters_.find(parameter);
+    if (it == parameters_.end()) return {};
+    AlignedFloats& kept = it->second.slot.Part(0);
+    std::vector<float> taken(kept.begin(), kept.end());
+    if (Slot::kEmptyWhenWhole) {
+      parameters_.erase(it);
+    } else {
+      std::ranges::fill(kept, 0.0f);
+    }
+    return taken;
+  }
+
   MemoryState Save() const override {
     MemoryState state;
     for (const auto& [parameter, entry] : parameters_) {
@@ -140,14 +166,17 @@ class KeyedMemory final : public Memory {
   using Parameters = std::map<std::string, Entry, std::less<>>;
 
   Status Start(std::string_view parameter, std::span<const float> gradient, Entry* entry) {
-    if (entry->slot.Part(0).size() != gradient.size()) {
-      return Status::InvalidArgument(
-          fmt::format("parameter {} has {} elements in this step but {} in its memory", parameter,
-                      gradient.size(), entry->slot.Part(0).size()));
-    }
+    CDDP_RETURN_IF_ERROR(RequireSize(parameter, gradient.size(), *entry));
     entry->slot.Start(gradient, options_);
     entry->pending = true;
     return Status::Ok();
+  }
+
+  static Status RequireSize(std::string_view parameter, size_t elements, const Entry& entry) {
+    if (entry.slot.Part(0).size() == elements) return Status::Ok();
+    return Status::InvalidArgument(
+        fmt::format("parameter {} has {} elements in this step but {} in its memory", parameter,
+                    elements, entry.slot.Part(0).size()));
   }
 
   static MemoryState Shapes(const Parameters& parameters) {

@@ -45,6 +45,8 @@ class NoMemory final : public Memory {
               std::span<const float>) override {}
   void Commit() override { accumulations_.clear(); }
   void Void() override { accumulations_.clear(); }
+  Status Add(std::string_view, std::span<const float>) override { return Status::Ok(); }
+  std::vector<float> TakeResidual(std::string_view) override { return {}; }
   MemoryState Save() const override { return {}; }
   Status Load(const MemoryState& state) override {
     if (state.empty()) return Status::Ok();

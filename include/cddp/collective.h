@@ -94,7 +94,8 @@ std::unique_ptr<Collective> MakeGatherCollective(Transport* transport,
 
 // Every rank's entries to the elements' owners, which add them up and send the largest
 // on to every rank (collective/split.cc). `owner_budget`: how many entries the owners
-// send on together, as a multiple of what one rank sends; infinity: all that they got.
+// send on together, as a multiple of what one rank sends; infinity: all that they got,
+// which with fp32 values is the sum that gather computes.
 // Bytes sent per rank: about (1 + owner_budget) (P-1)/P frames. InvalidArgument for a
 // budget that is not above 0, or options that Compressor::Create refuses. `transport`
 // must outlive it.

@@ -66,6 +66,13 @@ class Memory {
   virtual void Commit() = 0;
   virtual void Void() = 0;
 
+  // Adds `residual`, one float for each element, to what is kept of the parameter; one that
+  // is not known yet starts from zero. Between steps. `none` drops it.
+  virtual Status Add(std::string_view parameter, std::span<const float> residual) = 0;
+  // Takes out what is kept of the parameter (its residual; momentum stays), or nothing, if
+  // it is not known. Between steps.
+  virtual std::vector<float> TakeResidual(std::string_view parameter) = 0;
+
   // State between steps. Load refuses a state with other names or sizes than the
   // parameters known here (if any are) and lists what differs.
   virtual MemoryState Save() const = 0;
@@ -79,9 +86,9 @@ class Memory {
 struct MemoryOptions {
   std::string name = "residual";  // none, residual or dgc
   // The rest is for dgc.
-  double momentum = 0.9;   // in [0, 1)
-  bool nesterov = false;   // as torch.optim.SGD(nesterov=True)
-  double clip_norm = 0.0;  // > 0: largest L2 norm of a parameter's gradient on a rank
+  double momentum = 0.9;          // in [0, 1)
+  bool nesterov = false;          // as torch.optim.SGD(nesterov=True)
+  double clip_norm = 0.0;         // > 0: largest L2 norm of a parameter's gradient on a rank
   bool momentum_masking = false;  // section 3.2 of the paper
 };
 
@@ -101,8 +108,8 @@ std::unique_ptr<Memory> MakeResidualMemory();
 // arrives: good for accuracy when entries wait long (small ratios), bad otherwise
 // (results/split_study). A parameter that goes whole
 // keeps its velocity: so with everything sent it is momentum SGD. The optimiser then
-// runs without momentum and weight decay. With clip_norm, a parameter's gradient of a larger norm is scaled down
-// before it is accumulated. 16 bytes per element (residual and velocity, old and
+// runs without momentum and weight decay. With clip_norm, a parameter's gradient of a larger norm
+// is scaled down before it is accumulated. 16 bytes per element (residual and velocity, old and
 // new).
 std::unique_ptr<Memory> MakeDgcMemory(const MemoryOptions& options);
 

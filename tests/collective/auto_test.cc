@@ -6,6 +6,7 @@
 #include <cmath>
 #include <mutex>
 #include <numeric>
+#include <thread>
 
 #include "collective/shards.h"
 #include "tests/collective/rank_group.h"
@@ -211,6 +212,88 @@ TEST(Auto, RanksAgreeAndThePlanRepeats) {
   }
 }
 
+// A network on which one kind of call is slow at first and the other one later.
+class ChangingTransport final : public Transport {
+ public:
+  explicit ChangingTransport(Transport* inner) : inner_(inner) {}
+  int rank() const override { return inner_->rank(); }
+  int world_size() const override { return inner_->world_size(); }
+  Status AllReduceSum(std::span<float> values) override {
+    if (changed && values.size() > kSmall) std::this_thread::sleep_for(kLong);
+    return inner_->AllReduceSum(values);
+  }
+  Status Exchange(std::span<const std::span<const std::byte>> outgoing,
+                  std::span<const std::span<std::byte>> incoming) override {
+    const bool large = std::ranges::any_of(outgoing, [](auto m) { return m.size() > kSmall; });
+    if (!changed && large) std::this_thread::sleep_for(kLong);
+    return inner_->Exchange(outgoing, incoming);
+  }
+  bool changed = false;
+
+ private:
+  static constexpr size_t kSmall = 100;
+  static constexpr std::chrono::milliseconds kLong{8};
+  Transport* inner_;
+};
+
+// Where the network changes, all ranks probe anew and change their plan.
+TEST(Auto, FollowsANetworkThatChanges) {
+  constexpr uint64_t kChange = 130;  // after a first check
+  std::vector<Plan> plans(2);
+  RunRanks(2, [&](Transport& transport) {
+    ChangingTransport changing(&transport);
+    const auto collective = AutoOver(&changing, {.ratio = 0.02});
+    OwnedBucket bucket(0, {kElements});
+    for (uint64_t step = 0; step < 600; ++step) {
+      changing.changed = step >= kChange;
+      FillGradient(transport.rank(), step, &bucket);
+      const Status status = collective->AllReduceMean(bucket.At(step));
+      ASSERT_TRUE(status.ok()) << status.message();
+      ASSERT_EQ(collective->EndStep(), StepOutcome::kCommitted);
+      if (step + 1 == kChange) {
+        ASSERT_EQ(collective->plan()->changes.back().ways, std::vector{Way::kDense});
+      }
+    }
+    plans[static_cast<size_t>(transport.rank())] = *collective->plan();
+  });
+  ASSERT_FALSE(plans[0].changes.empty());
+  EXPECT_NE(plans[0].changes.back().ways, std::vector{Way::kDense});
+  EXPECT_GT(plans[0].changes.back().step, kChange);
+  EXPECT_EQ(plans[1].changes.back().step, plans[0].changes.back().step);
+  EXPECT_EQ(plans[1].changes.back().ways, plans[0].changes.back().ways);
+}
+
+// After a warm-up, say: with another ratio another plan may be the best.
+TEST(Auto, AnotherRatioIsPlannedAnew) {
+  std::vector<std::string> said;
+  RunRanks(2, [&](Transport& transport) {
+    std::unique_ptr<Collective> collective;
+    ASSERT_TRUE(MakeAutoCollective(&transport,
+                                   {.compression = {.ratio = 0.5},
+                                    .log =
+                                        [&](const std::string& lines) {
+                                          if (lines.find("predicted") != std::string::npos) {
+                                            said.push_back(lines);
+                                          }
+                                        }},
+                                   &collective)
+                    .ok());
+    OwnedBucket bucket(0, {kElements});
+    for (uint64_t step = 0; step < 60; ++step) {
+      if (step == 30) {
+        ASSERT_TRUE(collective->compressor()->SetRatio(0.01).ok());
+      }
+      FillGradient(transport.rank(), step, &bucket);
+      ASSERT_TRUE(collective->AllReduceMean(bucket.At(step)).ok());
+      ASSERT_EQ(collective->EndStep(), StepOutcome::kCommitted);
+    }
+    EXPECT_TRUE(collective->settled());
+  });
+  ASSERT_EQ(said.size(), 2u) << "rank 0 predicts once for each ratio";
+  EXPECT_NE(said[0].find(std::to_string(kElements / 2)), std::string::npos) << said[0];
+  EXPECT_NE(said[1].find(std::to_string(kElements / 100)), std::string::npos) << said[1];
+}
+
 TEST(Auto, PlanThatDoesNotFitIsRefused) {
   RunRanks(1, [](Transport& transport) {
     std::unique_ptr<Collective> collective;
@@ -228,6 +311,9 @@ TEST(Auto, PlanThatDoesNotFitIsRefused) {
             {.world_size = 1, .elements = {1}, .changes = {{5, {Way::kDense}}, {1, {Way::kSplit}}}})
             .find("order"),
         std::string::npos);
+
+    EXPECT_NE(refusal({.world_size = 1, .changes = {{1, {}}}}).find("no bucket"),
+              std::string::npos);
 
     const Plan other{.world_size = 1, .elements = {77}, .changes = {{1, {Way::kSplit}}}};
     const auto follows = AutoOver(&transport, {}, &other);

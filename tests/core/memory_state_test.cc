@@ -46,6 +46,30 @@ TEST(MemoryState, SaveAndLoad) {
   }
 }
 
+// One parameter's residual can be taken out and added elsewhere.
+TEST(MemoryState, ResidualsMove) {
+  for (const char* name : {"residual", "dgc"}) {
+    std::unique_ptr<Memory> from, to;
+    ASSERT_TRUE(MakeMemory({.name = name}, &from).ok());
+    ASSERT_TRUE(MakeMemory({.name = name}, &to).ok());
+    Remember(*from, "a", {1.0f, -2.0f});
+    Remember(*from, "b", {4.0f});
+    Remember(*to, "a", {0.5f, 8.0f});
+    const std::string residual = std::string("a") + (to->name() == "dgc" ? "/residual" : "");
+    EXPECT_TRUE(from->TakeResidual("c").empty());
+    EXPECT_TRUE(to->Add("a", from->TakeResidual("a")).ok());
+    EXPECT_EQ(to->Save().at(residual), (Values{1.5f, 6.0f}));
+    EXPECT_TRUE(to->Add("b", from->TakeResidual("b")).ok()) << "a parameter that was not known";
+    EXPECT_EQ(to->Add("a", Values{1.0f}).code(), StatusCode::kInvalidArgument);
+    for (const auto& [key, values] : from->Save()) {
+      const bool velocity = key.ends_with("/velocity");
+      EXPECT_EQ(values.front() != 0, velocity) << key << ": what is taken does not stay";
+    }
+  }
+  EXPECT_TRUE(MakeNoMemory()->Add("a", Values{1.0f}).ok());
+  EXPECT_TRUE(MakeNoMemory()->TakeResidual("a").empty());
+}
+
 TEST(MemoryState, LoadDropsAnUnfinishedStep) {
   const auto memory = MakeResidualMemory();
   Remember(*memory, "p", {1.0f});

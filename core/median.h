@@ -1,4 +1,4 @@
-// The median that benchmarks report.
+// The median of measurements.
 #pragma once
 
 #include <algorithm>
