@@ -27,7 +27,6 @@ namespace cddp {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-namespace functional = torch::nn::functional;
 
 constexpr int64_t kEvaluationBatch = 500;
 
@@ -46,7 +45,7 @@ class InProcessTraining {
   InProcessTraining(const TrainOptions& options, const DatasetSplits& data)
       : options_(options), train_(data.train), test_(data.test), pool_(options.workers) {
     torch::manual_seed(options.seed);
-    model_ = MakeModel(options.model, data.train.classes);
+    model_ = MakeModel(ModelFor(options, data.train));
     uint32_t offset = 0;
     for (const auto& item : model_->named_parameters()) {
       const auto count = static_cast<uint32_t>(item.value().numel());
@@ -182,9 +181,7 @@ class InProcessTraining {
       // Dropout draws differ between ranks and steps.
       torch::manual_seed(options_.seed + 0x9e3779b97f4a7c15ull * (step_ * ranks_.size() + r + 1));
       const auto [images, labels] = train_.Take(batch);
-      const at::Tensor loss_sum =
-          functional::cross_entropy(model_->forward(images), labels,
-                                    functional::CrossEntropyFuncOptions().reduction(torch::kSum));
+      const at::Tensor loss_sum = CrossEntropySum(model_->forward(images), labels);
       // So weighted, the mean over ranks is the mean over the samples.
       (loss_sum * (static_cast<double>(ranks_.size()) / rank.sampler.GlobalBatch(step))).backward();
       loss = loss_sum.item<double>();
@@ -217,10 +214,8 @@ class InProcessTraining {
     for (int64_t at = 0; at < test_.size(); at += kEvaluationBatch) {
       const auto [images, labels] = test_.Range(at, std::min(at + kEvaluationBatch, test_.size()));
       const at::Tensor logits = model_->forward(images);
-      loss += functional::cross_entropy(
-                  logits, labels, functional::CrossEntropyFuncOptions().reduction(torch::kSum))
-                  .item<double>();
-      correct += logits.argmax(1).eq(labels).sum().item<double>();
+      loss += CrossEntropySum(logits, labels).item<double>();
+      correct += CorrectSum(logits, labels);
     }
     const auto count = static_cast<double>(test_.size());
     return {{"test_loss", loss / count}, {"test_accuracy_percent", 100.0 * correct / count}};
@@ -230,7 +225,7 @@ class InProcessTraining {
   TensorDataset train_, test_;
   std::vector<Rank> ranks_;
   WorkerPool pool_;  // a thread per rank: they wait for each other
-  std::shared_ptr<Classifier> model_;
+  std::shared_ptr<Model> model_;
   std::vector<at::Tensor> parameters_;
   std::vector<BucketParameter> layout_;
   bool momentum_in_memory_ = false;

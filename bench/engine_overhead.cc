@@ -44,7 +44,7 @@ double PlainLoopMs(const ImageDataset& data, const TrainOptions& options) {
       torch::from_blob(const_cast<uint8_t*>(data.labels.data()), {data.count}, torch::kByte)
           .to(torch::kLong);
   torch::manual_seed(options.seed);
-  const auto model = MakeModel(options.model, 10);
+  const auto model = MakeModel(ModelFor(options, data));
   torch::optim::SGD optimizer(model->parameters(),
                               torch::optim::SGDOptions(options.lr).momentum(options.momentum));
   std::vector<double> step_ms;

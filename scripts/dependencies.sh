@@ -8,7 +8,7 @@ BUILD_PACKAGES=(
   libcurl4-openssl-dev libssl-dev zlib1g-dev
   gnuplot-nox
 )
-TEST_PACKAGES=(libgtest-dev librapidcheck-dev)
+TEST_PACKAGES=(libgtest-dev librapidcheck-dev python3-torch python3-torchvision)
 FUZZ_PACKAGES=(clang libclang-rt-dev)
 
 # require_dependencies PACKAGE...: installs what building needs and these packages

@@ -21,7 +21,6 @@
 #include "trainer/data/catalog.h"
 #include "trainer/data/data_command.h"
 #include "trainer/failure.h"
-#include "trainer/model_names.h"
 #include "trainer/nearest_name.h"
 #include "trainer/schedule.h"
 
@@ -34,9 +33,34 @@ std::string OneOf(const std::vector<std::string>& names) {
   return list;
 }
 
+// Choices within the model: without a default of their own, for each model has its.
+void AddArchitectureOptions(CLI::App* app, Architecture* a) {
+  const auto size = [&](const char* flag, int64_t* value, const char* help) {
+    app->add_option(flag, *value, help)
+        ->check(CLI::PositiveNumber)
+        ->default_str("")
+        ->group("Model");
+  };
+  app->add_option("--stem", a->stem,
+                  "resnet18, resnet50: cifar (the default: a 3x3 convolution) for images of about "
+                  "32x32, imagenet (7x7 with stride 2, pooling) for those of about 224x224")
+      ->group("Model");
+  app->add_flag("--channels-last", a->channels_last,
+                "resnet8, resnet18, resnet50: images with the channels last in memory")
+      ->group("Model");
+  size("--layers", &a->layers, "transformer: blocks (4 unless given)");
+  size("--heads", &a->heads, "transformer: attention heads of a block (4 unless given)");
+  size("--width", &a->width, "transformer: features, a multiple of the heads (128 unless given)");
+  size("--context", &a->context, "transformer: tokens it looks back on (128 unless given)");
+}
+
 // What is trained.
 void AddModelOptions(CLI::App* app, TrainOptions* o) {
-  app->add_option("--model", o->model, "Model: " + OneOf(ModelNames()))->group("Training");
+  app->add_option("--model", o->model,
+                  "simple_cnn (small images), resnet8 (the same, better, made for CPUs), "
+                  "resnet18, resnet50 (images), transformer (text)")
+      ->group("Training");
+  AddArchitectureOptions(app, &o->architecture);
   app->add_option("--dataset", o->dataset, "Data set: " + OneOf(DatasetNames()))->group("Training");
   app->add_option("--data-dir", o->data_dir, "Folder of the data sets; missing ones are fetched")
       ->group("Training");

@@ -11,7 +11,6 @@
 #include "cddp/selection.h"
 #include "cddp/status.h"
 #include "trainer/data/catalog.h"
-#include "trainer/model_names.h"
 #include "trainer/nearest_name.h"
 #include "trainer/schedule.h"
 
@@ -30,7 +29,7 @@ void RequireRange(const char* flag, double value, double low, double high) {
 }  // namespace
 
 void Resolve(TrainOptions& options) {
-  RequireName("model", options.model, ModelNames());
+  ResolveArchitecture(options.model, options.architecture);
   RequireName("dataset", options.dataset, DatasetNames());
   RequireName("optimizer", options.optimizer, {"sgd"});
   RequireName("schedule", options.schedule, ScheduleNames());
@@ -111,6 +110,12 @@ void Resolve(TrainOptions& options) {
 
 nlohmann::json ToJson(const TrainOptions& o) {
   return {{"model", o.model},
+          {"stem", o.architecture.stem},
+          {"channels_last", o.architecture.channels_last},
+          {"layers", o.architecture.layers},
+          {"heads", o.architecture.heads},
+          {"width", o.architecture.width},
+          {"context", o.architecture.context},
           {"dataset", o.dataset},
           {"data_dir", o.data_dir},
           {"max_train_samples", o.max_train_samples},

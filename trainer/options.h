@@ -6,11 +6,14 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "trainer/architecture.h"
+
 namespace cddp {
 
 struct TrainOptions {
   // What is trained.
   std::string model = "simple_cnn";
+  Architecture architecture;
   std::string dataset = "mnist";
   std::string data_dir = "data";
   uint32_t max_train_samples = 0;  // 0: all

@@ -41,7 +41,7 @@ struct Tally {
 
   void Add(const at::Tensor& logits, const at::Tensor& labels, double loss_sum) {
     loss += loss_sum;
-    correct += logits.argmax(1).eq(labels).sum().item<double>();
+    correct += CorrectSum(logits, labels);
     samples += static_cast<double>(labels.size(0));
   }
   // Of no samples there is no mean: not a number, null in JSON.
@@ -82,7 +82,7 @@ class TrainingRun {
         transport_(world),
         collective_(MakeCollective(options, world.rank(), &transport_)) {
     torch::manual_seed(options.seed);
-    model_ = MakeModel(options.model, data.train.classes);
+    model_ = MakeModel(ModelFor(options, data.train));
     const auto bucket_bytes = static_cast<int64_t>(options.bucket_mb * (1 << 20));
     DdpOptions ddp;
     ddp.bucket_bytes = bucket_bytes;
@@ -232,8 +232,7 @@ class TrainingRun {
 
     engine_->BeginStep();
     const at::Tensor logits = model_->forward(images);
-    const at::Tensor loss_sum = torch::nn::functional::cross_entropy(
-        logits, labels, torch::nn::functional::CrossEntropyFuncOptions().reduction(torch::kSum));
+    const at::Tensor loss_sum = CrossEntropySum(logits, labels);
     engine_->Backward(logits, loss_sum * weight);
     const StepOutcome outcome = engine_->EndStep();
     if (outcome == StepOutcome::kCommitted) {
@@ -277,9 +276,7 @@ class TrainingRun {
     for (int64_t at = begin; at < end; at += kEvaluationBatch) {
       const auto [images, labels] = test_.Range(at, std::min(at + kEvaluationBatch, end));
       const at::Tensor logits = model_->forward(images);
-      const at::Tensor loss = torch::nn::functional::cross_entropy(
-          logits, labels, torch::nn::functional::CrossEntropyFuncOptions().reduction(torch::kSum));
-      tally.Add(logits, labels, loss.item<double>());
+      tally.Add(logits, labels, CrossEntropySum(logits, labels).item<double>());
     }
     return SumOverWorkers(world_, tally);
   }
@@ -313,7 +310,7 @@ class TrainingRun {
   DistributedSampler sampler_;
   C10dTransport transport_;
   std::unique_ptr<Collective> collective_;
-  std::shared_ptr<Classifier> model_;
+  std::shared_ptr<Model> model_;
   std::unique_ptr<DdpEngine> engine_;
   std::unique_ptr<torch::optim::SGD> optimizer_;
   double learning_rate_ = 0;
@@ -322,6 +319,20 @@ class TrainingRun {
 };
 
 }  // namespace
+
+ModelOptions ModelFor(const TrainOptions& options, const ImageDataset& data) {
+  if (IsLanguageModel(options.model)) {
+    throw StatusError(StatusCode::kInvalidArgument,
+                      fmt::format("--model {} learns from text, --dataset {} has images",
+                                  options.model, options.dataset));
+  }
+  return {.name = options.model,
+          .architecture = options.architecture,
+          .channels = data.channels,
+          .rows = data.rows,
+          .cols = data.cols,
+          .classes = data.classes};
+}
 
 TrainingSummary Train(const TrainOptions& options, World& world, const DatasetSplits& data,
                       const RunFolder* folder) {

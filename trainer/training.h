@@ -7,6 +7,7 @@
 #include "ddp/world.h"
 #include "trainer/data/dataset.h"
 #include "trainer/history.h"
+#include "trainer/model.h"
 #include "trainer/options.h"
 
 namespace cddp {
@@ -25,6 +26,10 @@ namespace cddp {
 // replicas differ at the end of an epoch.
 TrainingSummary Train(const TrainOptions& options, World& world, const DatasetSplits& data,
                       const RunFolder* folder);
+
+// The model that `options` ask for, as the images need it. Throws
+// StatusError(kInvalidArgument) when it is not one for images.
+ModelOptions ModelFor(const TrainOptions& options, const ImageDataset& data);
 
 // Throws StatusError(kInvalidArgument) when the batch is larger than a worker's
 // share of the samples; to be asked before workers meet.
