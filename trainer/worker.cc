@@ -154,6 +154,7 @@ int RunTraining(const std::string& command, const TrainOptions& options,
   }
   const DatasetSplits data = LoadOrFetchDataset(options);
   RequireBatchFits(options, ReadLaunchEnvironment().world_size, data);
+  (void)ModelFor(options, data.train);  // refuses one that is not for such data
   auto configuration = AgreedConfiguration(options);
   configuration["command"] = command;
   configuration["data (sha256)"] = data.sha256;
