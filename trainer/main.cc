@@ -40,6 +40,19 @@ void AddModelOptions(CLI::App* app, TrainOptions* o) {
   app->add_option("--dataset", o->dataset, "Data set: " + OneOf(DatasetNames()))->group("Training");
   app->add_option("--data-dir", o->data_dir, "Folder of the data sets; missing ones are fetched")
       ->group("Training");
+  app->add_option("--augment", o->augment,
+                  "How training images are varied, each epoch anew: none; crop-flip (shifted by up "
+                  "to 4 pixels, mirrored in half of the cases); auto is crop-flip for cifar10")
+      ->group("Training");
+  app->add_option("--text-file", o->text_file,
+                  "With --dataset text: the text to train on; its last tenth is for validation "
+                  "(default: a public-domain novel)")
+      ->group("Training");
+  app->add_option("--tokens", o->tokens,
+                  "What a text is cut into: bytes (any file), or chars, the characters that occur "
+                  "in it (UTF-8)")
+      ->group("Training");
+  app->add_option("--context", o->context, "Tokens of a text that a sample has")->group("Training");
   app->add_option("--max-train-samples", o->max_train_samples,
                   "Train on the first N samples only (0: all)")
       ->check(CLI::NonNegativeNumber)

@@ -5,7 +5,7 @@
 
 #include "cddp/collective.h"
 #include "ddp/world.h"
-#include "trainer/data/dataset.h"
+#include "trainer/data/samples.h"
 #include "trainer/history.h"
 #include "trainer/options.h"
 
