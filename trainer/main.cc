@@ -10,6 +10,7 @@
 #include <span>
 
 #include "bench/accuracy_bench.h"
+#include "bench/data_bench.h"
 #include "bench/scaling_command.h"
 #include "bench/select_bench.h"
 #include "bench/sync_bench.h"
@@ -329,6 +330,11 @@ int Main(int argc, char** argv) {
       "  scripts/accuracy_study.py memory                      memories over paired seeds\n"
       "Without a network there are no times to choose by: --collective auto is gather here.");
 
+  TrainOptions data_bench;
+  CLI::App* data_bench_app = bench_app->add_subcommand(
+      "data", "Loading and augmenting: samples per second of one thread, without a model");
+  AddDataBenchOptions(data_bench_app, &data_bench);
+
   SyncBenchOptions sync;
   sync.run.compress = true;
   CLI::App* sync_app = bench_app->add_subcommand(
@@ -367,6 +373,10 @@ int Main(int argc, char** argv) {
     if (info_app->parsed()) return InfoCommand(info_json);
     if (select_app->parsed()) return SelectBench(select);
     if (wire_app->parsed()) return WireBench(wire);
+    if (data_bench_app->parsed()) {
+      ResolveData(data_bench);
+      return DataBench(data_bench);
+    }
     if (sync_app->parsed()) {
       if (sync.run.collective == "dense") {
         sync.run.compress = false;

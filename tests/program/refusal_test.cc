@@ -28,6 +28,8 @@ TEST_F(ProgramTest, BadArgumentsAreRefusedByName) {
       {{"train", "--augment", "crop"}, "crop-flip"},
       {{"train", "--text-file", "novel.txt"}, "add --dataset text"},
       {{"train", "--dataset", "text"}, "--model simple_cnn is for images"},
+      {{"bench", "data", "--dataset", "text", "--text-file", "nowhere.txt"}, "nowhere.txt"},
+      {{"bench", "data", "--dataset", "text", "--text-file", "/dev/null"}, "/dev/null"},
       {{"data", "fetch", "mnits"}, "did you mean \"mnist\"?"},
       {{"data", "verify", "fashon-mnist"}, "did you mean \"fashion-mnist\"?"},
       {{"train", "--ratio", "0"}, "--ratio"},
