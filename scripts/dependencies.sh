@@ -5,7 +5,7 @@ BUILD_PACKAGES=(
   libtorch-dev libgloo-dev libopenblas0-openmp
   libhwy-dev libxxhash-dev libfmt-dev libspdlog-dev
   libcli11-dev nlohmann-json3-dev
-  libcurl4-openssl-dev libssl-dev zlib1g-dev
+  libcurl4-openssl-dev libspng-dev libssl-dev libutfcpp-dev zlib1g-dev
   gnuplot-nox
 )
 TEST_PACKAGES=(libgtest-dev librapidcheck-dev python3-torch python3-torchvision)

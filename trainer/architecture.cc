@@ -50,8 +50,7 @@ void ResolveArchitecture(const std::string& model, Architecture& a) {
   Has(model, "--channels-last", a.channels_last, {"resnet8", "resnet18", "resnet50"});
   for (const Size& size : {Size{"--layers", &a.layers, 4, 1000},
                            {"--heads", &a.heads, 4, 1024},
-                           {"--width", &a.width, 128, 65'536},
-                           {"--context", &a.context, 128, 65'536}}) {
+                           {"--width", &a.width, 128, 65'536}}) {
     if (!Has(model, size.flag, *size.value != 0, {"transformer"})) continue;
     if (*size.value == 0) *size.value = size.standard;
     if (*size.value < 1 || *size.value > size.most) {

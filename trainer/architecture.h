@@ -27,12 +27,10 @@ struct Architecture {
   // resnet8, resnet18, resnet50: channels are the last dimension in memory. The
   // weights' layout stays.
   bool channels_last = false;
-  // transformer: blocks; attention heads of each; features, a multiple of the heads;
-  // tokens that it can look back on, itself included.
-  int64_t layers = 0;   // 4
-  int64_t heads = 0;    // 4
-  int64_t width = 0;    // 128
-  int64_t context = 0;  // 128
+  // transformer: blocks; attention heads of each; features, a multiple of the heads.
+  int64_t layers = 0;  // 4
+  int64_t heads = 0;   // 4
+  int64_t width = 0;   // 128
 };
 
 // Replaces defaults by what they stand for. Throws StatusError(kInvalidArgument) for an

@@ -24,10 +24,12 @@ class Model : public torch::nn::Module {
 struct ModelOptions {
   std::string name = "simple_cnn";
   Architecture architecture;
-  // What the data set tells: the images' shape, and their classes or the vocabulary.
+  // What the data set tells: the images' shape, or the longest sequence of tokens; the
+  // classes, or the vocabulary.
   int64_t channels = 1;
   int64_t rows = 28;
   int64_t cols = 28;
+  int64_t context = 128;
   int64_t classes = 10;
 };
 
@@ -39,12 +41,11 @@ std::shared_ptr<Model> MakeModel(const ModelOptions& options);
 // Elements of all trainable parameters.
 int64_t CountParameters(const torch::nn::Module& module);
 
-// Sum over the samples, the first dimension, of their cross-entropies in nats: a scalar
-// to differentiate. Logits are (samples, ..., classes), targets (samples, ...) int64; a
-// sample with several predictions counts as their mean.
+// Sum of the cross-entropies in nats of logits (..., classes) against as many targets,
+// int64 of any shape: a scalar to differentiate.
 at::Tensor CrossEntropySum(const at::Tensor& logits, const at::Tensor& targets);
 
-// Likewise of predictions that are right: the target has the largest logit.
-double CorrectSum(const at::Tensor& logits, const at::Tensor& targets);
+// For how many of the targets the logit is the largest.
+double CountCorrect(const at::Tensor& logits, const at::Tensor& targets);
 
 }  // namespace cddp

@@ -5,7 +5,7 @@
 
 #include "cddp/collective.h"
 #include "ddp/world.h"
-#include "trainer/data/dataset.h"
+#include "trainer/data/samples.h"
 #include "trainer/history.h"
 #include "trainer/model.h"
 #include "trainer/options.h"
@@ -27,9 +27,8 @@ namespace cddp {
 TrainingSummary Train(const TrainOptions& options, World& world, const DatasetSplits& data,
                       const RunFolder* folder);
 
-// The model that `options` ask for, as the images need it. Throws
-// StatusError(kInvalidArgument) when it is not one for images.
-ModelOptions ModelFor(const TrainOptions& options, const ImageDataset& data);
+// The model that `options` ask for, for such samples.
+ModelOptions ModelFor(const TrainOptions& options, const SampleFormat& format);
 
 // Throws StatusError(kInvalidArgument) when the batch is larger than a worker's
 // share of the samples; to be asked before workers meet.

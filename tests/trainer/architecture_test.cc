@@ -30,7 +30,6 @@ TEST(Architecture, EachModelHasItsDefaults) {
   EXPECT_EQ(transformer.layers, 6);
   EXPECT_EQ(transformer.heads, 4);
   EXPECT_EQ(transformer.width, 128);
-  EXPECT_EQ(transformer.context, 128);
   EXPECT_EQ(transformer.stem, "");
 }
 
@@ -49,10 +48,7 @@ TEST(Architecture, ChoicesOfOtherModelsAreRefusedByFlag) {
   EXPECT_EQ(Refusal("simple_cnn", {.stem = "cifar"}),
             "--stem is of --model resnet18, resnet50, the model is simple_cnn: leave it out");
   const std::vector<std::pair<Architecture, std::string>> of_transformer = {
-      {{.layers = 4}, "--layers"},
-      {{.heads = 4}, "--heads"},
-      {{.width = 128}, "--width"},
-      {{.context = 128}, "--context"}};
+      {{.layers = 4}, "--layers"}, {{.heads = 4}, "--heads"}, {{.width = 128}, "--width"}};
   for (const auto& [architecture, flag] : of_transformer) {
     for (const char* model : {"simple_cnn", "resnet8", "resnet18", "resnet50"}) {
       EXPECT_TRUE(Refusal(model, architecture).starts_with(flag)) << model << " " << flag;
@@ -74,19 +70,26 @@ TEST(Architecture, SizesOutOfRangeAreRefusedByFlag) {
   EXPECT_EQ(Refusal("transformer", {.heads = 3}),
             "--width must be a multiple of --heads: 128 is none of 3");
   EXPECT_EQ(Refusal("transformer", {.layers = -1}), "--layers must be from 1 to 1000, got -1");
-  EXPECT_EQ(Refusal("transformer", {.context = 65'537}),
-            "--context must be from 1 to 65536, got 65537");
   EXPECT_NE(Refusal("resnet81", {}).find("did you mean \"resnet8\"?"), std::string::npos);
 }
 
 TEST(Architecture, WorkersAgreeOnIt) {
-  TrainOptions options{.model = "transformer", .architecture = {.width = 64}};
+  TrainOptions options{.model = "transformer", .architecture = {.width = 64}, .dataset = "text"};
   Resolve(options);
   const auto agreed = AgreedConfiguration(options);
   EXPECT_EQ(agreed.at("--width"), "64");
   EXPECT_EQ(agreed.at("--layers"), "4");
   EXPECT_EQ(agreed.at("--channels-last"), "false");
   EXPECT_TRUE(agreed.contains("--stem"));
+}
+
+TEST(Architecture, ImagesAndTextHaveModelsOfTheirOwn) {
+  for (const std::string& model : ModelNames()) {
+    TrainOptions images{.model = model};
+    TrainOptions text{.model = model, .dataset = "text"};
+    EXPECT_NO_THROW(Resolve(IsLanguageModel(model) ? text : images)) << model;
+    EXPECT_THROW(Resolve(IsLanguageModel(model) ? images : text), StatusError) << model;
+  }
 }
 
 }  // namespace

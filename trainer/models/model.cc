@@ -3,13 +3,6 @@
 #include "trainer/models/factories.h"
 
 namespace cddp {
-namespace {
-
-double PredictionsPerSample(const at::Tensor& targets) {
-  return static_cast<double>(targets.numel()) / static_cast<double>(targets.size(0));
-}
-
-}  // namespace
 
 std::shared_ptr<Model> MakeModel(const ModelOptions& options) {
   ModelOptions resolved = options;
@@ -28,14 +21,13 @@ int64_t CountParameters(const torch::nn::Module& module) {
 }
 
 at::Tensor CrossEntropySum(const at::Tensor& logits, const at::Tensor& targets) {
-  const at::Tensor sum = torch::nn::functional::cross_entropy(
+  return torch::nn::functional::cross_entropy(
       logits.flatten(0, -2), targets.flatten(),
       torch::nn::functional::CrossEntropyFuncOptions().reduction(torch::kSum));
-  return sum / PredictionsPerSample(targets);
 }
 
-double CorrectSum(const at::Tensor& logits, const at::Tensor& targets) {
-  return logits.argmax(-1).eq(targets).sum().item<double>() / PredictionsPerSample(targets);
+double CountCorrect(const at::Tensor& logits, const at::Tensor& targets) {
+  return logits.flatten(0, -2).argmax(1).eq(targets.flatten()).sum().item<double>();
 }
 
 }  // namespace cddp

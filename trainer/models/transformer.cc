@@ -76,9 +76,9 @@ class Block final : public nn::Module {
 
 class Transformer final : public Model {
  public:
-  Transformer(const Architecture& a, int64_t vocabulary) : Model("Transformer") {
+  Transformer(const Architecture& a, int64_t context, int64_t vocabulary) : Model("Transformer") {
     wte_ = register_module("wte", nn::Embedding(vocabulary, a.width));
-    wpe_ = register_module("wpe", nn::Embedding(a.context, a.width));
+    wpe_ = register_module("wpe", nn::Embedding(context, a.width));
     h_ = register_module("h", nn::ModuleList());
     for (int64_t layer = 0; layer < a.layers; ++layer) {
       h_->push_back(std::make_shared<Block>(a.width, a.heads));
@@ -134,7 +134,7 @@ class Transformer final : public Model {
 }  // namespace
 
 std::shared_ptr<Model> MakeTransformer(const ModelOptions& options) {
-  return std::make_shared<Transformer>(options.architecture, options.classes);
+  return std::make_shared<Transformer>(options.architecture, options.context, options.classes);
 }
 
 }  // namespace cddp
