@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cmath>
 #include <memory>
+#include <numeric>
 #include <vector>
 
 #include "cddp/collective.h"
@@ -15,11 +16,12 @@
 #include "cddp/status.h"
 #include "core/worker_pool.h"
 #include "trainer/history.h"
+#include "trainer/load_dataset.h"
 #include "trainer/model.h"
 #include "trainer/progress.h"
 #include "trainer/sampler.h"
 #include "trainer/schedule.h"
-#include "trainer/tensor_dataset.h"
+#include "trainer/tensor_batch.h"
 #include "trainer/training.h"
 #include "trainer/worker.h"
 
@@ -27,7 +29,6 @@ namespace cddp {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-namespace functional = torch::nn::functional;
 
 constexpr int64_t kEvaluationBatch = 500;
 
@@ -44,9 +45,9 @@ struct Rank {
 class InProcessTraining {
  public:
   InProcessTraining(const TrainOptions& options, const DatasetSplits& data)
-      : options_(options), train_(data.train), test_(data.test), pool_(options.workers) {
+      : options_(options), train_(*data.train), test_(*data.test), pool_(options.workers) {
     torch::manual_seed(options.seed);
-    model_ = MakeModel(options.model, data.train.classes);
+    model_ = MakeModel(ModelFor(options, train_.format()));
     uint32_t offset = 0;
     for (const auto& item : model_->named_parameters()) {
       const auto count = static_cast<uint32_t>(item.value().numel());
@@ -108,8 +109,9 @@ class InProcessTraining {
 
  private:
   nlohmann::json Epoch(int epoch) {
+    epoch_ = static_cast<uint64_t>(epoch - 1);
     for (Rank& rank : ranks_) {
-      rank.sampler.SetEpoch(static_cast<uint64_t>(epoch - 1));
+      rank.sampler.SetEpoch(epoch_);
       if (Compressor* compressor = rank.collective->compressor()) {
         ThrowIfError(
             compressor->SetRatio(WarmUpRatio(options_.ratio, epoch, options_.warmup_epochs)));
@@ -119,7 +121,7 @@ class InProcessTraining {
     const uint32_t steps = ranks_[0].sampler.steps_per_epoch();
     const uint64_t total = static_cast<uint64_t>(steps) * static_cast<uint64_t>(options_.epochs);
     double loss = 0;  // sum over the samples so far
-    double samples = 0;
+    double targets = 0;
     {
       ProgressBar bar(fmt::format("epoch {}/{}", epoch, options_.epochs), steps,
                       spdlog::should_log(spdlog::level::info));
@@ -130,16 +132,22 @@ class InProcessTraining {
         }
         ++step_;
         loss += Step(step);
-        samples += ranks_[0].sampler.GlobalBatch(step);
-        bar.Update(step + 1, [&] { return fmt::format("loss {:.4f}", loss / samples); });
+        targets += GlobalTargets(step);
+        bar.Update(step + 1, [&] { return fmt::format("loss {:.4f}", loss / targets); });
       }
     }
     nlohmann::json record = Evaluate();
     record["epoch"] = epoch;
-    record["train_loss"] = loss / samples;
+    record["train_loss"] = loss / targets;
     spdlog::info("epoch {}/{}: loss {:.4f}, test accuracy {:.2f}%", epoch, options_.epochs,
-                 loss / samples, record["test_accuracy_percent"].get<double>());
+                 loss / targets, record["test_accuracy_percent"].get<double>());
     return record;
+  }
+
+  // Of the samples of the global batch.
+  double GlobalTargets(uint32_t step) const {
+    return static_cast<double>(ranks_[0].sampler.GlobalBatch(step)) *
+           train_.format().targets_per_sample();
   }
 
   // Returns the sum of the losses of the global batch.
@@ -181,12 +189,11 @@ class InProcessTraining {
     if (!batch.empty()) {
       // Dropout draws differ between ranks and steps.
       torch::manual_seed(options_.seed + 0x9e3779b97f4a7c15ull * (step_ * ranks_.size() + r + 1));
-      const auto [images, labels] = train_.Take(batch);
-      const at::Tensor loss_sum =
-          functional::cross_entropy(model_->forward(images), labels,
-                                    functional::CrossEntropyFuncOptions().reduction(torch::kSum));
+      train_.Make(batch, epoch_, &batch_);
+      const auto [inputs, targets] = AsTensors(batch_, train_.format());
+      const at::Tensor loss_sum = CrossEntropySum(model_->forward(inputs), targets);
       // So weighted, the mean over ranks is the mean over the samples.
-      (loss_sum * (static_cast<double>(ranks_.size()) / rank.sampler.GlobalBatch(step))).backward();
+      (loss_sum * (static_cast<double>(ranks_.size()) / GlobalTargets(step))).backward();
       loss = loss_sum.item<double>();
     }
     const torch::NoGradGuard no_grad;
@@ -214,23 +221,28 @@ class InProcessTraining {
     model_->eval();
     double loss = 0;
     double correct = 0;
-    for (int64_t at = 0; at < test_.size(); at += kEvaluationBatch) {
-      const auto [images, labels] = test_.Range(at, std::min(at + kEvaluationBatch, test_.size()));
-      const at::Tensor logits = model_->forward(images);
-      loss += functional::cross_entropy(
-                  logits, labels, functional::CrossEntropyFuncOptions().reduction(torch::kSum))
-                  .item<double>();
-      correct += logits.argmax(1).eq(labels).sum().item<double>();
+    for (int64_t at = 0; at < test_.count(); at += kEvaluationBatch) {
+      std::vector<int64_t> numbers(
+          static_cast<size_t>(std::min(kEvaluationBatch, test_.count() - at)));
+      std::iota(numbers.begin(), numbers.end(), at);
+      test_.Make(numbers, /*epoch=*/0, &batch_);
+      const auto [inputs, targets] = AsTensors(batch_, test_.format());
+      const at::Tensor logits = model_->forward(inputs);
+      loss += CrossEntropySum(logits, targets).item<double>();
+      correct += CountCorrect(logits, targets);
     }
-    const auto count = static_cast<double>(test_.size());
+    const double count = static_cast<double>(test_.count()) * test_.format().targets_per_sample();
     return {{"test_loss", loss / count}, {"test_accuracy_percent", 100.0 * correct / count}};
   }
 
   const TrainOptions& options_;
-  TensorDataset train_, test_;
+  const Samples& train_;
+  const Samples& test_;
+  Batch batch_;
+  uint64_t epoch_ = 0;
   std::vector<Rank> ranks_;
   WorkerPool pool_;  // a thread per rank: they wait for each other
-  std::shared_ptr<Classifier> model_;
+  std::shared_ptr<Model> model_;
   std::vector<at::Tensor> parameters_;
   std::vector<BucketParameter> layout_;
   bool momentum_in_memory_ = false;

@@ -12,6 +12,7 @@
 #include <cstdio>
 #include <random>
 
+#include "trainer/data/image_samples.h"
 #include "trainer/model.h"
 #include "trainer/training.h"
 
@@ -25,6 +26,8 @@ constexpr int64_t kBatch = 64;
 ImageDataset RandomImages(uint32_t count) {
   ImageDataset data{.name = "random", .count = count, .channels = 1, .rows = 28, .cols = 28};
   data.classes = 10;
+  data.mean = {0.0f};
+  data.std = {1.0f};
   std::mt19937 random(1);
   data.pixels.resize(size_t{count} * 28 * 28);
   for (uint8_t& pixel : data.pixels) pixel = static_cast<uint8_t>(random());
@@ -44,7 +47,7 @@ double PlainLoopMs(const ImageDataset& data, const TrainOptions& options) {
       torch::from_blob(const_cast<uint8_t*>(data.labels.data()), {data.count}, torch::kByte)
           .to(torch::kLong);
   torch::manual_seed(options.seed);
-  const auto model = MakeModel(options.model, 10);
+  const auto model = MakeModel({.name = options.model});
   torch::optim::SGD optimizer(model->parameters(),
                               torch::optim::SGDOptions(options.lr).momentum(options.momentum));
   std::vector<double> step_ms;
@@ -73,17 +76,19 @@ void Run(const std::string& json) {
   spdlog::set_level(spdlog::level::off);
   TrainOptions options{.epochs = 1, .batch_size = kBatch};
   Resolve(options);
-  const DatasetSplits data{
-      .train = RandomImages(kSteps * kBatch), .test = RandomImages(100), .sha256 = {}};
+  const ImageDataset images = RandomImages(kSteps * kBatch);
+  const DatasetSplits data{.train = MakeImageSamples(images, {}),
+                           .test = MakeImageSamples(RandomImages(100), {}),
+                           .sha256 = {}};
   torch::set_num_threads(ThreadsPerWorker(options, 1));
   const auto world = World::Join({});
 
   std::vector<double> plain, engine, ratios;
   for (int round = 0; round < kRounds; ++round) {
     // Whoever is second must not always be so.
-    if (round % 2 == 0) plain.push_back(PlainLoopMs(data.train, options));
+    if (round % 2 == 0) plain.push_back(PlainLoopMs(images, options));
     engine.push_back(Train(options, *world, data, nullptr).step_ms_median);
-    if (round % 2 == 1) plain.push_back(PlainLoopMs(data.train, options));
+    if (round % 2 == 1) plain.push_back(PlainLoopMs(images, options));
     ratios.push_back(engine.back() / plain.back());
   }
   fmt::print("{} rounds of {} steps, batch {}, {} threads\n", kRounds, kSteps, kBatch,

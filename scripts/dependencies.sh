@@ -5,10 +5,10 @@ BUILD_PACKAGES=(
   libtorch-dev libgloo-dev libopenblas0-openmp
   libhwy-dev libxxhash-dev libfmt-dev libspdlog-dev
   libcli11-dev nlohmann-json3-dev
-  libcurl4-openssl-dev libssl-dev zlib1g-dev
+  libcurl4-openssl-dev libspng-dev libssl-dev libutfcpp-dev zlib1g-dev
   gnuplot-nox
 )
-TEST_PACKAGES=(libgtest-dev librapidcheck-dev iproute2)
+TEST_PACKAGES=(libgtest-dev librapidcheck-dev iproute2 python3-torch python3-torchvision)
 FUZZ_PACKAGES=(clang libclang-rt-dev)
 
 # require_dependencies PACKAGE...: installs what building needs and these packages

@@ -6,7 +6,7 @@
 
 #include "ddp/launch_environment.h"
 #include "trainer/commands.h"
-#include "trainer/data/dataset.h"
+#include "trainer/data/samples.h"
 #include "trainer/training.h"
 #include "trainer/worker.h"
 

@@ -10,6 +10,7 @@
 #include <span>
 
 #include "bench/accuracy_bench.h"
+#include "bench/data_bench.h"
 #include "bench/scaling_command.h"
 #include "bench/select_bench.h"
 #include "bench/sync_bench.h"
@@ -21,7 +22,6 @@
 #include "trainer/data/catalog.h"
 #include "trainer/data/data_command.h"
 #include "trainer/failure.h"
-#include "trainer/model_names.h"
 #include "trainer/nearest_name.h"
 #include "trainer/schedule.h"
 
@@ -34,11 +34,50 @@ std::string OneOf(const std::vector<std::string>& names) {
   return list;
 }
 
+// Choices within the model: without a default of their own, for each model has its.
+void AddArchitectureOptions(CLI::App* app, Architecture* a) {
+  const auto size = [&](const char* flag, int64_t* value, const char* help) {
+    app->add_option(flag, *value, help)
+        ->check(CLI::PositiveNumber)
+        ->default_str("")
+        ->group("Model");
+  };
+  app->add_option("--stem", a->stem,
+                  "resnet18, resnet50: cifar (the default: a 3x3 convolution) for images of about "
+                  "32x32, imagenet (7x7 with stride 2, pooling) for those of about 224x224")
+      ->group("Model");
+  app->add_flag("--channels-last", a->channels_last,
+                "resnet8, resnet18, resnet50: images with the channels last in memory")
+      ->group("Model");
+  size("--layers", &a->layers, "transformer: blocks (4 unless given)");
+  size("--heads", &a->heads, "transformer: attention heads of a block (4 unless given)");
+  size("--width", &a->width, "transformer: features, a multiple of the heads (128 unless given)");
+}
+
 // What is trained.
 void AddModelOptions(CLI::App* app, TrainOptions* o) {
-  app->add_option("--model", o->model, "Model: " + OneOf(ModelNames()))->group("Training");
+  app->add_option("--model", o->model,
+                  "simple_cnn (small images), resnet8 (the same, better, made for CPUs), "
+                  "resnet18, resnet50 (images), transformer (text)")
+      ->group("Training");
+  AddArchitectureOptions(app, &o->architecture);
   app->add_option("--dataset", o->dataset, "Data set: " + OneOf(DatasetNames()))->group("Training");
   app->add_option("--data-dir", o->data_dir, "Folder of the data sets; missing ones are fetched")
+      ->group("Training");
+  app->add_option("--augment", o->augment,
+                  "How training images are varied, each epoch anew: none; crop-flip (shifted by up "
+                  "to 4 pixels, mirrored in half of the cases); auto is crop-flip for cifar10")
+      ->group("Training");
+  app->add_option("--text-file", o->text_file,
+                  "With --dataset text: the text to train on; its last tenth is for validation "
+                  "(default: a public-domain novel)")
+      ->group("Training");
+  app->add_option("--tokens", o->tokens,
+                  "What a text is cut into: bytes (any file), or chars, the characters that occur "
+                  "in it (UTF-8)")
+      ->group("Training");
+  app->add_option("--context", o->context,
+                  "Tokens of a text that a sample has, and a transformer looks back on")
       ->group("Training");
   app->add_option("--max-train-samples", o->max_train_samples,
                   "Train on the first N samples only (0: all)")
@@ -326,6 +365,11 @@ int Main(int argc, char** argv) {
       "  scripts/accuracy_study.py memory                      memories over paired seeds\n"
       "Without a network there are no times to choose by: --collective auto is gather here.");
 
+  TrainOptions data_bench;
+  CLI::App* data_bench_app = bench_app->add_subcommand(
+      "data", "Loading and augmenting: samples per second of one thread, without a model");
+  AddDataBenchOptions(data_bench_app, &data_bench);
+
   SyncBenchOptions sync;
   sync.run.compress = true;
   CLI::App* sync_app = bench_app->add_subcommand(
@@ -364,6 +408,10 @@ int Main(int argc, char** argv) {
     if (info_app->parsed()) return InfoCommand(info_json);
     if (select_app->parsed()) return SelectBench(select);
     if (wire_app->parsed()) return WireBench(wire);
+    if (data_bench_app->parsed()) {
+      ResolveData(data_bench);
+      return DataBench(data_bench);
+    }
     if (sync_app->parsed()) {
       if (sync.run.collective == "dense") {
         sync.run.compress = false;

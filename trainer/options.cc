@@ -11,7 +11,7 @@
 #include "cddp/selection.h"
 #include "cddp/status.h"
 #include "trainer/data/catalog.h"
-#include "trainer/model_names.h"
+#include "trainer/data/text.h"
 #include "trainer/nearest_name.h"
 #include "trainer/schedule.h"
 
@@ -33,9 +33,33 @@ constexpr double kMaskBelowRatio = 0.005;
 
 }  // namespace
 
+void ResolveData(TrainOptions& options) {
+  const DatasetInfo& info = RequireDataset(options.dataset);
+  RequireName("augmentation", options.augment, {"auto", "none", "crop-flip"});
+  RequireName("kind of tokens", options.tokens, TokenKinds());
+  RequireRange("--context", options.context, 1, 1'000'000);
+  const TrainOptions defaults;
+  if (info.kind == DatasetKind::kText) {
+    if (options.augment == "crop-flip") Refuse("--augment crop-flip is for images, not for text");
+  } else {
+    const std::string is = fmt::format("the data set is {}: add --dataset text", options.dataset);
+    if (!options.text_file.empty()) Refuse("--text-file is what to train on as text; " + is);
+    if (options.tokens != defaults.tokens) Refuse("--tokens are those of a text; " + is);
+    if (options.context != defaults.context) Refuse("--context is that of a text; " + is);
+  }
+  if (options.augment == "auto") {
+    options.augment = info.kind == DatasetKind::kCifar10 ? "crop-flip" : "none";
+  }
+}
+
 void Resolve(TrainOptions& options) {
-  RequireName("model", options.model, ModelNames());
-  RequireName("dataset", options.dataset, DatasetNames());
+  ResolveArchitecture(options.model, options.architecture);
+  ResolveData(options);
+  const bool text = RequireDataset(options.dataset).kind == DatasetKind::kText;
+  if (text != IsLanguageModel(options.model)) {
+    Refuse(fmt::format("--model {} learns from {}, --dataset {} has {}", options.model,
+                       text ? "images" : "text", options.dataset, text ? "text" : "images"));
+  }
   RequireName("optimizer", options.optimizer, {"sgd"});
   RequireName("schedule", options.schedule, ScheduleNames());
   RequireName("selector", options.selector, SelectorNames());
@@ -124,8 +148,17 @@ void Resolve(TrainOptions& options) {
 
 nlohmann::json ToJson(const TrainOptions& o) {
   return {{"model", o.model},
+          {"stem", o.architecture.stem},
+          {"channels_last", o.architecture.channels_last},
+          {"layers", o.architecture.layers},
+          {"heads", o.architecture.heads},
+          {"width", o.architecture.width},
           {"dataset", o.dataset},
           {"data_dir", o.data_dir},
+          {"augment", o.augment},
+          {"text_file", o.text_file},
+          {"tokens", o.tokens},
+          {"context", o.context},
           {"max_train_samples", o.max_train_samples},
           {"epochs", o.epochs},
           {"batch_size", o.batch_size},
@@ -170,8 +203,8 @@ nlohmann::json ToJson(const TrainOptions& o) {
 std::map<std::string, std::string> AgreedConfiguration(const TrainOptions& options) {
   // Where a worker lies may differ from worker to worker; what it computes may not.
   static const std::set<std::string> kLocal = {
-      "data_dir", "workers", "rendezvous", "interface",        "threads",     "log_dir",
-      "json",     "plan",    "log_level",  "record_gradients", "record_every"};
+      "data_dir", "text_file", "workers", "rendezvous", "interface",        "threads",
+      "log_dir",  "json",      "plan",    "log_level",  "record_gradients", "record_every"};
   std::map<std::string, std::string> agreed;
   const nlohmann::json json = ToJson(options);
   for (const auto& [key, value] : json.items()) {

@@ -6,13 +6,20 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "trainer/architecture.h"
+
 namespace cddp {
 
 struct TrainOptions {
   // What is trained.
   std::string model = "simple_cnn";
+  Architecture architecture;
   std::string dataset = "mnist";
   std::string data_dir = "data";
+  std::string augment = "auto";
+  std::string text_file;  // of data set text; empty: the catalog's
+  std::string tokens = "bytes";
+  int context = 128;               // tokens of a window of text
   uint32_t max_train_samples = 0;  // 0: all
   int epochs = 3;
   int64_t batch_size = 64;  // per worker
@@ -61,6 +68,9 @@ struct TrainOptions {
 // derived values by what they stand for. Throws StatusError(kInvalidArgument)
 // naming the flag.
 void Resolve(TrainOptions& options);
+
+// The part of it that is about the data set.
+void ResolveData(TrainOptions& options);
 
 // The resolved options under the names of their flags, with '_' for '-'.
 nlohmann::json ToJson(const TrainOptions& options);

@@ -3,7 +3,7 @@
 
 #include "ddp/launch_environment.h"
 #include "trainer/commands.h"
-#include "trainer/data/dataset.h"
+#include "trainer/data/samples.h"
 #include "trainer/progress.h"
 #include "trainer/training.h"
 #include "trainer/worker.h"

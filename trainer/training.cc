@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <numeric>
 #include <optional>
 #include <thread>
 
@@ -15,13 +16,14 @@
 #include "cddp/status.h"
 #include "ddp/c10d_transport.h"
 #include "ddp/engine.h"
+#include "trainer/loader.h"
 #include "trainer/model.h"
 #include "trainer/plan_file.h"
 #include "trainer/progress.h"
 #include "trainer/recording_collective.h"
 #include "trainer/sampler.h"
 #include "trainer/schedule.h"
-#include "trainer/tensor_dataset.h"
+#include "trainer/tensor_batch.h"
 
 namespace cddp {
 namespace {
@@ -41,7 +43,7 @@ struct Tally {
 
   void Add(const at::Tensor& logits, const at::Tensor& labels, double loss_sum) {
     loss += loss_sum;
-    correct += logits.argmax(1).eq(labels).sum().item<double>();
+    correct += CountCorrect(logits, labels);
     samples += static_cast<double>(labels.size(0));
   }
   // Of no samples there is no mean: not a number, null in JSON.
@@ -74,15 +76,15 @@ class TrainingRun {
   TrainingRun(const TrainOptions& options, World& world, const DatasetSplits& data)
       : options_(options),
         world_(world),
-        train_(data.train),
-        test_(data.test),
+        test_(*data.test),
         samples_(SamplesPerEpoch(options, data)),
-        sampler_(samples_, world.size(), world.rank(),
-                 CheckedBatchSize(options, world.size(), data), options.seed),
+        loader_(data.train,
+                DistributedSampler(samples_, world.size(), world.rank(),
+                                   CheckedBatchSize(options, world.size(), data), options.seed)),
         transport_(world),
         collective_(MakeCollective(options, world.rank(), &transport_)) {
     torch::manual_seed(options.seed);
-    model_ = MakeModel(options.model, data.train.classes);
+    model_ = MakeModel(ModelFor(options, data.train->format()));
     const auto bucket_bytes = static_cast<int64_t>(options.bucket_mb * (1 << 20));
     DdpOptions ddp;
     ddp.bucket_bytes = bucket_bytes;
@@ -164,7 +166,7 @@ class TrainingRun {
 
  private:
   EpochRecord Epoch(int epoch) {
-    sampler_.SetEpoch(static_cast<uint64_t>(epoch - 1));
+    loader_.StartEpoch(static_cast<uint64_t>(epoch - 1));
     if (Compressor* compressor = collective_->compressor()) {
       ThrowIfError(
           compressor->SetRatio(WarmUpRatio(options_.ratio, epoch, options_.warmup_epochs)));
@@ -173,7 +175,7 @@ class TrainingRun {
     world_.Barrier();
     const TrafficBytes before = transport_.traffic();
     const auto start = Clock::now();
-    const uint32_t steps = sampler_.steps_per_epoch();
+    const uint32_t steps = loader_.sampler().steps_per_epoch();
     Tally tally;
     EpochRecord record;
     {
@@ -184,11 +186,11 @@ class TrainingRun {
         bar.Update(step + 1, [&] {
           const double done = static_cast<double>(step + 1);
           const double sent = static_cast<double>(transport_.traffic().sent - before.sent);
-          return fmt::format(
-              "loss {:.4f} acc {:.2f}% {:.0f} images/s {}/step", tally.mean_loss(),
-              tally.accuracy_percent(),
-              done * static_cast<double>(sampler_.GlobalBatch(0)) / Seconds(Clock::now() - start),
-              FormatBytes(sent / done));
+          return fmt::format("loss {:.4f} acc {:.2f}% {:.0f} images/s {}/step", tally.mean_loss(),
+                             tally.accuracy_percent(),
+                             done * static_cast<double>(loader_.sampler().GlobalBatch(0)) /
+                                 Seconds(Clock::now() - start),
+                             FormatBytes(sent / done));
         });
       }
     }
@@ -221,19 +223,19 @@ class TrainingRun {
     SetLearningRate(static_cast<uint64_t>(steps_per_epoch) *
                     static_cast<uint64_t>(options_.epochs));
 
-    // A worker without samples joins with one of weight zero.
-    constexpr int64_t kFirst = 0;
-    const std::span<const int64_t> batch = sampler_.Batch(step);
-    const auto [images, labels] = train_.Take(batch.empty() ? std::span(&kFirst, 1) : batch);
-    // The workers' gradients are averaged: so weighted, the mean over workers is
-    // the mean over the samples of the global batch.
-    const double weight =
-        batch.empty() ? 0.0 : static_cast<double>(world_.size()) / sampler_.GlobalBatch(step);
+    const SampleFormat& format = loader_.samples().format();
+    const auto [inputs, targets] = AsTensors(loader_.Next(), format);
+    // A worker without samples joins with one of weight zero. The workers' gradients are
+    // averaged: so weighted, the mean over workers is the mean over the targets of the
+    // global batch.
+    const bool empty = loader_.sampler().Batch(step).empty();
+    const double global_targets =
+        static_cast<double>(loader_.sampler().GlobalBatch(step)) * format.targets_per_sample();
+    const double weight = empty ? 0.0 : world_.size() / global_targets;
 
     engine_->BeginStep();
-    const at::Tensor logits = model_->forward(images);
-    const at::Tensor loss_sum = torch::nn::functional::cross_entropy(
-        logits, labels, torch::nn::functional::CrossEntropyFuncOptions().reduction(torch::kSum));
+    const at::Tensor logits = model_->forward(inputs);
+    const at::Tensor loss_sum = CrossEntropySum(logits, targets);
     engine_->Backward(logits, loss_sum * weight);
     const StepOutcome outcome = engine_->EndStep();
     if (outcome == StepOutcome::kCommitted) {
@@ -243,8 +245,8 @@ class TrainingRun {
       CountVoidStep();
     }
     // The loss of a void step may be anything, and would be that of the whole epoch.
-    if (!batch.empty() && outcome == StepOutcome::kCommitted) {
-      tally->Add(logits, labels, loss_sum.item<double>());
+    if (!empty && outcome == StepOutcome::kCommitted) {
+      tally->Add(logits, targets, loss_sum.item<double>());
     }
     step_ms_.push_back(1e3 * Seconds(Clock::now() - start));
     return outcome;
@@ -271,15 +273,19 @@ class TrainingRun {
   Tally Evaluate() {
     const torch::NoGradGuard no_grad;
     model_->eval();
-    const int64_t begin = test_.size() * world_.rank() / world_.size();
-    const int64_t end = test_.size() * (world_.rank() + 1) / world_.size();
+    const int64_t begin = int64_t{test_.count()} * world_.rank() / world_.size();
+    const int64_t end = int64_t{test_.count()} * (world_.rank() + 1) / world_.size();
     Tally tally;
-    for (int64_t at = begin; at < end; at += kEvaluationBatch) {
-      const auto [images, labels] = test_.Range(at, std::min(at + kEvaluationBatch, end));
-      const at::Tensor logits = model_->forward(images);
-      const at::Tensor loss = torch::nn::functional::cross_entropy(
-          logits, labels, torch::nn::functional::CrossEntropyFuncOptions().reduction(torch::kSum));
-      tally.Add(logits, labels, loss.item<double>());
+    // Windows of text take the memory that training gives them.
+    const int64_t size = test_.format().context > 0 ? options_.batch_size : kEvaluationBatch;
+    Batch batch;
+    for (int64_t at = begin; at < end; at += size) {
+      std::vector<int64_t> numbers(static_cast<size_t>(std::min(size, end - at)));
+      std::iota(numbers.begin(), numbers.end(), at);
+      test_.Make(numbers, /*epoch=*/0, &batch);
+      const auto [inputs, targets] = AsTensors(batch, test_.format());
+      const at::Tensor logits = model_->forward(inputs);
+      tally.Add(logits, targets, CrossEntropySum(logits, targets).item<double>());
     }
     return SumOverWorkers(world_, tally);
   }
@@ -308,12 +314,12 @@ class TrainingRun {
 
   const TrainOptions& options_;
   World& world_;
-  TensorDataset train_, test_;
+  const Samples& test_;
   uint32_t samples_;
-  DistributedSampler sampler_;
+  Loader loader_;
   C10dTransport transport_;
   std::unique_ptr<Collective> collective_;
-  std::shared_ptr<Classifier> model_;
+  std::shared_ptr<Model> model_;
   std::unique_ptr<DdpEngine> engine_;
   std::unique_ptr<torch::optim::SGD> optimizer_;
   double learning_rate_ = 0;
@@ -323,14 +329,24 @@ class TrainingRun {
 
 }  // namespace
 
+ModelOptions ModelFor(const TrainOptions& options, const SampleFormat& format) {
+  return {.name = options.model,
+          .architecture = options.architecture,
+          .channels = format.channels,
+          .rows = format.rows,
+          .cols = format.cols,
+          .context = format.context,
+          .classes = format.classes};
+}
+
 TrainingSummary Train(const TrainOptions& options, World& world, const DatasetSplits& data,
                       const RunFolder* folder) {
   return TrainingRun(options, world, data).Run(folder);
 }
 
 uint32_t SamplesPerEpoch(const TrainOptions& options, const DatasetSplits& data) {
-  if (options.max_train_samples == 0) return data.train.count;
-  return std::min(options.max_train_samples, data.train.count);
+  if (options.max_train_samples == 0) return data.train->count();
+  return std::min(options.max_train_samples, data.train->count());
 }
 
 void RequireBatchFits(const TrainOptions& options, int world_size, const DatasetSplits& data) {

@@ -5,8 +5,9 @@
 
 #include "cddp/collective.h"
 #include "ddp/world.h"
-#include "trainer/data/dataset.h"
+#include "trainer/data/samples.h"
 #include "trainer/history.h"
+#include "trainer/model.h"
 #include "trainer/options.h"
 
 namespace cddp {
@@ -25,6 +26,9 @@ namespace cddp {
 // replicas differ at the end of an epoch.
 TrainingSummary Train(const TrainOptions& options, World& world, const DatasetSplits& data,
                       const RunFolder* folder);
+
+// The model that `options` ask for, for such samples.
+ModelOptions ModelFor(const TrainOptions& options, const SampleFormat& format);
 
 // Throws StatusError(kInvalidArgument) when the batch is larger than a worker's
 // share of the samples; to be asked before workers meet.

@@ -17,6 +17,7 @@
 #include "core/oracle.h"
 #include "ddp/c10d_transport.h"
 #include "trainer/commands.h"
+#include "trainer/data/image_samples.h"
 #include "trainer/data/temporary_folder.h"
 #include "trainer/failure.h"
 #include "trainer/training.h"
@@ -160,8 +161,8 @@ std::string CheckSynchronisation(World& world) {
 ImageDataset SyntheticImages(uint32_t count, uint64_t seed) {
   ImageDataset data{.name = "synthetic", .count = count, .channels = 1, .rows = 28, .cols = 28};
   data.classes = 10;
-  data.mean = 0.3f;
-  data.std = 0.3f;
+  data.mean = {0.3f};
+  data.std = {0.3f};
   std::mt19937_64 random(seed);
   for (uint32_t i = 0; i < count; ++i) {
     const uint32_t label = i % 10;
@@ -177,8 +178,9 @@ ImageDataset SyntheticImages(uint32_t count, uint64_t seed) {
 }
 
 std::string CheckTraining(World& world, TrainOptions options) {
-  const DatasetSplits data{
-      .train = SyntheticImages(1600, 1), .test = SyntheticImages(400, 2), .sha256 = {}};
+  const DatasetSplits data{.train = MakeImageSamples(SyntheticImages(1600, 1), {}),
+                           .test = MakeImageSamples(SyntheticImages(400, 2), {}),
+                           .sha256 = {}};
   options.dataset = "synthetic";
   options.epochs = 2;
   options.batch_size = 16;

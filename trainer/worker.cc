@@ -4,20 +4,18 @@
 #include <signal.h>
 #include <spdlog/spdlog.h>
 #include <torch/torch.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
 #include <iostream>
 
 #include "cddp/status.h"
-#include "trainer/data/data_command.h"
 #include "trainer/data/file_bytes.h"
 #include "trainer/data/temporary_folder.h"
-#include "trainer/data/verify.h"
 #include "trainer/failure.h"
 #include "trainer/history.h"
 #include "trainer/launcher.h"
+#include "trainer/load_dataset.h"
 #include "trainer/plan_file.h"
 #include "trainer/training.h"
 #include "trainer/versions.h"
@@ -36,18 +34,6 @@ void EndAfterLoss(const Loss& loss) {
 }
 
 }  // namespace
-
-DatasetSplits LoadOrFetchDataset(const TrainOptions& options) {
-  const DatasetInfo& info = RequireDataset(options.dataset);
-  const bool missing = std::ranges::any_of(info.files(), [&](const DataFile* file) {
-    return !std::filesystem::exists(DataFilePath(info, *file, options.data_dir));
-  });
-  if (missing) {
-    FetchDatasets(std::span(&options.dataset, 1), options.data_dir, std::cerr,
-                  isatty(STDERR_FILENO) != 0);
-  }
-  return LoadDataset(options.dataset, options.data_dir);
-}
 
 bool IsLauncher(const TrainOptions& options) {
   const bool has_rank = std::getenv("RANK") != nullptr;

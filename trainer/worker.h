@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "ddp/world.h"
-#include "trainer/data/dataset.h"
+#include "trainer/data/samples.h"
 #include "trainer/options.h"
 
 namespace cddp {
@@ -17,9 +17,6 @@ namespace cddp {
 // StatusError(kInvalidArgument) when another launcher has started it, or when it is
 // to meet others through a file and has no rank.
 bool IsLauncher(const TrainOptions& options);
-
-// The data set of `options`, fetched first when files are missing.
-DatasetSplits LoadOrFetchDataset(const TrainOptions& options);
 
 // Starts the workers with this program's own arguments and returns its exit code.
 int LaunchLocalWorkers(const TrainOptions& options, const std::vector<std::string>& arguments);

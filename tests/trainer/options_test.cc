@@ -69,6 +69,30 @@ TEST(Options, WhatDoesNotFitTogetherIsRefused) {
   EXPECT_THROW(Resolve(warmup), StatusError);
 }
 
+TEST(Options, AutoAugmentationIsThatOfTheDataSet) {
+  for (const auto& [dataset, augment] :
+       {std::pair{"mnist", "none"}, {"cifar10", "crop-flip"}, {"text", "none"}}) {
+    TrainOptions options{.dataset = dataset};
+    ResolveData(options);
+    EXPECT_EQ(options.augment, augment) << dataset;
+  }
+  TrainOptions asked{.dataset = "cifar10", .augment = "none"};
+  ResolveData(asked);
+  EXPECT_EQ(asked.augment, "none");
+}
+
+TEST(Options, WhatIsOfTextOrOfImagesIsRefusedForTheOther) {
+  for (TrainOptions options :
+       {TrainOptions{.text_file = "a.txt"}, TrainOptions{.tokens = "chars"},
+        TrainOptions{.context = 64}, TrainOptions{.dataset = "text", .augment = "crop-flip"},
+        TrainOptions{.dataset = "text", .tokens = "words"},
+        TrainOptions{.dataset = "text", .context = 0}}) {
+    EXPECT_THROW(ResolveData(options), StatusError);
+  }
+  TrainOptions classifier{.dataset = "text"};
+  EXPECT_THROW(Resolve(classifier), StatusError);
+}
+
 TEST(Options, NotANumberIsOutOfRange) {
   TrainOptions options{.lr = std::nan("")};
   EXPECT_THROW(Resolve(options), StatusError);

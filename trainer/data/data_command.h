@@ -13,7 +13,7 @@
 namespace cddp {
 
 // A table of the known data sets: name, images, classes, size, what is in the data
-// folder, and below it the sources. Looks at sizes only, digests nothing.
+// folder, and below it what each one is and its sources. Looks at sizes only, digests nothing.
 void ListDatasets(const std::filesystem::path& data_dir, std::ostream& os);
 
 // Fetches the data sets one after another (see FetchDataset) and reports every file

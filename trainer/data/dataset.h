@@ -19,26 +19,31 @@ struct ImageDataset {
   std::vector<uint8_t> pixels;  // count x channels x rows x cols
   std::vector<uint8_t> labels;  // count, each below `classes`
   int classes = 0;
-  float mean = 0.0f;  // of the pixels scaled to [0, 1]
-  float std = 1.0f;
+  // Of each channel's pixels scaled to [0, 1].
+  std::vector<float> mean;
+  std::vector<float> std;
 };
 
-struct DatasetSplits {
+struct ImageSplits {
   ImageDataset train;
   ImageDataset test;
-  // SHA-256 over the four files' hexadecimal digests one after another: equal on
-  // two ranks if and only if they train on the same bytes.
+  // SHA-256 over the files' hexadecimal digests one after another: equal on two ranks
+  // if and only if they train on the same bytes.
   std::string sha256;
 };
 
-// Reads <data_dir>/<name>/ and checks it: the digest of every file, its IDX
-// structure, images and labels of equal count, labels in range. Never fetches.
+// Reads the images in <data_dir>/<name>/ and checks them: the digest of every file, its
+// structure, images and labels of equal count, labels in range. Never fetches. The data
+// set need not be in the catalog; it must not be a text.
 //
-// Throws StatusError: kInvalidArgument for an unknown name, kUnavailable if a file
-// is missing, kCorrupt if one is not what it should be. Thread safety: any thread.
-DatasetSplits LoadDataset(const std::string& name, const std::filesystem::path& data_dir);
+// Throws StatusError: kUnavailable if a file is missing, kCorrupt, naming the file and
+// the place, if one is not what it should be. Thread safety: any thread.
+ImageSplits LoadImages(const DatasetInfo& info, const std::filesystem::path& data_dir);
 
-// The same for a data set that need not be in the catalog.
-DatasetSplits LoadDataset(const DatasetInfo& info, const std::filesystem::path& data_dir);
+// The bytes of one file of a data set. Throws StatusError: kUnavailable if it is
+// missing, kCorrupt unless it has the size and the digest of its entry. Thread safety:
+// any thread.
+std::vector<uint8_t> ReadVerified(const DatasetInfo& info, const DataFile& file,
+                                  const std::filesystem::path& data_dir);
 
 }  // namespace cddp

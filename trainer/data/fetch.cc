@@ -46,8 +46,8 @@ class Fetch {
   void TakeStock() {
     missing_.clear();
     summary_.kept = 0;
-    for (const DataFile* file : info_.files()) {
-      const FileReport report = VerifyFile(*file, folder_ / file->name);
+    for (const DataFile& file : info_.files) {
+      const FileReport report = VerifyFile(file, folder_ / file.name);
       if (report.state == FileState::kOk) {
         ++summary_.kept;
         continue;
@@ -55,11 +55,11 @@ class Fetch {
       if (report.state != FileState::kMissing) {
         const std::string what =
             report.state == FileState::kWrongSize
-                ? fmt::format("{} instead of {} bytes", report.bytes, file->bytes)
+                ? fmt::format("{} instead of {} bytes", report.bytes, file.bytes)
                 : std::string(FileStateName(report.state));
         RecordFailure(report.path.string(), what + ", to be replaced");
       }
-      missing_.push_back(file);
+      missing_.push_back(&file);
     }
   }
 

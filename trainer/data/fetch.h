@@ -21,7 +21,7 @@ struct FetchSummary {
   int fetched = 0;  // files written by this call
 };
 
-// Makes <data_dir>/<name>/ hold the four files, decoded and verified by SHA-256.
+// Makes <data_dir>/<name>/ hold its files, decoded and verified by SHA-256.
 //
 // Files that are there and verify are kept; a <file>.gz beside a missing file is
 // decoded. What is missing or altered is taken from the sources in their order: a

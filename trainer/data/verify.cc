@@ -57,8 +57,8 @@ FileReport VerifyFile(const DataFile& file, const fs::path& path) {
 
 std::vector<FileReport> VerifyDataset(const DatasetInfo& info, const fs::path& data_dir) {
   std::vector<FileReport> reports;
-  for (const DataFile* file : info.files()) {
-    reports.push_back(VerifyFile(*file, DataFilePath(info, *file, data_dir)));
+  for (const DataFile& file : info.files) {
+    reports.push_back(VerifyFile(file, DataFilePath(info, file, data_dir)));
   }
   return reports;
 }

@@ -33,8 +33,8 @@ struct FileReport {
 std::filesystem::path DataFilePath(const DatasetInfo& info, const DataFile& file,
                                    const std::filesystem::path& data_dir);
 
-// Reads and digests the four files (55 MB for MNIST), in the order of
-// DatasetInfo::files(). Never throws for what it finds on the disk.
+// Reads and digests the files (55 MB for MNIST, 184 MB for CIFAR-10), in the order of
+// DatasetInfo::files. Never throws for what it finds on the disk.
 // Thread safety: any thread.
 std::vector<FileReport> VerifyDataset(const DatasetInfo& info,
                                       const std::filesystem::path& data_dir);

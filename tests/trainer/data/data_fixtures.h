@@ -102,27 +102,24 @@ struct SmallDataset {
     files[3] = Idx({kIdxLabelsMagic, 2}, {1, 2});
     info.name = "small";
     info.classes = 10;
-    info.mean = 0.25f;
-    info.std = 0.5f;
-    info.train_images.name = "train-images";
-    info.train_labels.name = "train-labels";
-    info.test_images.name = "test-images";
-    info.test_labels.name = "test-labels";
+    info.mean = {0.25f};
+    info.std = {0.5f};
+    for (const char* name : {"train-images", "train-labels", "test-images", "test-labels"}) {
+      info.files.push_back({.name = name});
+    }
     Describe();
   }
 
   // Makes the catalog entry agree with the bytes, whatever they are.
   void Describe() {
-    DataFile* entries[] = {&info.train_images, &info.train_labels, &info.test_images,
-                           &info.test_labels};
     for (size_t i = 0; i < 4; ++i) {
-      entries[i]->bytes = files[i].size();
-      entries[i]->sha256 = Sha256Hex(files[i]);
+      info.files[i].bytes = files[i].size();
+      info.files[i].sha256 = Sha256Hex(files[i]);
     }
   }
 
   void WriteTo(const fs::path& folder) const {
-    for (size_t i = 0; i < 4; ++i) WriteRaw(folder / info.files()[i]->name, files[i]);
+    for (size_t i = 0; i < 4; ++i) WriteRaw(folder / info.files[i].name, files[i]);
   }
 };
 

@@ -50,7 +50,7 @@ ServingSource::Serve Unavailable(const std::string& why) {
 ServingSource::Serve ServeFrom(const SmallDataset& data) {
   return [&data](const DataFile& file) {
     for (size_t i = 0; i < 4; ++i) {
-      if (data.info.files()[i]->name == file.name) return Gzip(data.files[i]);
+      if (data.info.files[i].name == file.name) return Gzip(data.files[i]);
     }
     return Bytes{};
   };
@@ -128,7 +128,7 @@ TEST_F(FetchTest, AlteredFilesAreReportedAndReplaced) {
 
 TEST_F(FetchTest, DecodesCompressedFilesThatLieInTheFolder) {
   for (size_t i = 0; i < 4; ++i) {
-    WriteRaw(at_ / (data_.info.files()[i]->name + ".gz"), Gzip(data_.files[i]));
+    WriteRaw(at_ / (data_.info.files[i].name + ".gz"), Gzip(data_.files[i]));
   }
   options_.offline = true;
   EXPECT_EQ(Fetch({}).fetched, 4);
@@ -181,7 +181,7 @@ TEST_F(FetchTest, AFolderServesAsSource) {
   EXPECT_EQ(Fetch(MakeSources(std::make_unique<FolderSource>(origin.path()))).fetched, 4);
   ExpectComplete();
   FolderSource empty(folder_.path() / "nowhere");
-  ExpectError([&] { empty.Read(data_.info.train_images, {}); }, StatusCode::kUnavailable,
+  ExpectError([&] { empty.Read(data_.info.files[0], {}); }, StatusCode::kUnavailable,
               {"neither train-images nor train-images.gz"});
 }
 

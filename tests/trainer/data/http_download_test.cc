@@ -17,7 +17,10 @@
 #include "cddp/status.h"
 #include "ddp/file_descriptor.h"
 #include "tests/trainer/data/data_fixtures.h"
+#include "trainer/data/child_process.h"
+#include "trainer/data/file_bytes.h"
 #include "trainer/data/sources.h"
+#include "trainer/data/temporary_folder.h"
 
 namespace cddp {
 namespace {
@@ -116,6 +119,31 @@ TEST_F(HttpTest, GivesUpOnATransferThatStalls) {
   limits.slow_period = std::chrono::seconds(1);
   ExpectError([&] { HttpDownload(server.url(), limits, {}); }, StatusCode::kUnavailable,
               {"too slow"});
+}
+
+TEST_F(HttpTest, FilesComeOutOfATarArchive) {
+  const TemporaryFolder folder;
+  WriteRaw(folder.path() / "inner" / "first", Ramp(3000));
+  WriteRaw(folder.path() / "inner" / "second", Ramp(5));
+  RunProgram({"tar", "-czf", "made.tar.gz", "inner"}, folder.path(), folder.path() / "tar.log",
+             std::chrono::seconds(20));
+  const Bytes archive = ReadFileBytes(folder.path() / "made.tar.gz", 1 << 20);
+  const FixedAnswerServer server(
+      fmt::format("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", archive.size()) +
+      std::string(archive.begin(), archive.end()));
+  HttpsTarSource source(server.url(), "inner", "http");
+  EXPECT_TRUE(source.needs_network());
+  EXPECT_EQ(source.Read({"first", 3000, ""}, {}), Ramp(3000));
+  EXPECT_EQ(source.Read({"second", 5, ""}, {}), Ramp(5));
+  ExpectError([&] { source.Read({"third", 5, ""}, {}); }, StatusCode::kUnavailable, {"third"});
+
+  const FixedAnswerServer cut("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
+  HttpsTarSource no_archive(cut.url(), "inner", "http");
+  ExpectError(
+      [&] {
+        no_archive.Read({"first", 3000, ""}, {});
+      },
+      StatusCode::kUnavailable, {"tar -xzf"});
 }
 
 TEST_F(HttpTest, DefaultsToHttpsAlone) {

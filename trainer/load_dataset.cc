@@ -1,0 +1,61 @@
+#include "trainer/load_dataset.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <iostream>
+#include <span>
+#include <utility>
+
+#include "trainer/data/catalog.h"
+#include "trainer/data/data_command.h"
+#include "trainer/data/dataset.h"
+#include "trainer/data/file_bytes.h"
+#include "trainer/data/image_samples.h"
+#include "trainer/data/text.h"
+#include "trainer/data/verify.h"
+
+namespace cddp {
+namespace {
+
+DatasetSplits TextOf(const TrainOptions& options, std::span<const uint8_t> bytes,
+                     const std::string& origin) {
+  return MakeTextSamples(bytes,
+                         {.tokens = options.tokens,
+                          .context = static_cast<uint32_t>(options.context),
+                          .seed = options.seed},
+                         origin);
+}
+
+}  // namespace
+
+DatasetSplits LoadOrFetchDataset(const TrainOptions& options) {
+  if (!options.text_file.empty()) {
+    return TextOf(options, ReadFileBytes(options.text_file, kMaxTextBytes), options.text_file);
+  }
+  const DatasetInfo& info = RequireDataset(options.dataset);
+  const bool missing = std::ranges::any_of(info.files, [&](const DataFile& file) {
+    return !std::filesystem::exists(DataFilePath(info, file, options.data_dir));
+  });
+  if (missing) {
+    FetchDatasets(std::span(&options.dataset, 1), options.data_dir, std::cerr,
+                  isatty(STDERR_FILENO) != 0);
+  }
+  if (info.kind == DatasetKind::kText) {
+    const DataFile& file = info.files[0];
+    return TextOf(options, ReadVerified(info, file, options.data_dir),
+                  DataFilePath(info, file, options.data_dir).string());
+  }
+  ImageSplits images = LoadImages(info, options.data_dir);
+  const ImageLayout layout =
+      options.architecture.channels_last ? ImageLayout::kChannelsLast : ImageLayout::kChannelsFirst;
+  return {
+      .train = MakeImageSamples(
+          std::move(images.train),
+          {.crop_flip = options.augment == "crop-flip", .seed = options.seed, .layout = layout}),
+      .test = MakeImageSamples(std::move(images.test), {.layout = layout}),
+      .sha256 = images.sha256};
+}
+
+}  // namespace cddp

@@ -1,0 +1,33 @@
+#include "trainer/model.h"
+
+#include "trainer/models/factories.h"
+
+namespace cddp {
+
+std::shared_ptr<Model> MakeModel(const ModelOptions& options) {
+  ModelOptions resolved = options;
+  ResolveArchitecture(resolved.name, resolved.architecture);
+  if (resolved.name == "simple_cnn") return MakeSimpleCnn(resolved);
+  if (resolved.name == "transformer") return MakeTransformer(resolved);
+  return MakeResNet(resolved);
+}
+
+int64_t CountParameters(const torch::nn::Module& module) {
+  int64_t count = 0;
+  for (const at::Tensor& parameter : module.parameters()) {
+    if (parameter.requires_grad()) count += parameter.numel();
+  }
+  return count;
+}
+
+at::Tensor CrossEntropySum(const at::Tensor& logits, const at::Tensor& targets) {
+  return torch::nn::functional::cross_entropy(
+      logits.flatten(0, -2), targets.flatten(),
+      torch::nn::functional::CrossEntropyFuncOptions().reduction(torch::kSum));
+}
+
+double CountCorrect(const at::Tensor& logits, const at::Tensor& targets) {
+  return logits.flatten(0, -2).argmax(1).eq(targets.flatten()).sum().item<double>();
+}
+
+}  // namespace cddp
