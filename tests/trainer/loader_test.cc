@@ -133,13 +133,16 @@ TEST(LoaderTest, AnErrorReachesTheCallerBehindTheBatchesBeforeIt) {
 TEST(LoaderTest, StopsInTheMiddleOfAnEpoch) {
   for (int handed_out = 0; handed_out < 8; ++handed_out) {
     for (const bool slow : {false, true}) {
-      Loader loader(slow ? std::make_shared<NumberSamples>(1000, Pause)
-                         : std::make_shared<NumberSamples>(1000),
-                    DistributedSampler(1000, 1, 0, 10, 3), 2);
-      loader.StartEpoch(0);
-      for (int i = 0; i < handed_out; ++i) loader.Next();
-      loader.StartEpoch(1);
-      for (int i = 0; i < handed_out; ++i) EXPECT_EQ(loader.Next().tokens[0], 1);
+      const auto samples = slow ? std::make_shared<NumberSamples>(1000, Pause)
+                                : std::make_shared<NumberSamples>(1000);
+      {
+        Loader loader(samples, DistributedSampler(1000, 1, 0, 10, 3), 2);
+        loader.StartEpoch(0);
+        for (int i = 0; i < handed_out; ++i) loader.Next();
+        loader.StartEpoch(1);
+        for (int i = 0; i < handed_out; ++i) EXPECT_EQ(loader.Next().tokens[0], 1);
+      }
+      EXPECT_LE(samples->made(), 2 * (handed_out + 3)) << "the rest of an epoch is not made";
     }
   }
 }
