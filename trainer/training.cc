@@ -96,7 +96,7 @@ class TrainingRun {
     } else {
       sgd.momentum(options.momentum).nesterov(options.nesterov).weight_decay(options.weight_decay);
     }
-    engine_ = std::make_unique<DdpEngine>(*model_, world, collective_.get(), ddp);
+    engine_ = std::make_unique<DdpEngine>(*model_, world, transport_, collective_.get(), ddp);
     optimizer_ = std::make_unique<torch::optim::SGD>(engine_->parameters(), sgd);
     // Dropout draws differ between the workers.
     torch::manual_seed(options.seed +
