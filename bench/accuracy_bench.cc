@@ -16,10 +16,12 @@
 #include "core/worker_pool.h"
 #include "trainer/history.h"
 #include "trainer/model.h"
+#include "trainer/optimizer.h"
 #include "trainer/progress.h"
 #include "trainer/sampler.h"
 #include "trainer/schedule.h"
 #include "trainer/tensor_dataset.h"
+#include "trainer/train_step.h"
 #include "trainer/training.h"
 #include "trainer/worker.h"
 
@@ -27,8 +29,6 @@ namespace cddp {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-namespace functional = torch::nn::functional;
-
 constexpr int64_t kEvaluationBatch = 500;
 
 // One rank's part: its samples, its gradient and its end of the collective.
@@ -54,12 +54,7 @@ class InProcessTraining {
       parameters_.push_back(item.value());
       offset += count;
     }
-    momentum_in_memory_ = options.compress && options.memory == "dgc";
-    torch::optim::SGDOptions sgd(options.lr);
-    if (!momentum_in_memory_) {
-      sgd.momentum(options.momentum).nesterov(options.nesterov).weight_decay(options.weight_decay);
-    }
-    optimizer_ = std::make_unique<torch::optim::SGD>(parameters_, sgd);
+    optimizer_ = MakeOptimizer(options, parameters_);
 
     const uint32_t samples = SamplesPerEpoch(options, data);
     auto transports = MakeInProcessTransports(options.workers, std::chrono::minutes(10));
@@ -116,21 +111,18 @@ class InProcessTraining {
       }
     }
     model_->train();
-    const uint32_t steps = ranks_[0].sampler.steps_per_epoch();
-    const uint64_t total = static_cast<uint64_t>(steps) * static_cast<uint64_t>(options_.epochs);
+    const auto accumulate = static_cast<uint32_t>(options_.accumulate);
+    const uint32_t steps = OptimizerSteps(ranks_[0].sampler, accumulate);
+    const RateSchedule schedule(options_, options_.workers, steps);
     double loss = 0;  // sum over the samples so far
     double samples = 0;
     {
       ProgressBar bar(fmt::format("epoch {}/{}", epoch, options_.epochs), steps,
                       spdlog::should_log(spdlog::level::info));
       for (uint32_t step = 0; step < steps; ++step) {
-        for (auto& group : optimizer_->param_groups()) {
-          static_cast<torch::optim::SGDOptions&>(group.options())
-              .lr(options_.lr * ScheduleFactor(options_.schedule, step_, total));
-        }
-        ++step_;
-        loss += Step(step);
-        samples += ranks_[0].sampler.GlobalBatch(step);
+        const AccumulatedBatches batches = BatchesOf(ranks_[0].sampler, step, accumulate);
+        loss += Step(batches, schedule.Rate(step_++));
+        samples += batches.samples;
         bar.Update(step + 1, [&] { return fmt::format("loss {:.4f}", loss / samples); });
       }
     }
@@ -142,10 +134,17 @@ class InProcessTraining {
     return record;
   }
 
-  // Returns the sum of the losses of the global batch.
-  double Step(uint32_t step) {
+  // Returns the sum of the losses of all samples.
+  double Step(const AccumulatedBatches& batches, double rate) {
     double loss = 0;
-    for (size_t r = 0; r < ranks_.size(); ++r) loss += Gradient(r, step);
+    const std::vector<at::Tensor> buffers = model_->buffers();
+    std::vector<at::Tensor> of_rank_0;  // which the others follow
+    for (size_t r = 0; r < ranks_.size(); ++r) {
+      loss += Gradient(r, batches);
+      if (r > 0) continue;
+      for (const at::Tensor& buffer : buffers) of_rank_0.push_back(buffer.clone());
+    }
+    for (size_t b = 0; b < buffers.size(); ++b) buffers[b].copy_(of_rank_0[b]);
     pool_.Run([this](int r) {
       Rank& rank = ranks_[static_cast<size_t>(r)];
       rank.status = rank.collective->AllReduceMean(
@@ -166,28 +165,32 @@ class InProcessTraining {
       parameters_[p].mutable_grad().copy_(
           View(ranks_[0].gradient, layout_[p]).view(parameters_[p].sizes()));
     }
-    optimizer_->step();
+    TakeStep(*optimizer_, rate, options_);
     return loss;
   }
 
   // Fills the gradient of rank `r`; returns the sum of its samples' losses.
-  double Gradient(size_t r, uint32_t step) {
+  double Gradient(size_t r, const AccumulatedBatches& batches) {
     Rank& rank = ranks_[r];
-    const std::span<const int64_t> batch = rank.sampler.Batch(step);
     for (at::Tensor& parameter : parameters_) {
       if (parameter.grad().defined()) parameter.mutable_grad().zero_();
     }
+    // So weighted, the mean over ranks is the mean over the samples.
+    const double weight = static_cast<double>(ranks_.size()) / batches.samples;
     double loss = 0;
-    if (!batch.empty()) {
-      // Dropout draws differ between ranks and steps.
-      torch::manual_seed(options_.seed + 0x9e3779b97f4a7c15ull * (step_ * ranks_.size() + r + 1));
+    for (uint32_t i = 0; i < batches.count; ++i) {
+      const std::span<const int64_t> batch = rank.sampler.Batch(batches.first + i);
+      if (batch.empty()) continue;
+      // Dropout draws differ between ranks and batches.
+      const uint64_t draw =
+          ((step_ - 1) * static_cast<uint64_t>(options_.accumulate) + i + 1) * ranks_.size() + r +
+          1;
+      torch::manual_seed(options_.seed + 0x9e3779b97f4a7c15ull * draw);
       const auto [images, labels] = train_.Take(batch);
-      const at::Tensor loss_sum =
-          functional::cross_entropy(model_->forward(images), labels,
-                                    functional::CrossEntropyFuncOptions().reduction(torch::kSum));
-      // So weighted, the mean over ranks is the mean over the samples.
-      (loss_sum * (static_cast<double>(ranks_.size()) / rank.sampler.GlobalBatch(step))).backward();
-      loss = loss_sum.item<double>();
+      const Prediction prediction =
+          Predict(*model_, images, labels, options_.amp, options_.label_smoothing);
+      (prediction.loss_sum * weight).backward();
+      loss += prediction.loss_sum.item<double>();
     }
     const torch::NoGradGuard no_grad;
     for (size_t p = 0; p < parameters_.size(); ++p) {
@@ -198,7 +201,7 @@ class InProcessTraining {
         gradient.zero_();
       }
       // Where the memory holds the momentum, weight decay has to come before it.
-      if (momentum_in_memory_ && options_.weight_decay != 0) {
+      if (MomentumInMemory(options_) && options_.weight_decay != 0) {
         gradient.add_(parameters_[p].flatten(), options_.weight_decay);
       }
     }
@@ -216,10 +219,8 @@ class InProcessTraining {
     double correct = 0;
     for (int64_t at = 0; at < test_.size(); at += kEvaluationBatch) {
       const auto [images, labels] = test_.Range(at, std::min(at + kEvaluationBatch, test_.size()));
-      const at::Tensor logits = model_->forward(images);
-      loss += functional::cross_entropy(
-                  logits, labels, functional::CrossEntropyFuncOptions().reduction(torch::kSum))
-                  .item<double>();
+      const auto [logits, loss_sum] = Predict(*model_, images, labels, options_.amp);
+      loss += loss_sum.item<double>();
       correct += logits.argmax(1).eq(labels).sum().item<double>();
     }
     const auto count = static_cast<double>(test_.size());
@@ -233,8 +234,7 @@ class InProcessTraining {
   std::shared_ptr<Classifier> model_;
   std::vector<at::Tensor> parameters_;
   std::vector<BucketParameter> layout_;
-  bool momentum_in_memory_ = false;
-  std::unique_ptr<torch::optim::SGD> optimizer_;
+  std::unique_ptr<torch::optim::Optimizer> optimizer_;
   uint64_t step_ = 0;
 };
 

@@ -14,7 +14,6 @@
 #include "cddp/collective.h"
 #include "cddp/status.h"
 #include "ddp/c10d_transport.h"
-#include "ddp/engine.h"
 #include "trainer/model.h"
 #include "trainer/plan_file.h"
 #include "trainer/progress.h"
@@ -22,32 +21,16 @@
 #include "trainer/sampler.h"
 #include "trainer/schedule.h"
 #include "trainer/tensor_dataset.h"
+#include "trainer/train_step.h"
 
 namespace cddp {
 namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr int kMaxVoidStepsInARow = 20;
 constexpr int64_t kEvaluationBatch = 500;
 
 double Seconds(Clock::duration duration) { return std::chrono::duration<double>(duration).count(); }
-
-// Sums over the samples seen by one worker.
-struct Tally {
-  double loss = 0;
-  double correct = 0;
-  double samples = 0;
-
-  void Add(const at::Tensor& logits, const at::Tensor& labels, double loss_sum) {
-    loss += loss_sum;
-    correct += logits.argmax(1).eq(labels).sum().item<double>();
-    samples += static_cast<double>(labels.size(0));
-  }
-  // Of no samples there is no mean: not a number, null in JSON.
-  double mean_loss() const { return samples > 0 ? loss / samples : std::nan(""); }
-  double accuracy_percent() const { return samples > 0 ? 100.0 * correct / samples : 0.0; }
-};
 
 Tally SumOverWorkers(World& world, const Tally& tally) {
   std::vector<double> sums{tally.loss, tally.correct, tally.samples};
@@ -79,25 +62,12 @@ class TrainingRun {
         samples_(SamplesPerEpoch(options, data)),
         sampler_(samples_, world.size(), world.rank(),
                  CheckedBatchSize(options, world.size(), data), options.seed),
+        schedule_(options, world.size(), OptimizerSteps(sampler_, Accumulated(options))),
         transport_(world),
         collective_(MakeCollective(options, world.rank(), &transport_)) {
     torch::manual_seed(options.seed);
     model_ = MakeModel(options.model, data.train.classes);
-    const auto bucket_bytes = static_cast<int64_t>(options.bucket_mb * (1 << 20));
-    DdpOptions ddp;
-    ddp.bucket_bytes = bucket_bytes;
-    ddp.first_bucket_bytes = std::min(ddp.first_bucket_bytes, bucket_bytes);
-    torch::optim::SGDOptions sgd(options.lr);
-    if (options.compress && options.memory == "dgc") {
-      // The memory is the optimiser's momentum: weight decay has to come before it.
-      ddp.weight_decay = options.weight_decay;
-      spdlog::info("memory dgc: momentum {} is in the memory, the optimiser runs without",
-                   options.momentum);
-    } else {
-      sgd.momentum(options.momentum).nesterov(options.nesterov).weight_decay(options.weight_decay);
-    }
-    engine_ = std::make_unique<DdpEngine>(*model_, world, collective_.get(), ddp);
-    optimizer_ = std::make_unique<torch::optim::SGD>(engine_->parameters(), sgd);
+    step_ = std::make_unique<TrainStep>(options, world, transport_, collective_.get(), model_);
     // Dropout draws differ between the workers.
     torch::manual_seed(options.seed +
                        0x9e3779b97f4a7c15ull * (1 + static_cast<uint64_t>(world.rank())));
@@ -120,7 +90,7 @@ class TrainingRun {
       const EpochRecord record = Epoch(epoch);
       summary.history.push_back(record);
       summary.epochs = epoch;
-      summary.steps = engine_->steps();
+      summary.steps = step_->engine().steps();
       summary.void_steps += record.void_steps;
       summary.test_accuracy_percent = record.test_accuracy_percent;
       summary.test_loss = record.test_loss;
@@ -173,22 +143,22 @@ class TrainingRun {
     world_.Barrier();
     const TrafficBytes before = transport_.traffic();
     const auto start = Clock::now();
-    const uint32_t steps = sampler_.steps_per_epoch();
+    const uint32_t steps = OptimizerSteps(sampler_, Accumulated(options_));
     Tally tally;
     EpochRecord record;
     {
       ProgressBar bar(fmt::format("epoch {}/{}", epoch, options_.epochs), steps,
                       world_.rank() == 0 && spdlog::should_log(spdlog::level::info));
       for (uint32_t step = 0; step < steps; ++step) {
-        record.void_steps += Step(step, steps, &tally) == StepOutcome::kVoid;
+        record.void_steps += Step(step, &tally) == StepOutcome::kVoid;
         bar.Update(step + 1, [&] {
           const double done = static_cast<double>(step + 1);
           const double sent = static_cast<double>(transport_.traffic().sent - before.sent);
-          return fmt::format(
-              "loss {:.4f} acc {:.2f}% {:.0f} images/s {}/step", tally.mean_loss(),
-              tally.accuracy_percent(),
-              done * static_cast<double>(sampler_.GlobalBatch(0)) / Seconds(Clock::now() - start),
-              FormatBytes(sent / done));
+          return fmt::format("loss {:.4f} acc {:.2f}% {:.0f} images/s {}/step", tally.mean_loss(),
+                             tally.accuracy_percent(),
+                             done * BatchesOf(sampler_, 0, Accumulated(options_)).samples /
+                                 Seconds(Clock::now() - start),
+                             FormatBytes(sent / done));
         });
       }
     }
@@ -216,85 +186,64 @@ class TrainingRun {
     return record;
   }
 
-  StepOutcome Step(uint32_t step, uint32_t steps_per_epoch, Tally* tally) {
-    const auto start = Clock::now();
-    SetLearningRate(static_cast<uint64_t>(steps_per_epoch) *
-                    static_cast<uint64_t>(options_.epochs));
+  static uint32_t Accumulated(const TrainOptions& options) {
+    return static_cast<uint32_t>(options.accumulate);
+  }
 
-    // A worker without samples joins with one of weight zero.
+  // This worker's part of the sampler's batch.
+  LocalBatch Take(uint32_t batch) const {
     constexpr int64_t kFirst = 0;
-    const std::span<const int64_t> batch = sampler_.Batch(step);
-    const auto [images, labels] = train_.Take(batch.empty() ? std::span(&kFirst, 1) : batch);
-    // The workers' gradients are averaged: so weighted, the mean over workers is
-    // the mean over the samples of the global batch.
-    const double weight =
-        batch.empty() ? 0.0 : static_cast<double>(world_.size()) / sampler_.GlobalBatch(step);
+    const std::span<const int64_t> indices = sampler_.Batch(batch);
+    const bool empty = indices.empty();
+    auto [images, labels] = train_.Take(empty ? std::span(&kFirst, 1) : indices);
+    return {.images = std::move(images), .labels = std::move(labels), .empty = empty};
+  }
 
-    engine_->BeginStep();
-    const at::Tensor logits = model_->forward(images);
-    const at::Tensor loss_sum = torch::nn::functional::cross_entropy(
-        logits, labels, torch::nn::functional::CrossEntropyFuncOptions().reduction(torch::kSum));
-    engine_->Backward(logits, loss_sum * weight);
-    const StepOutcome outcome = engine_->EndStep();
-    if (outcome == StepOutcome::kCommitted) {
-      optimizer_->step();
-      void_in_a_row_ = 0;
-    } else {
-      CountVoidStep();
-    }
-    // The loss of a void step may be anything, and would be that of the whole epoch.
-    if (!batch.empty() && outcome == StepOutcome::kCommitted) {
-      tally->Add(logits, labels, loss_sum.item<double>());
-    }
+  StepOutcome Step(uint32_t step, Tally* tally) {
+    const auto start = Clock::now();
+    learning_rate_ = schedule_.Rate(step_->engine().steps());
+    const AccumulatedBatches batches = BatchesOf(sampler_, step, Accumulated(options_));
+    const StepOutcome outcome =
+        step_->Run(learning_rate_,
+                   {.batches = batches.count,
+                    .samples = batches.samples,
+                    .take = [&](uint32_t i) { return Take(batches.first + i); }},
+                   tally);
     step_ms_.push_back(1e3 * Seconds(Clock::now() - start));
     return outcome;
   }
 
-  void SetLearningRate(uint64_t total_steps) {
-    learning_rate_ = options_.lr * ScheduleFactor(options_.schedule, engine_->steps(), total_steps);
-    for (auto& group : optimizer_->param_groups()) {
-      static_cast<torch::optim::SGDOptions&>(group.options()).lr(learning_rate_);
-    }
-  }
-
-  void CountVoidStep() {
-    ++void_in_a_row_;
-    spdlog::warn("step {} is void: some gradient is not finite; parameters and memories stay",
-                 engine_->steps());
-    if (void_in_a_row_ < kMaxVoidStepsInARow) return;
-    throw StatusError(StatusCode::kDiverged,
-                      fmt::format("training has diverged: {} steps in a row had non-finite "
-                                  "gradients (last: step {}); lower --lr",
-                                  void_in_a_row_, engine_->steps()));
-  }
-
   Tally Evaluate() {
     const torch::NoGradGuard no_grad;
+    step_->engine().SyncBuffers();
     model_->eval();
     const int64_t begin = test_.size() * world_.rank() / world_.size();
     const int64_t end = test_.size() * (world_.rank() + 1) / world_.size();
     Tally tally;
     for (int64_t at = begin; at < end; at += kEvaluationBatch) {
       const auto [images, labels] = test_.Range(at, std::min(at + kEvaluationBatch, end));
-      const at::Tensor logits = model_->forward(images);
-      const at::Tensor loss = torch::nn::functional::cross_entropy(
-          logits, labels, torch::nn::functional::CrossEntropyFuncOptions().reduction(torch::kSum));
-      tally.Add(logits, labels, loss.item<double>());
+      const auto [logits, loss_sum] = Predict(*model_, images, labels, options_.amp);
+      tally.Add(logits, labels, loss_sum.item<double>());
     }
     return SumOverWorkers(world_, tally);
   }
 
+  // Parameters, and buffers as they were evaluated with.
   uint64_t RequireIdenticalReplicas() {
     uint64_t hash = 0;
-    for (const at::Tensor& parameter : engine_->parameters()) {
-      const at::Tensor flat = parameter.detach().contiguous();
-      hash = XXH3_64bits_withSeed(flat.data_ptr(), flat.nbytes(), hash);
+    const DdpEngine& engine = step_->engine();
+    for (const auto* tensors : {&engine.parameters(), &engine.buffers()}) {
+      for (const at::Tensor& tensor : *tensors) {
+        const at::Tensor flat = tensor.detach().contiguous();
+        hash = XXH3_64bits_withSeed(flat.data_ptr(), flat.nbytes(), hash);
+      }
     }
     std::vector<double> differing{world_.AgreeOnNumber(hash) == hash ? 0.0 : 1.0};
     world_.Sum(differing);
     if (differing[0] != 0) {
       throw StatusError(StatusCode::kInternal,
-                        fmt::format("the parameters of {:.0f} of {} workers differ from rank 0's",
+                        fmt::format("the parameters or buffers of {:.0f} of {} workers differ "
+                                    "from rank 0's",
                                     differing[0], world_.size()));
     }
     return hash;
@@ -311,13 +260,12 @@ class TrainingRun {
   TensorDataset train_, test_;
   uint32_t samples_;
   DistributedSampler sampler_;
+  RateSchedule schedule_;
   C10dTransport transport_;
   std::unique_ptr<Collective> collective_;
   std::shared_ptr<Classifier> model_;
-  std::unique_ptr<DdpEngine> engine_;
-  std::unique_ptr<torch::optim::SGD> optimizer_;
+  std::unique_ptr<TrainStep> step_;
   double learning_rate_ = 0;
-  int void_in_a_row_ = 0;
   std::vector<double> step_ms_;
 };
 
