@@ -74,6 +74,8 @@ class DdpEngine {
 
   // Steps begun so far.
   uint64_t steps() const { return step_; }
+  // For a run that goes on: as if so many steps had been begun.
+  void ContinueAt(uint64_t steps) { step_ = steps; }
 
   const std::vector<at::Tensor>& parameters() const { return parameters_; }
   const std::vector<at::Tensor>& buffers() const { return buffers_; }

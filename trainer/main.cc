@@ -198,6 +198,22 @@ void AddTrainingOptions(CLI::App* app, TrainOptions* o) {
   app->add_option("--log-dir", o->log_dir, "Each run makes a folder here")->group("Output");
 }
 
+void AddCheckpointOptions(CLI::App* app, TrainOptions* o) {
+  const auto add = [&](const char* flag, auto& value, const std::string& help) {
+    app->add_option(flag, value, help)->group("Checkpoints");
+  };
+  add("--checkpoint-dir", o->checkpoint_dir,
+      "Folder of the checkpoints, the same for all workers (empty: checkpoints/ in the run's "
+      "folder)");
+  add("--save-every", o->save_every, "Epochs from one checkpoint to the next (0: none)");
+  add("--save-every-steps", o->save_every_steps, "Besides, every N steps (0: none)");
+  add("--keep", o->keep, "How many of the last checkpoints are kept, besides the best one");
+  add("--resume", o->resume,
+      "Go on from a checkpoint, or the newest whole one of a folder; auto: of --checkpoint-dir, "
+      "or anew where there is none, so that the same command starts and restarts a run. SIGTERM "
+      "and SIGUSR1 save one and end with code 75");
+}
+
 // Ranks other than 0 speak up only in trouble.
 void SetLogLevel(const std::string& level) {
   const LaunchEnvironment launch = ReadLaunchEnvironment();
@@ -277,7 +293,9 @@ int Main(int argc, char** argv) {
       "  cddp train --workers 2 --compress           two workers, the top 1% is sent\n"
       "  torchrun --no-python --nproc-per-node 2 cddp train --compress --ratio 0.001\n"
       "  torchrun --no_python -r 9:1 -t 9:1 --nproc_per_node 2 cddp train --compress\n"
-      "                                              the same with Debian 12's torchrun");
+      "                                              the same with Debian 12's torchrun\n"
+      "  cddp train --checkpoint-dir run1 --resume auto\n"
+      "                                              starts, and goes on after an interruption");
   AddTrainingOptions(train_app, &train);
   train_app
       ->add_option("--record-gradients", train.record_gradients,
@@ -289,8 +307,10 @@ int Main(int argc, char** argv) {
                    "Steps from one recorded step to the next; at most 50 are recorded")
       ->group("Output");
   AddCompressOption(train_app, &train);
+  AddCheckpointOptions(train_app, &train);
   TrainOptions compare;
   compare.compress = true;
+  compare.save_every = 0;
   CLI::App* compare_app =
       app.add_subcommand("compare", "Run the same training dense and compressed; print one table");
   AddTrainingOptions(compare_app, &compare);
@@ -324,6 +344,15 @@ int Main(int argc, char** argv) {
   validate_app->add_option("--rendezvous", validate.rendezvous)->take_last()->group("");
   validate_app->add_option("--log-level", validate.log_level,
                            "trace, debug, info, warning, error or off");
+
+  std::string checkpoint, exported;
+  CLI::App* export_app =
+      app.add_subcommand("export", "Write a checkpoint's weights as a safetensors file");
+  export_app
+      ->add_option("--checkpoint", checkpoint,
+                   "A checkpoint, or a folder of them: then the newest whole one")
+      ->required();
+  export_app->add_option("--output", exported, "The file, such as weights.safetensors")->required();
 
   std::string info_json;
   CLI::App* info_app = app.add_subcommand("info", "Versions, processor, devices, backends");
@@ -394,6 +423,7 @@ int Main(int argc, char** argv) {
       SetLogLevel(validate.log_level);
       return ValidateCommand(validate, arguments);
     }
+    if (export_app->parsed()) return ExportCommand(checkpoint, exported);
     if (info_app->parsed()) return InfoCommand(info_json);
     if (select_app->parsed()) return SelectBench(select);
     if (wire_app->parsed()) return WireBench(wire);

@@ -120,6 +120,13 @@ void Resolve(TrainOptions& options) {
   RequireRange("--timeout", options.timeout_s, 1.0, 86'400.0);
   RequireRange("--threads", options.threads, 0, 4096);
   RequireRange("--record-every", options.record_every, 1, 1'000'000'000);
+  RequireRange("--save-every", options.save_every, 0, 1'000'000);
+  RequireRange("--save-every-steps", options.save_every_steps, 0, 1'000'000'000);
+  RequireRange("--keep", options.keep, 1, 1'000'000);
+  if (options.resume == "auto" && options.checkpoint_dir.empty()) {
+    Refuse(
+        "--resume auto goes on from the newest checkpoint of --checkpoint-dir: name that folder");
+  }
   if (Status ratio = ValidateRatio(options.ratio); !ratio.ok()) {
     Refuse("--ratio: " + ratio.message());
   }
@@ -231,14 +238,20 @@ nlohmann::json ToJson(const TrainOptions& o) {
           {"record_gradients", o.record_gradients},
           {"record_every", o.record_every},
           {"json", o.json},
-          {"log_level", o.log_level}};
+          {"log_level", o.log_level},
+          {"checkpoint_dir", o.checkpoint_dir},
+          {"save_every", o.save_every},
+          {"save_every_steps", o.save_every_steps},
+          {"keep", o.keep},
+          {"resume", o.resume}};
 }
 
 std::map<std::string, std::string> AgreedConfiguration(const TrainOptions& options) {
   // Where a worker lies may differ from worker to worker; what it computes may not.
   static const std::set<std::string> kLocal = {
-      "data_dir", "workers", "rendezvous", "interface",        "threads",     "log_dir",
-      "json",     "plan",    "log_level",  "record_gradients", "record_every"};
+      "data_dir",     "workers",        "rendezvous", "interface", "threads",
+      "log_dir",      "json",           "plan",       "log_level", "record_gradients",
+      "record_every", "checkpoint_dir", "keep"};
   std::map<std::string, std::string> agreed;
   const nlohmann::json json = ToJson(options);
   for (const auto& [key, value] : json.items()) {

@@ -69,6 +69,13 @@ struct TrainOptions {
   int record_every = 20;         // steps
   std::string json;
   std::string log_level = "info";
+
+  // Checkpoints.
+  std::string checkpoint_dir;  // empty: in the run's folder
+  int save_every = 1;          // epochs; 0: none
+  int save_every_steps = 0;    // besides; 0: none
+  int keep = 3;                // the last ones, and the best
+  std::string resume;          // auto, a checkpoint or a folder of them; empty: a new run
 };
 
 std::vector<std::string> OptimizerNames();

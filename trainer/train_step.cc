@@ -130,6 +130,17 @@ void TrainStep::Batch(const LocalBatch& batch, double weight, bool last, Tally* 
   }
 }
 
+StepState TrainStep::state() const {
+  return {.loss_scale = scaler_.state().scale,
+          .steps_at_scale = scaler_.state().committed,
+          .void_in_a_row = void_in_a_row_};
+}
+
+void TrainStep::set_state(const StepState& state) {
+  scaler_.set_state({.scale = state.loss_scale, .committed = state.steps_at_scale});
+  void_in_a_row_ = state.void_in_a_row;
+}
+
 void TrainStep::CountVoidStep() {
   ++void_in_a_row_;
   spdlog::warn("step {} is void: some gradient is not finite; parameters and memories stay",

@@ -18,6 +18,7 @@
 #include "trainer/loss_scaler.h"
 #include "trainer/model.h"
 #include "trainer/options.h"
+#include "trainer/training_progress.h"
 
 namespace cddp {
 
@@ -76,6 +77,10 @@ class TrainStep {
   DdpEngine& engine() { return *engine_; }
   torch::optim::Optimizer& optimizer() { return *optimizer_; }
   LossScaler& scaler() { return scaler_; }  // in use with fp16
+
+  // What a checkpoint keeps besides weights and the optimiser's states.
+  StepState state() const;
+  void set_state(const StepState& state);
 
  private:
   // Forward and backward of one batch.

@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <optional>
 #include <thread>
 
 #include "cddp/collective.h"
@@ -18,10 +17,12 @@
 #include "trainer/plan_file.h"
 #include "trainer/progress.h"
 #include "trainer/recording_collective.h"
+#include "trainer/run_checkpoints.h"
 #include "trainer/sampler.h"
 #include "trainer/schedule.h"
 #include "trainer/tensor_dataset.h"
 #include "trainer/train_step.h"
+#include "trainer/training_progress.h"
 
 namespace cddp {
 namespace {
@@ -39,8 +40,10 @@ Tally SumOverWorkers(World& world, const Tally& tally) {
 }
 
 std::unique_ptr<Collective> MakeCollective(const TrainOptions& options, int rank,
-                                           Transport* transport) {
-  auto collective = MakeTrainingCollective(options, torch::get_num_threads(), transport);
+                                           const ResumedCheckpoint* resumed, Transport* transport) {
+  const PlanSoFar plan{.plan = resumed ? resumed->plan() : nullptr,
+                       .settled = resumed && resumed->plan_settled()};
+  auto collective = MakeTrainingCollective(options, torch::get_num_threads(), transport, plan);
   if (rank != 0 || options.record_gradients.empty()) return collective;
   return MakeRecordingCollective(
       {.file = options.record_gradients, .every = static_cast<uint64_t>(options.record_every)},
@@ -63,17 +66,20 @@ class TrainingRun {
         sampler_(samples_, world.size(), world.rank(),
                  CheckedBatchSize(options, world.size(), data), options.seed),
         schedule_(options, world.size(), OptimizerSteps(sampler_, Accumulated(options))),
+        resumed_(ResumedCheckpoint::Find(options, world)),
         transport_(world),
-        collective_(MakeCollective(options, world.rank(), &transport_)) {
+        collective_(MakeCollective(options, world.rank(), resumed_.get(), &transport_)) {
     torch::manual_seed(options.seed);
     model_ = MakeModel(options.model, data.train.classes);
+    if (resumed_) resumed_->LoadModule(*model_);
     step_ = std::make_unique<TrainStep>(options, world, transport_, collective_.get(), model_);
-    // Dropout draws differ between the workers.
-    torch::manual_seed(options.seed +
-                       0x9e3779b97f4a7c15ull * (1 + static_cast<uint64_t>(world.rank())));
+    SeedDropout(0);
+    if (resumed_) GoOn();
   }
 
   TrainingSummary Run(const RunFolder* folder) {
+    const TrainedState state{*model_, step_->optimizer(), *collective_};
+    RunCheckpoints checkpoints(options_, world_, CheckpointsOf(folder), state);
     TrainingSummary summary;
     summary.compress = options_.compress;
     summary.ratio = options_.compress ? options_.ratio : 1.0;
@@ -84,25 +90,12 @@ class TrainingRun {
     summary.world_size = world_.size();
     summary.parameters = CountParameters(*model_);
 
-    double images = 0;
-    double seconds = 0;
-    for (int epoch = 1; epoch <= options_.epochs; ++epoch) {
-      const EpochRecord record = Epoch(epoch);
-      summary.history.push_back(record);
-      summary.epochs = epoch;
+    for (const EpochRecord& record : progress_.history) Add(record, &summary);
+    for (int epoch = progress_.epoch; epoch <= options_.epochs; ++epoch) {
+      const EpochRecord record = Epoch(epoch, &checkpoints);
+      Add(record, &summary);
       summary.steps = step_->engine().steps();
-      summary.void_steps += record.void_steps;
-      summary.test_accuracy_percent = record.test_accuracy_percent;
-      summary.test_loss = record.test_loss;
-      images += samples_;
-      seconds += record.epoch_s;
-      summary.images_per_s = images / seconds;
-      summary.epoch_s_mean = seconds / epoch;
       summary.step_ms_median = Median(step_ms_);
-      // Epochs have equally many steps.
-      const double share = 1.0 / epoch;
-      summary.tx_bytes_per_step += share * (record.tx_bytes_per_step - summary.tx_bytes_per_step);
-      summary.rx_bytes_per_step += share * (record.rx_bytes_per_step - summary.rx_bytes_per_step);
       if (const Compressor* compressor = collective_->compressor()) {
         const CompressionStatistics& statistics = compressor->statistics();
         summary.second_sweep_fraction =
@@ -110,18 +103,20 @@ class TrainingRun {
             std::max<double>(1.0, static_cast<double>(statistics.selections));
       }
       summary.parameters_xxh3 = fmt::format("{:016x}", RequireIdenticalReplicas());
-      if (folder != nullptr && world_.rank() == 0) {
-        folder->Write(summary);
-        if (collective_->plan() != nullptr) {
-          WriteWhole(folder->path() / "plan.json", ToJson(*collective_->plan()).dump(1) + '\n');
-        }
-      }
+      WriteFolder(folder, summary);
       spdlog::info(
           "epoch {}/{}: loss {:.4f}, accuracy {:.2f}%, test loss {:.4f}, test accuracy {:.2f}%, "
           "{:.1f} s, {:.0f} images/s, {} sent per worker and step",
           epoch, options_.epochs, record.train_loss, record.train_accuracy_percent,
           record.test_loss, record.test_accuracy_percent, record.epoch_s, record.images_per_s,
           FormatBytes(record.tx_bytes_per_step));
+      FinishEpoch(record, &checkpoints);
+    }
+    if (summary.parameters_xxh3.empty()) {
+      // All epochs were behind the checkpoint.
+      summary.steps = step_->engine().steps();
+      summary.parameters_xxh3 = fmt::format("{:016x}", RequireIdenticalReplicas());
+      WriteFolder(folder, summary);
     }
     if (!std::isfinite(summary.test_loss)) {
       throw StatusError(StatusCode::kDiverged,
@@ -129,11 +124,100 @@ class TrainingRun {
                                     "epoch(s); lower --lr",
                                     summary.epochs));
     }
+    summary.checkpoint_failure = checkpoints.failure();
     return summary;
   }
 
  private:
-  EpochRecord Epoch(int epoch) {
+  // Dropout draws differ between the workers.
+  void SeedDropout(uint64_t steps) const {
+    torch::manual_seed(options_.seed + steps +
+                       0x9e3779b97f4a7c15ull * (1 + static_cast<uint64_t>(world_.rank())));
+  }
+
+  // After the checkpoint instead of from the beginning.
+  void GoOn() {
+    const nlohmann::json of_rank = resumed_->LoadRest({*model_, step_->optimizer(), *collective_});
+    step_->engine().ContinueAt(resumed_->step());
+    progress_ = ProgressFromJson(resumed_->shared());
+    step_->set_state(progress_.step);
+    if (of_rank.is_null()) {
+      SeedDropout(resumed_->step());  // other workers than there were
+    } else {
+      epoch_sums_ = EpochSumsFromJson(of_rank);
+      counted_before_ = true;
+    }
+    resumed_.reset();
+  }
+
+  void WriteFolder(const RunFolder* folder, const TrainingSummary& summary) const {
+    if (folder == nullptr || world_.rank() != 0) return;
+    folder->Write(summary);
+    if (collective_->plan() != nullptr) {
+      WriteWhole(folder->path() / "plan.json", ToJson(*collective_->plan()).dump(1) + '\n');
+    }
+  }
+
+  std::filesystem::path CheckpointsOf(const RunFolder* folder) const {
+    if (options_.save_every == 0 && options_.save_every_steps == 0) return {};
+    std::filesystem::path path = options_.checkpoint_dir;
+    if (path.empty() && folder != nullptr) path = folder->path() / "checkpoints";
+    return world_.AgreeOnText(path.string());
+  }
+
+  LoopState StateOfLoop(const EpochSums& sums) {
+    progress_.step = step_->state();
+    return {.step = step_->engine().steps(), .shared = ToJson(progress_), .of_rank = ToJson(sums)};
+  }
+
+  void FinishEpoch(const EpochRecord& record, RunCheckpoints* checkpoints) {
+    progress_.history.push_back(record);
+    progress_.epoch = record.epoch + 1;
+    progress_.samples = 0;
+    progress_.void_steps = 0;
+    epoch_sums_ = {};
+    const bool is_best = checkpoints->DueAfter(record.epoch) &&
+                         record.test_accuracy_percent > progress_.best_percent;
+    if (is_best) progress_.best_percent = record.test_accuracy_percent;
+    LoopState loop = StateOfLoop(epoch_sums_);
+    loop.is_best = is_best;
+    checkpoints->AfterEpoch(record.epoch, loop);
+  }
+
+  void Add(const EpochRecord& record, TrainingSummary* summary) const {
+    summary->history.push_back(record);
+    summary->epochs = record.epoch;
+    summary->void_steps += record.void_steps;
+    summary->test_accuracy_percent = record.test_accuracy_percent;
+    summary->test_loss = record.test_loss;
+    // Epochs have equally many steps and samples.
+    const double share = 1.0 / record.epoch;
+    summary->epoch_s_mean += share * (record.epoch_s - summary->epoch_s_mean);
+    summary->images_per_s = samples_ / summary->epoch_s_mean;
+    summary->tx_bytes_per_step += share * (record.tx_bytes_per_step - summary->tx_bytes_per_step);
+    summary->rx_bytes_per_step += share * (record.rx_bytes_per_step - summary->rx_bytes_per_step);
+  }
+
+  // The step of the epoch to go on with: with other batches than before, some samples may
+  // come once more.
+  uint32_t FirstStep(uint32_t steps) {
+    uint32_t step = 0;
+    uint32_t samples = 0;
+    while (samples < progress_.samples && step < steps) {
+      const uint32_t next = BatchesOf(sampler_, step, Accumulated(options_)).samples;
+      if (samples + next > progress_.samples) break;
+      samples += next;
+      ++step;
+    }
+    if (samples < progress_.samples) {
+      spdlog::info("{} samples of the epoch come once more: the global batch is another one",
+                   progress_.samples - samples);
+    }
+    progress_.samples = samples;
+    return step;
+  }
+
+  EpochRecord Epoch(int epoch, RunCheckpoints* checkpoints) {
     sampler_.SetEpoch(static_cast<uint64_t>(epoch - 1));
     if (Compressor* compressor = collective_->compressor()) {
       ThrowIfError(
@@ -143,16 +227,34 @@ class TrainingRun {
     world_.Barrier();
     const TrafficBytes before = transport_.traffic();
     const auto start = Clock::now();
+    const auto saving_before = checkpoints->time();
     const uint32_t steps = OptimizerSteps(sampler_, Accumulated(options_));
-    Tally tally;
+    const uint32_t first = FirstStep(steps);
+    const EpochSums before_start = epoch_sums_;
+    Tally tally{before_start.loss, before_start.correct, before_start.samples};
+    // What is counted of the epoch, in the time that training took.
+    const auto sums_now = [&] {
+      const TrafficBytes now = transport_.traffic();
+      const auto saving = checkpoints->time() - saving_before;
+      return EpochSums{
+          .loss = tally.loss,
+          .correct = tally.correct,
+          .samples = tally.samples,
+          .sent = before_start.sent + static_cast<double>(now.sent - before.sent),
+          .received = before_start.received + static_cast<double>(now.received - before.received),
+          .seconds = before_start.seconds + Seconds(Clock::now() - start - saving)};
+    };
     EpochRecord record;
     {
       ProgressBar bar(fmt::format("epoch {}/{}", epoch, options_.epochs), steps,
                       world_.rank() == 0 && spdlog::should_log(spdlog::level::info));
-      for (uint32_t step = 0; step < steps; ++step) {
-        record.void_steps += Step(step, &tally) == StepOutcome::kVoid;
+      for (uint32_t step = first; step < steps; ++step) {
+        const uint64_t of_run = static_cast<uint64_t>(epoch - 1) * steps + step;
+        progress_.void_steps += Step(step, of_run, &tally) == StepOutcome::kVoid;
+        progress_.samples += BatchesOf(sampler_, step, Accumulated(options_)).samples;
+        checkpoints->AfterStep(step_->engine().steps(), [&] { return StateOfLoop(sums_now()); });
         bar.Update(step + 1, [&] {
-          const double done = static_cast<double>(step + 1);
+          const double done = static_cast<double>(step + 1 - first);
           const double sent = static_cast<double>(transport_.traffic().sent - before.sent);
           return fmt::format("loss {:.4f} acc {:.2f}% {:.0f} images/s {}/step", tally.mean_loss(),
                              tally.accuracy_percent(),
@@ -162,25 +264,26 @@ class TrainingRun {
         });
       }
     }
-    const double own_seconds = Seconds(Clock::now() - start);
+    const double own_seconds = sums_now().seconds;
     // After the barrier everything that was sent has arrived.
     world_.Barrier();
-    const TrafficBytes after = transport_.traffic();
-    std::vector<double> sums{static_cast<double>(after.sent - before.sent),
-                             static_cast<double>(after.received - before.received), own_seconds};
+    const EpochSums own = sums_now();
+    std::vector<double> sums{own.sent, own.received, own_seconds};
     world_.Sum(sums);
-    const double worker_steps = static_cast<double>(steps) * world_.size();
+    const double counted_steps = std::max(1u, counted_before_ ? steps : steps - first);
+    const double worker_steps = counted_steps * world_.size();
     const Tally trained = SumOverWorkers(world_, tally);
     const Tally tested = Evaluate();
 
     record.epoch = epoch;
+    record.void_steps = progress_.void_steps;
     record.train_loss = trained.mean_loss();
     record.train_accuracy_percent = trained.accuracy_percent();
     record.test_loss = tested.mean_loss();
     record.test_accuracy_percent = tested.accuracy_percent();
-    record.learning_rate = learning_rate_;
+    record.learning_rate = schedule_.Rate(static_cast<uint64_t>(epoch) * steps - 1);
     record.epoch_s = sums[2] / world_.size();
-    record.images_per_s = static_cast<double>(samples_) / record.epoch_s;
+    record.images_per_s = counted_steps / steps * samples_ / record.epoch_s;
     record.tx_bytes_per_step = sums[0] / worker_steps;
     record.rx_bytes_per_step = sums[1] / worker_steps;
     return record;
@@ -199,12 +302,13 @@ class TrainingRun {
     return {.images = std::move(images), .labels = std::move(labels), .empty = empty};
   }
 
-  StepOutcome Step(uint32_t step, Tally* tally) {
+  // `of_run`: how many steps of this many workers are before it, which the engine's number
+  // is not when there were others.
+  StepOutcome Step(uint32_t step, uint64_t of_run, Tally* tally) {
     const auto start = Clock::now();
-    learning_rate_ = schedule_.Rate(step_->engine().steps());
     const AccumulatedBatches batches = BatchesOf(sampler_, step, Accumulated(options_));
     const StepOutcome outcome =
-        step_->Run(learning_rate_,
+        step_->Run(schedule_.Rate(of_run),
                    {.batches = batches.count,
                     .samples = batches.samples,
                     .take = [&](uint32_t i) { return Take(batches.first + i); }},
@@ -250,6 +354,7 @@ class TrainingRun {
   }
 
   static double Median(std::vector<double> values) {
+    if (values.empty()) return 0;
     const auto middle = values.begin() + static_cast<ptrdiff_t>(values.size() / 2);
     std::nth_element(values.begin(), middle, values.end());
     return *middle;
@@ -261,12 +366,15 @@ class TrainingRun {
   uint32_t samples_;
   DistributedSampler sampler_;
   RateSchedule schedule_;
+  std::unique_ptr<ResumedCheckpoint> resumed_;  // until it is loaded
   C10dTransport transport_;
   std::unique_ptr<Collective> collective_;
   std::shared_ptr<Classifier> model_;
   std::unique_ptr<TrainStep> step_;
-  double learning_rate_ = 0;
   std::vector<double> step_ms_;
+  TrainingProgress progress_;
+  EpochSums epoch_sums_;  // of the epoch in progress, before this process
+  bool counted_before_ = false;
 };
 
 }  // namespace
@@ -285,47 +393,11 @@ void RequireBatchFits(const TrainOptions& options, int world_size, const Dataset
   const uint32_t samples = SamplesPerEpoch(options, data);
   const int64_t shard = samples / world_size;
   if (options.batch_size <= shard) return;
-  throw StatusError(
-      StatusCode::kInvalidArgument,
-      fmt::format("--batch-size {} is larger than a worker's share of the data: {} samples over "
-                  "{} workers are {} each",
-                  options.batch_size, samples, world_size, shard));
-}
-
-std::unique_ptr<Collective> MakeTrainingCollective(const TrainOptions& options, int threads,
-                                                   Transport* transport) {
-  if (!options.compress) return MakeDenseCollective(transport);
-  FrameFormat format{.stochastic = options.stochastic_rounding, .seed = options.seed};
-  ThrowIfError(ParseIndexFormat(options.indices, &format.indices));
-  ThrowIfError(ParseValueFormat(options.values, &format.values));
-  const CompressorOptions compression{
-      .ratio = options.ratio,
-      .selector = {.name = options.selector, .threads = threads, .seed = options.seed},
-      .memory = {.name = options.memory,
-                 .momentum = options.memory == "dgc" ? options.momentum : 0.0,
-                 .nesterov = options.nesterov,
-                 .clip_norm = options.clip_norm},
-      .format = format,
-      .adaptive_every = static_cast<uint32_t>(options.adaptive_ratio)};
-  std::unique_ptr<Collective> collective;
-  if (options.collective == "auto") {
-    const std::optional<Plan> frozen =
-        options.plan.empty() ? std::nullopt : std::optional(ReadPlan(options.plan));
-    ThrowIfError(MakeAutoCollective(transport,
-                                    {.compression = compression,
-                                     .owner_budget = options.owner_budget,
-                                     .frozen = frozen ? &*frozen : nullptr,
-                                     .log = [](const std::string& lines) { spdlog::info(lines); }},
-                                    &collective));
-    return collective;
-  }
-  if (options.collective == "split") {
-    ThrowIfError(MakeSplitCollective(transport, compression, options.owner_budget, &collective));
-    return collective;
-  }
-  std::unique_ptr<Compressor> compressor;
-  ThrowIfError(Compressor::Create(compression, &compressor));
-  return MakeGatherCollective(transport, std::move(compressor));
+  throw StatusError(StatusCode::kInvalidArgument,
+                    fmt::format("--batch-size {} is larger than a worker's "
+                                "share of the data: {} samples over "
+                                "{} workers are {} each",
+                                options.batch_size, samples, world_size, shard));
 }
 
 int ThreadsPerWorker(const TrainOptions& options, int local_workers) {
