@@ -18,10 +18,12 @@
 #include "trainer/history.h"
 #include "trainer/load_dataset.h"
 #include "trainer/model.h"
+#include "trainer/optimizer.h"
 #include "trainer/progress.h"
 #include "trainer/sampler.h"
 #include "trainer/schedule.h"
 #include "trainer/tensor_batch.h"
+#include "trainer/train_step.h"
 #include "trainer/training.h"
 #include "trainer/worker.h"
 
@@ -55,12 +57,7 @@ class InProcessTraining {
       parameters_.push_back(item.value());
       offset += count;
     }
-    momentum_in_memory_ = options.compress && options.memory == "dgc";
-    torch::optim::SGDOptions sgd(options.lr);
-    if (!momentum_in_memory_) {
-      sgd.momentum(options.momentum).nesterov(options.nesterov).weight_decay(options.weight_decay);
-    }
-    optimizer_ = std::make_unique<torch::optim::SGD>(parameters_, sgd);
+    optimizer_ = MakeOptimizer(options, parameters_);
 
     const uint32_t samples = SamplesPerEpoch(options, data);
     auto transports = MakeInProcessTransports(options.workers, std::chrono::minutes(10));
@@ -118,21 +115,18 @@ class InProcessTraining {
       }
     }
     model_->train();
-    const uint32_t steps = ranks_[0].sampler.steps_per_epoch();
-    const uint64_t total = static_cast<uint64_t>(steps) * static_cast<uint64_t>(options_.epochs);
+    const auto accumulate = static_cast<uint32_t>(options_.accumulate);
+    const uint32_t steps = OptimizerSteps(ranks_[0].sampler, accumulate);
+    const RateSchedule schedule(options_, options_.workers, steps);
     double loss = 0;  // sum over the samples so far
     double targets = 0;
     {
       ProgressBar bar(fmt::format("epoch {}/{}", epoch, options_.epochs), steps,
                       spdlog::should_log(spdlog::level::info));
       for (uint32_t step = 0; step < steps; ++step) {
-        for (auto& group : optimizer_->param_groups()) {
-          static_cast<torch::optim::SGDOptions&>(group.options())
-              .lr(options_.lr * ScheduleFactor(options_.schedule, step_, total));
-        }
-        ++step_;
-        loss += Step(step);
-        targets += GlobalTargets(step);
+        const AccumulatedBatches batches = BatchesOf(ranks_[0].sampler, step, accumulate);
+        loss += Step(batches, schedule.Rate(step_++));
+        targets += TargetsOf(batches);
         bar.Update(step + 1, [&] { return fmt::format("loss {:.4f}", loss / targets); });
       }
     }
@@ -144,16 +138,22 @@ class InProcessTraining {
     return record;
   }
 
-  // Of the samples of the global batch.
-  double GlobalTargets(uint32_t step) const {
-    return static_cast<double>(ranks_[0].sampler.GlobalBatch(step)) *
-           train_.format().targets_per_sample();
+  // Of the batches' samples over all ranks.
+  double TargetsOf(const AccumulatedBatches& batches) const {
+    return static_cast<double>(batches.samples) * train_.format().targets_per_sample();
   }
 
-  // Returns the sum of the losses of the global batch.
-  double Step(uint32_t step) {
+  // Returns the sum of the losses of all samples.
+  double Step(const AccumulatedBatches& batches, double rate) {
     double loss = 0;
-    for (size_t r = 0; r < ranks_.size(); ++r) loss += Gradient(r, step);
+    const std::vector<at::Tensor> buffers = model_->buffers();
+    std::vector<at::Tensor> of_rank_0;  // which the others follow
+    for (size_t r = 0; r < ranks_.size(); ++r) {
+      loss += Gradient(r, batches);
+      if (r > 0) continue;
+      for (const at::Tensor& buffer : buffers) of_rank_0.push_back(buffer.clone());
+    }
+    for (size_t b = 0; b < buffers.size(); ++b) buffers[b].copy_(of_rank_0[b]);
     pool_.Run([this](int r) {
       Rank& rank = ranks_[static_cast<size_t>(r)];
       rank.status = rank.collective->AllReduceMean(
@@ -174,27 +174,33 @@ class InProcessTraining {
       parameters_[p].mutable_grad().copy_(
           View(ranks_[0].gradient, layout_[p]).view(parameters_[p].sizes()));
     }
-    optimizer_->step();
+    TakeStep(*optimizer_, rate, options_);
     return loss;
   }
 
   // Fills the gradient of rank `r`; returns the sum of its samples' losses.
-  double Gradient(size_t r, uint32_t step) {
+  double Gradient(size_t r, const AccumulatedBatches& batches) {
     Rank& rank = ranks_[r];
-    const std::span<const int64_t> batch = rank.sampler.Batch(step);
     for (at::Tensor& parameter : parameters_) {
       if (parameter.grad().defined()) parameter.mutable_grad().zero_();
     }
+    // So weighted, the mean over ranks is the mean over the targets.
+    const double weight = static_cast<double>(ranks_.size()) / TargetsOf(batches);
     double loss = 0;
-    if (!batch.empty()) {
-      // Dropout draws differ between ranks and steps.
-      torch::manual_seed(options_.seed + 0x9e3779b97f4a7c15ull * (step_ * ranks_.size() + r + 1));
+    for (uint32_t i = 0; i < batches.count; ++i) {
+      const std::span<const int64_t> batch = rank.sampler.Batch(batches.first + i);
+      if (batch.empty()) continue;
+      // Dropout draws differ between ranks and batches.
+      const uint64_t draw =
+          ((step_ - 1) * static_cast<uint64_t>(options_.accumulate) + i + 1) * ranks_.size() + r +
+          1;
+      torch::manual_seed(options_.seed + 0x9e3779b97f4a7c15ull * draw);
       train_.Make(batch, epoch_, &batch_);
       const auto [inputs, targets] = AsTensors(batch_, train_.format());
-      const at::Tensor loss_sum = CrossEntropySum(model_->forward(inputs), targets);
-      // So weighted, the mean over ranks is the mean over the samples.
-      (loss_sum * (static_cast<double>(ranks_.size()) / GlobalTargets(step))).backward();
-      loss = loss_sum.item<double>();
+      const Prediction prediction =
+          Predict(*model_, inputs, targets, options_.amp, options_.label_smoothing);
+      (prediction.loss_sum * weight).backward();
+      loss += prediction.loss_sum.item<double>();
     }
     const torch::NoGradGuard no_grad;
     for (size_t p = 0; p < parameters_.size(); ++p) {
@@ -205,7 +211,7 @@ class InProcessTraining {
         gradient.zero_();
       }
       // Where the memory holds the momentum, weight decay has to come before it.
-      if (momentum_in_memory_ && options_.weight_decay != 0) {
+      if (MomentumInMemory(options_) && options_.weight_decay != 0) {
         gradient.add_(parameters_[p].flatten(), options_.weight_decay);
       }
     }
@@ -227,8 +233,8 @@ class InProcessTraining {
       std::iota(numbers.begin(), numbers.end(), at);
       test_.Make(numbers, /*epoch=*/0, &batch_);
       const auto [inputs, targets] = AsTensors(batch_, test_.format());
-      const at::Tensor logits = model_->forward(inputs);
-      loss += CrossEntropySum(logits, targets).item<double>();
+      const auto [logits, loss_sum] = Predict(*model_, inputs, targets, options_.amp);
+      loss += loss_sum.item<double>();
       correct += CountCorrect(logits, targets);
     }
     const double count = static_cast<double>(test_.count()) * test_.format().targets_per_sample();
@@ -245,8 +251,7 @@ class InProcessTraining {
   std::shared_ptr<Model> model_;
   std::vector<at::Tensor> parameters_;
   std::vector<BucketParameter> layout_;
-  bool momentum_in_memory_ = false;
-  std::unique_ptr<torch::optim::SGD> optimizer_;
+  std::unique_ptr<torch::optim::Optimizer> optimizer_;
   uint64_t step_ = 0;
 };
 

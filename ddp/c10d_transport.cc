@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <torch/csrc/distributed/c10d/comm.hpp>
 
 #include "ddp/torch_error.h"
 
@@ -78,6 +79,13 @@ Status C10dTransport::Exchange(std::span<const std::span<const std::byte>> outgo
     }
   }
   return Status::Ok();
+}
+
+void C10dTransport::BroadcastFromRank0(const std::vector<at::Tensor>& tensors) {
+  if (world_size_ == 1 || tensors.empty()) return;
+  constexpr size_t kBroadcastBytes = size_t{25} << 20;
+  RethrowAsPeerLost("a broadcast from rank 0",
+                    [&] { c10d::broadcast_coalesced(group_, tensors, kBroadcastBytes, 0); });
 }
 
 }  // namespace cddp

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <vector>
 
 #include "cddp/transport.h"
 #include "ddp/socket_bytes.h"
@@ -22,6 +23,10 @@ class C10dTransport final : public Transport {
   Status AllReduceSum(std::span<float> values) override;
   Status Exchange(std::span<const std::span<const std::byte>> outgoing,
                   std::span<const std::span<std::byte>> incoming) override;
+
+  // Gives every rank rank 0's values of `tensors`, which have the same shapes everywhere.
+  // Collective, between steps. Throws StatusError(kPeerLost).
+  void BroadcastFromRank0(const std::vector<at::Tensor>& tensors);
 
   // What the group's sockets carried since they were opened. Any thread.
   TrafficBytes traffic() const { return CountTraffic(sockets_); }

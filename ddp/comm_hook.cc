@@ -54,8 +54,11 @@ PipelineJob CommHook::MakeJob(c10d::GradBucket& bucket, const FuturePtr& future)
     job.parameters.push_back({names_.at(parameter.unsafeGetTensorImpl()), offset, count});
     offset += count;
   }
-  if (weight_decay_ != 0) {
-    job.before = [buffer, parameters, this] { AddWeightDecay(buffer, parameters, weight_decay_); };
+  if (unscale_ != 1 || weight_decay_ != 0) {
+    job.before = [buffer, parameters, unscale = unscale_, decay = weight_decay_] {
+      if (unscale != 1) buffer.mul_(unscale);
+      if (decay != 0) AddWeightDecay(buffer, parameters, decay);
+    };
   }
   job.done = [buffer, future](const Status& status) {
     if (status.ok()) {
@@ -70,7 +73,9 @@ PipelineJob CommHook::MakeJob(c10d::GradBucket& bucket, const FuturePtr& future)
 CommHook::FuturePtr CommHook::runHook(c10d::GradBucket& bucket) {
   try {
     auto future = c10::make_intrusive<c10::ivalue::Future>(c10::TensorType::get());
-    pipeline_.Submit(MakeJob(bucket, future));
+    PipelineJob job = MakeJob(bucket, future);
+    parameters_ += job.parameters.size();
+    pipeline_.Submit(std::move(job));
     return future;
   } catch (const StatusError& error) {
     return Failed(error.status());

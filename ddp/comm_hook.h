@@ -29,8 +29,16 @@ class CommHook final : public c10d::CommHookInterface {
   c10::intrusive_ptr<c10::ivalue::Future> runHook(c10d::GradBucket& bucket) override;
   at::Tensor parseHookResult(const c10::IValue& result) override { return result.toTensor(); }
 
-  // The step that buckets handed over from now on belong to.
-  void set_step(uint64_t step) { step_ = step; }
+  // Buckets handed over from now on belong to `step`; their gradients are multiplied by
+  // `unscale` before anything else.
+  void BeginStep(uint64_t step, double unscale) {
+    step_ = step;
+    unscale_ = unscale;
+    parameters_ = 0;
+  }
+
+  // Parameters whose gradients were handed over in this step.
+  size_t parameters() const { return parameters_; }
 
   // The first error of a collective or of the hook itself; after it every bucket
   // fails alike.
@@ -44,6 +52,8 @@ class CommHook final : public c10d::CommHookInterface {
   const std::unordered_map<const void*, std::string> names_;
   const double weight_decay_;
   uint64_t step_ = 0;
+  double unscale_ = 1;
+  size_t parameters_ = 0;
   Pipeline pipeline_;
 };
 

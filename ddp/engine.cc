@@ -2,10 +2,12 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <torch/csrc/autograd/functions/accumulate_grad.h>
 
 #include <algorithm>
 #include <limits>
 #include <torch/csrc/distributed/c10d/logger.hpp>
+#include <unordered_set>
 
 #include "cddp/status.h"
 #include "ddp/torch_error.h"
@@ -70,11 +72,35 @@ void RequireSameModule(const torch::nn::Module& module, World& world) {
                   differing[0], world.size(), world.rank(), tensors, elements));
 }
 
+// The tensors that the graph behind `loss` gives a gradient to.
+std::unordered_set<const void*> LeavesOf(const at::Tensor& loss) {
+  std::unordered_set<const void*> leaves;
+  std::unordered_set<const torch::autograd::Node*> seen;
+  std::vector<torch::autograd::Node*> pending{loss.grad_fn().get()};
+  while (!pending.empty()) {
+    torch::autograd::Node* node = pending.back();
+    pending.pop_back();
+    if (node == nullptr || !seen.insert(node).second) continue;
+    if (const auto* leaf = dynamic_cast<torch::autograd::AccumulateGrad*>(node)) {
+      leaves.insert(leaf->variable.unsafeGetTensorImpl());
+    }
+    for (const torch::autograd::Edge& edge : node->next_edges()) {
+      pending.push_back(edge.function.get());
+    }
+  }
+  return leaves;
+}
+
+void CopyAll(const std::vector<at::Tensor>& from, const std::vector<at::Tensor>& to) {
+  const torch::NoGradGuard no_grad;
+  for (size_t i = 0; i < from.size(); ++i) to[i].copy_(from[i]);
+}
+
 }  // namespace
 
-DdpEngine::DdpEngine(torch::nn::Module& module, World& world, Collective* collective,
-                     const DdpOptions& options)
-    : collective_(collective) {
+DdpEngine::DdpEngine(torch::nn::Module& module, World& world, C10dTransport& transport,
+                     Collective* collective, const DdpOptions& options)
+    : transport_(transport), collective_(collective) {
   // Backward reaches the last layers first: buckets are filled in reverse order.
   std::vector<std::pair<std::string, at::Tensor>> named;
   for (const auto& item : module.named_parameters()) {
@@ -90,6 +116,11 @@ DdpEngine::DdpEngine(torch::nn::Module& module, World& world, Collective* collec
     arguments.names[parameters_.size()] = name;
     names[parameter.unsafeGetTensorImpl()] = name;
     parameters_.push_back(parameter);
+    names_.push_back(name);
+  }
+  for (const at::Tensor& buffer : module.buffers()) {
+    buffers_.push_back(buffer.detach());
+    buffers_before_.push_back(buffer.detach().clone());
   }
 
   RequireSameModule(module, world);
@@ -97,7 +128,7 @@ DdpEngine::DdpEngine(torch::nn::Module& module, World& world, Collective* collec
     const ProcessGroupPtr& group = world.control_group();
     std::vector<at::Tensor> state;
     for (const at::Tensor& parameter : parameters_) state.push_back(parameter.detach());
-    for (const at::Tensor& buffer : module.buffers()) state.push_back(buffer.detach());
+    state.insert(state.end(), buffers_.begin(), buffers_.end());
     constexpr size_t kBroadcastBytes = size_t{250} << 20;
     c10d::broadcast_coalesced(group, state, kBroadcastBytes, 0);
   });
@@ -139,13 +170,15 @@ DdpEngine::DdpEngine(torch::nn::Module& module, World& world, Collective* collec
   });
 }
 
-void DdpEngine::BeginStep() {
+void DdpEngine::BeginStep(double loss_scale) {
+  SyncBuffers();
+  CopyAll(buffers_, buffers_before_);
   // Optimizer::zero_grad detaches gradients, which bucket views do not allow (1.13).
   const torch::NoGradGuard no_grad;
   for (const at::Tensor& parameter : parameters_) {
     if (parameter.grad().defined()) parameter.grad().zero_();
   }
-  hook_->set_step(step_++);
+  hook_->BeginStep(step_++, 1 / loss_scale);
   reducer_->prepare_for_forward();
   reducer_->rebuild_buckets();
 }
@@ -158,6 +191,33 @@ void DdpEngine::Backward(const at::Tensor& output, const at::Tensor& loss) {
     ThrowIfError(hook_->status());
     throw;
   }
+  RequireAllParametersUsed(loss);
+}
+
+// Buckets without all their gradients were not handed over: the other ranks may be waiting
+// for them, and learn from this rank's end that they wait in vain.
+void DdpEngine::RequireAllParametersUsed(const at::Tensor& loss) const {
+  if (hook_->parameters() == parameters_.size()) return;
+  const std::unordered_set<const void*> used = LeavesOf(loss);
+  std::vector<std::string> unused;
+  for (size_t i = 0; i < parameters_.size(); ++i) {
+    if (!used.contains(parameters_[i].unsafeGetTensorImpl())) unused.push_back(names_[i]);
+  }
+  constexpr size_t kShown = 5;
+  const size_t shown = std::min(kShown, unused.size());
+  throw StatusError(
+      StatusCode::kInvalidArgument,
+      fmt::format("{} parameter(s) had no part in the loss of step {}: {}{}; if that is meant, "
+                  "use --find-unused-parameters",
+                  unused.size(), step_ - 1,
+                  fmt::join(unused.begin(), unused.begin() + static_cast<ptrdiff_t>(shown), ", "),
+                  shown < unused.size() ? ", ..." : ""));
+}
+
+StepOutcome DdpEngine::EndStep() {
+  const StepOutcome outcome = collective_->EndStep();
+  if (outcome == StepOutcome::kVoid) CopyAll(buffers_before_, buffers_);
+  return outcome;
 }
 
 }  // namespace cddp

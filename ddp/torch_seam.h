@@ -2,10 +2,12 @@
 // here. Differences are told apart by what compiles, not by version numbers.
 #pragma once
 
+#include <ATen/autocast_mode.h>
 #include <torch/torch.h>
 
 #include <chrono>
 #include <memory>
+#include <sstream>
 #include <string>
 #include <torch/csrc/distributed/c10d/ProcessGroup.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
@@ -41,6 +43,37 @@ c10::intrusive_ptr<Group> WrapBackend(const Gloo& gloo, const StorePtr& store, i
     group->setBackend(c10::DeviceType::CPU, Group::BackendType::GLOO, gloo);
     group->setGroupName(name);
     return group;
+  }
+}
+
+// Operations that gain from it run in `type` on this thread, those that need fp32 don't.
+// Since 2.4 one function serves all devices. (Arguments of template types, so that names
+// that a version lacks are no error there.)
+template <class Device, class Flag>
+void SetAutocast(Device device, Flag enabled, at::ScalarType type) {
+  using namespace at::autocast;
+  if constexpr (requires { set_autocast_enabled(device, enabled); }) {
+    set_autocast_enabled(device, enabled);
+    set_autocast_dtype(device, type);
+  } else if (device == at::kCPU) {
+    set_cpu_enabled(enabled);
+    set_autocast_cpu_dtype(type);
+  } else {
+    set_enabled(enabled);
+    set_autocast_gpu_dtype(type);
+  }
+}
+
+// How an optimiser's state is keyed: by the parameter's address, until 2.0 as text.
+template <class States>
+auto OptimizerStateKey(const States&, const at::Tensor& parameter) {
+  using Key = typename States::key_type;
+  if constexpr (std::is_same_v<Key, std::string>) {
+    std::ostringstream text;
+    text << parameter.unsafeGetTensorImpl();
+    return text.str();
+  } else {
+    return static_cast<Key>(parameter.unsafeGetTensorImpl());
   }
 }
 

@@ -288,6 +288,16 @@ uint64_t World::AgreeOnNumber(uint64_t of_rank_0) {
   return static_cast<uint64_t>(number);
 }
 
+std::string World::AgreeOnText(const std::string& of_rank_0) {
+  std::string text = of_rank_0;
+  text.resize(AgreeOnNumber(text.size()));
+  if (size() == 1 || text.empty()) return text;
+  std::vector<at::Tensor> tensors{
+      torch::from_blob(text.data(), {static_cast<int64_t>(text.size())}, torch::kByte)};
+  RethrowAsPeerLost("a broadcast", [&] { control_->broadcast(tensors)->wait(); });
+  return text;
+}
+
 void World::Barrier() {
   std::vector<double> none{0.0};
   Sum(none);

@@ -61,6 +61,9 @@ class World {
   // Every rank gets rank 0's number. Collective.
   uint64_t AgreeOnNumber(uint64_t of_rank_0);
 
+  // Every rank gets rank 0's text. Collective.
+  std::string AgreeOnText(const std::string& of_rank_0);
+
   // Waits until all ranks have come here. Collective.
   void Barrier();
 

@@ -20,6 +20,10 @@ int CompareCommand(const TrainOptions& options, double target_accuracy,
 // Five checks of this build on this machine, two of them with two workers.
 int ValidateCommand(const TrainOptions& options, const std::vector<std::string>& arguments);
 
+// Writes the parameters and buffers of a checkpoint, or of the newest whole one of a folder
+// of them, to a safetensors file.
+int ExportCommand(const std::string& checkpoint, const std::string& output);
+
 // Versions, processor, devices, backends; as JSON with `json`.
 int InfoCommand(const std::string& json);
 

@@ -22,6 +22,8 @@ int ExitCode(StatusCode code) {
       return 4;
     case StatusCode::kCorrupt:
       return 5;
+    case StatusCode::kInterrupted:
+      return 75;
     case StatusCode::kInternal:
       return 1;
   }
@@ -29,7 +31,8 @@ int ExitCode(StatusCode code) {
 }
 
 int ReportFailure(const Status& status) {
-  spdlog::error("{}", status.message());
+  const bool saved = status.code() == StatusCode::kInterrupted;
+  spdlog::log(saved ? spdlog::level::warn : spdlog::level::err, "{}", status.message());
   spdlog::default_logger()->flush();
   if (const char* path = std::getenv("TORCHELASTIC_ERROR_FILE")) {
     const nlohmann::json error = {

@@ -8,7 +8,8 @@
 namespace cddp {
 
 // Exit codes: 0 done, 1 internal error, 2 usage or configuration, 3 a peer was
-// lost, 4 diverged, 5 corrupt data.
+// lost, 4 diverged, 5 corrupt data, 75 (EX_TEMPFAIL of sysexits.h) asked to stop, with a
+// checkpoint saved: to be started again.
 int ExitCode(StatusCode code);
 
 // Logs the message and leaves it where torchrun looks for the cause of a

@@ -48,6 +48,7 @@ struct TrainingSummary {
   double second_sweep_fraction = 0;  // of rank 0's selections, see cddp/selection.h
   std::string parameters_xxh3;       // of the final parameters, the same on all workers
   std::vector<EpochRecord> history;
+  std::string checkpoint_failure;  // why the last one could not be saved, or empty; not in JSON
 };
 
 nlohmann::json ToJson(const EpochRecord& record);

@@ -28,6 +28,7 @@ using Clock = std::chrono::steady_clock;
 
 constexpr int kCannotStart = 2;
 constexpr int kPeerLost = 3;
+constexpr int kSavedAndStopped = 75;
 constexpr std::chrono::seconds kTermToKill{2};
 constexpr Clock::time_point kNever = Clock::time_point::max();
 
@@ -186,6 +187,7 @@ class Workers {
       Reap();
       if (Clock::now() >= deadline_) Press();
     }
+    if (failure_ == 0 && stopped_) return kSavedAndStopped;
     if (asked_ != 0) return 128 + asked_;
     return failure_;
   }
@@ -223,11 +225,17 @@ class Workers {
       const pid_t pid = std::exchange(pids_[rank], 0);
       if (WIFEXITED(status) && WEXITSTATUS(status) == 0) continue;
       Log(rank, pid, status);
+      stopped_ |= Stopped(status);
       if (!EndedAsAsked(status)) NoteFailure(status);
     }
   }
 
+  static bool Stopped(int status) {
+    return WIFEXITED(status) && WEXITSTATUS(status) == kSavedAndStopped;
+  }
+
   bool EndedAsAsked(int status) const {
+    if (Stopped(status)) return true;
     if (asked_ == 0) return false;
     return WIFEXITED(status) ? WEXITSTATUS(status) == 128 + asked_ : WTERMSIG(status) == asked_;
   }
@@ -265,6 +273,7 @@ class Workers {
   const LaunchOptions& options_;
   std::vector<pid_t> pids_;  // by rank; 0 when it has ended
   int asked_ = 0;            // the first signal that asked for the end
+  bool stopped_ = false;     // a worker has saved a checkpoint and stopped
   int interrupts_ = 0;
   int failure_ = 0;  // the exit code for it; 0 while there is none
   bool failure_only_reports_ = false;

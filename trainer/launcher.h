@@ -36,7 +36,10 @@ struct LaunchOptions {
 // signal n or with code 128 + n is then no failure. A second SIGINT kills all
 // workers at once. Signals that this process ignores stay ignored.
 //
+// Code 75 is never a failure: a worker has saved a checkpoint and stopped.
+//
 // Returns the exit code for this process:
+//   75       a worker ended with that, and none failed
 //   128 + n  it was asked for the end by signal n (130: SIGINT, 143: SIGTERM)
 //   0        all workers ended with 0
 //   2        the program could not be started; logged with the reason

@@ -85,18 +85,54 @@ void AddModelOptions(CLI::App* app, TrainOptions* o) {
       ->group("Training");
   app->add_option("--epochs", o->epochs, "Passes over the training data")->group("Training");
   app->add_option("--batch-size", o->batch_size, "Samples per worker and step")->group("Training");
-  app->add_option("--optimizer", o->optimizer, "Optimiser: sgd")->group("Training");
-  app->add_option("--lr", o->lr, "Learning rate")->group("Training");
-  app->add_option("--momentum", o->momentum, "Momentum of SGD")->group("Training");
-  app->add_flag("--nesterov", o->nesterov, "Nesterov momentum")->group("Training");
-  app->add_option("--weight-decay", o->weight_decay, "L2 penalty added to the gradient")
-      ->group("Training");
-  app->add_option("--schedule", o->schedule, "Learning rate over time: " + OneOf(ScheduleNames()))
-      ->group("Training");
   app->add_option("--seed", o->seed,
                   "Seed of initialisation, shuffling, dropout and of what compression draws")
       ->check(CLI::NonNegativeNumber)  // or -1 would become 2^64 - 1
       ->group("Training");
+}
+
+// How it is trained: the step that the optimiser takes, and how its gradient is computed.
+void AddOptimisationOptions(CLI::App* app, TrainOptions* o) {
+  const auto add = [&](const char* flag, auto& value, const std::string& help) {
+    return app->add_option(flag, value, help)->group("Optimisation");
+  };
+  add("--optimizer", o->optimizer, "Optimiser: " + OneOf(OptimizerNames()));
+  add("--lr", o->lr, "Learning rate (adam and adamw: rather 0.001)");
+  add("--momentum", o->momentum, "Momentum of sgd and lars");
+  app->add_flag("--nesterov", o->nesterov, "Nesterov momentum (sgd)")->group("Optimisation");
+  add("--weight-decay", o->weight_decay,
+      "L2 penalty added to the gradient; adamw: decoupled from it, lr times this times the "
+      "weights");
+  add("--betas", o->betas, "Decay of the two moments of adam and adamw")
+      ->delimiter(',')
+      ->expected(2);
+  add("--eps", o->eps, "Added to the denominator of adam and adamw");
+  add("--trust-coefficient", o->trust_coefficient,
+      "lars: a layer's step as a share of its weights' norm, times --lr");
+  add("--schedule", o->schedule, "Learning rate over time: " + OneOf(ScheduleNames()));
+  add("--milestones", o->milestones,
+      "multistep: epochs after which the rate is multiplied by --gamma, such as 5,8")
+      ->delimiter(',');
+  add("--gamma", o->gamma, "multistep: factor of the rate at each milestone");
+  add("--lr-warmup-epochs", o->lr_warmup_epochs,
+      "Epochs in which the rate climbs to its peak by equal amounts: from 0, with --scale-lr "
+      "from --lr");
+  app->add_flag("--scale-lr", o->scale_lr,
+                "Peak rate is --lr times the number of workers (linear scaling rule)")
+      ->group("Optimisation");
+  add("--clip-grad-norm", o->clip_grad_norm,
+      "Largest L2 norm of the averaged gradient of all parameters together, as the optimiser "
+      "gets it (0: any). With --compress that is the update that came back from the workers: "
+      "what is clipped away is gone, memories keep nothing of it. --clip-norm, instead, clips "
+      "each parameter on each worker before its memory accumulates");
+  add("--label-smoothing", o->label_smoothing,
+      "Share of the target that all classes get alike, in [0, 1]");
+  add("--accumulate", o->accumulate,
+      "Batches per worker and optimiser step: as if --batch-size were N times as large, with "
+      "the memory of one and one synchronisation");
+  add("--amp", o->amp,
+      "Precision of the forward pass: none (fp32), bf16, or fp16 with loss scaling (GPU). "
+      "Weights, gradients and memories stay fp32");
 }
 
 void AddCompressionOptions(CLI::App* app, TrainOptions* o) {
@@ -112,7 +148,8 @@ void AddCompressionOptions(CLI::App* app, TrainOptions* o) {
          "momentum, residual otherwise")
       ->group("Compression");
   app->add_option("--clip-norm", o->clip_norm,
-                  "Largest L2 norm of a parameter's gradient on a worker (memory dgc; 0: any)")
+                  "Largest L2 norm of a parameter's gradient on a worker, before its memory "
+                  "accumulates it (memory dgc; 0: any); see --clip-grad-norm")
       ->group("Compression");
   app->add_option("--momentum-masking", o->momentum_masking,
                   "Whether an entry's momentum is forgotten when it is sent (memory dgc): on, off, "
@@ -192,11 +229,32 @@ void AddLaunchOptions(CLI::App* app, TrainOptions* o) {
 // What train and compare have in common.
 void AddTrainingOptions(CLI::App* app, TrainOptions* o) {
   AddModelOptions(app, o);
+  AddOptimisationOptions(app, o);
   AddCompressionOptions(app, o);
   AddLaunchOptions(app, o);
+  app->add_flag("--find-unused-parameters", o->find_unused_parameters,
+                "For models that leave parameters out in some steps (costs a walk over the graph "
+                "and one more agreement per step)")
+      ->group("Running");
   app->add_option("--device", o->device, "Device: auto, cpu")->group("Running");
   AddReportOptions(app, o);
   app->add_option("--log-dir", o->log_dir, "Each run makes a folder here")->group("Output");
+}
+
+void AddCheckpointOptions(CLI::App* app, TrainOptions* o) {
+  const auto add = [&](const char* flag, auto& value, const std::string& help) {
+    app->add_option(flag, value, help)->group("Checkpoints");
+  };
+  add("--checkpoint-dir", o->checkpoint_dir,
+      "Folder of the checkpoints, the same for all workers (empty: checkpoints/ in the run's "
+      "folder)");
+  add("--save-every", o->save_every, "Epochs from one checkpoint to the next (0: none)");
+  add("--save-every-steps", o->save_every_steps, "Besides, every N steps (0: none)");
+  add("--keep", o->keep, "How many of the last checkpoints are kept, besides the best one");
+  add("--resume", o->resume,
+      "Go on from a checkpoint, or the newest whole one of a folder; auto: of --checkpoint-dir, "
+      "or anew where there is none, so that the same command starts and restarts a run. SIGTERM "
+      "and SIGUSR1 save one and end with code 75");
 }
 
 // Ranks other than 0 speak up only in trouble.
@@ -278,7 +336,9 @@ int Main(int argc, char** argv) {
       "  cddp train --workers 2 --compress           two workers, the top 1% is sent\n"
       "  torchrun --no-python --nproc-per-node 2 cddp train --compress --ratio 0.001\n"
       "  torchrun --no_python -r 9:1 -t 9:1 --nproc_per_node 2 cddp train --compress\n"
-      "                                              the same with Debian 12's torchrun");
+      "                                              the same with Debian 12's torchrun\n"
+      "  cddp train --checkpoint-dir run1 --resume auto\n"
+      "                                              starts, and goes on after an interruption");
   AddTrainingOptions(train_app, &train);
   train_app
       ->add_option("--record-gradients", train.record_gradients,
@@ -290,8 +350,10 @@ int Main(int argc, char** argv) {
                    "Steps from one recorded step to the next; at most 50 are recorded")
       ->group("Output");
   AddCompressOption(train_app, &train);
+  AddCheckpointOptions(train_app, &train);
   TrainOptions compare;
   compare.compress = true;
+  compare.save_every = 0;
   CLI::App* compare_app =
       app.add_subcommand("compare", "Run the same training dense and compressed; print one table");
   AddTrainingOptions(compare_app, &compare);
@@ -332,6 +394,15 @@ int Main(int argc, char** argv) {
   validate_app->add_option("--log-level", validate.log_level,
                            "trace, debug, info, warning, error or off");
 
+  std::string checkpoint, exported;
+  CLI::App* export_app =
+      app.add_subcommand("export", "Write a checkpoint's weights as a safetensors file");
+  export_app
+      ->add_option("--checkpoint", checkpoint,
+                   "A checkpoint, or a folder of them: then the newest whole one")
+      ->required();
+  export_app->add_option("--output", exported, "The file, such as weights.safetensors")->required();
+
   std::string info_json;
   CLI::App* info_app = app.add_subcommand("info", "Versions, processor, devices, backends");
   info_app->add_option("--json", info_json, "Write as JSON to this file (-: standard output)");
@@ -352,6 +423,7 @@ int Main(int argc, char** argv) {
   CLI::App* accuracy_app = bench_app->add_subcommand(
       "accuracy", "What compression costs in accuracy: workers take turns in one process");
   AddModelOptions(accuracy_app, &accuracy);
+  AddOptimisationOptions(accuracy_app, &accuracy);
   AddCompressOption(accuracy_app, &accuracy);
   AddCompressionOptions(accuracy_app, &accuracy);
   AddReportOptions(accuracy_app, &accuracy);
@@ -405,6 +477,7 @@ int Main(int argc, char** argv) {
       SetLogLevel(validate.log_level);
       return ValidateCommand(validate, arguments);
     }
+    if (export_app->parsed()) return ExportCommand(checkpoint, exported);
     if (info_app->parsed()) return InfoCommand(info_json);
     if (select_app->parsed()) return SelectBench(select);
     if (wire_app->parsed()) return WireBench(wire);

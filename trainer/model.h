@@ -42,8 +42,9 @@ std::shared_ptr<Model> MakeModel(const ModelOptions& options);
 int64_t CountParameters(const torch::nn::Module& module);
 
 // Sum of the cross-entropies in nats of logits (..., classes) against as many targets,
-// int64 of any shape: a scalar to differentiate.
-at::Tensor CrossEntropySum(const at::Tensor& logits, const at::Tensor& targets);
+// int64 of any shape: a scalar to differentiate. Label smoothing as in torch, from 0 to 1.
+at::Tensor CrossEntropySum(const at::Tensor& logits, const at::Tensor& targets,
+                           double label_smoothing = 0);
 
 // For how many of the targets the logit is the largest.
 double CountCorrect(const at::Tensor& logits, const at::Tensor& targets);

@@ -31,7 +31,75 @@ void RequireRange(const char* flag, double value, double low, double high) {
 // (results/split_study).
 constexpr double kMaskBelowRatio = 0.005;
 
+// What must be left alone unless `chosen` is one of those that it is of.
+void RequireDefault(bool is_default, const char* flag, const char* of, const std::string& chosen) {
+  if (!is_default) Refuse(fmt::format("{} is of {}, not of {}", flag, of, chosen));
+}
+
+void ResolveOptimizer(const TrainOptions& o) {
+  const TrainOptions none;
+  RequireName("optimizer", o.optimizer, OptimizerNames());
+  RequireRange("--lr", o.lr, 0.0, 1e6);
+  RequireRange("--momentum", o.momentum, 0.0, 1.0);
+  RequireRange("--weight-decay", o.weight_decay, 0.0, 1e6);
+  RequireRange("--eps", o.eps, 0.0, 1.0);
+  RequireRange("--trust-coefficient", o.trust_coefficient, 0.0, 1e6);
+  if (o.betas.size() != 2) Refuse(fmt::format("--betas are two, got {}", o.betas.size()));
+  for (const double beta : o.betas) {
+    if (!(beta >= 0 && beta < 1)) Refuse(fmt::format("--betas must be in [0, 1), got {}", beta));
+  }
+  const bool adam = o.optimizer == "adam" || o.optimizer == "adamw";
+  if (adam) {
+    RequireDefault(o.momentum == none.momentum, "--momentum", "sgd and lars", o.optimizer);
+  } else {
+    RequireDefault(o.betas == none.betas, "--betas", "adam and adamw", o.optimizer);
+    RequireDefault(o.eps == none.eps, "--eps", "adam and adamw", o.optimizer);
+  }
+  if (o.optimizer != "sgd") RequireDefault(!o.nesterov, "--nesterov", "sgd", o.optimizer);
+  if (o.optimizer != "lars") {
+    RequireDefault(o.trust_coefficient == none.trust_coefficient, "--trust-coefficient", "lars",
+                   o.optimizer);
+  }
+  if (o.nesterov && o.momentum == 0) Refuse("--nesterov needs --momentum above 0");
+}
+
+void ResolveSchedule(const TrainOptions& o) {
+  RequireName("schedule", o.schedule, ScheduleNames());
+  RequireRange("--gamma", o.gamma, 0.0, 1.0);
+  RequireRange("--lr-warmup-epochs", o.lr_warmup_epochs, 0, o.epochs);
+  if (o.schedule == "multistep") {
+    if (o.milestones.empty()) {
+      Refuse("--schedule multistep needs --milestones, such as 5,8");
+    }
+    if (o.milestones[0] < 1) {
+      Refuse(fmt::format("--milestones are epochs from 1 on, got {}", o.milestones[0]));
+    }
+    const auto out = std::ranges::adjacent_find(o.milestones, std::ranges::greater_equal());
+    if (out != o.milestones.end()) {
+      Refuse(fmt::format("--milestones must ascend, got {} before {}", *out, *(out + 1)));
+    }
+  } else {
+    RequireDefault(o.milestones.empty(), "--milestones", "--schedule multistep", o.schedule);
+    RequireDefault(o.gamma == TrainOptions().gamma, "--gamma", "--schedule multistep", o.schedule);
+  }
+  if (o.schedule == "onecycle" && o.lr_warmup_epochs > 0) {
+    Refuse("--schedule onecycle has a warm-up of its own: leave out --lr-warmup-epochs");
+  }
+}
+
+void ResolveStep(const TrainOptions& o) {
+  RequireRange("--clip-grad-norm", o.clip_grad_norm, 0.0, 1e30);
+  RequireRange("--label-smoothing", o.label_smoothing, 0.0, 1.0);
+  RequireRange("--accumulate", o.accumulate, 1, 1'000'000);
+  RequireName("amp", o.amp, {"none", "bf16", "fp16"});
+  if (o.amp == "fp16" && o.device == "cpu") {
+    Refuse("--amp fp16 needs a GPU: the CPU has no fp16 arithmetic; use --amp bf16");
+  }
+}
+
 }  // namespace
+
+std::vector<std::string> OptimizerNames() { return {"sgd", "adam", "adamw", "lars"}; }
 
 void ResolveData(TrainOptions& options) {
   const DatasetInfo& info = RequireDataset(options.dataset);
@@ -60,8 +128,6 @@ void Resolve(TrainOptions& options) {
     Refuse(fmt::format("--model {} learns from {}, --dataset {} has {}", options.model,
                        text ? "images" : "text", options.dataset, text ? "text" : "images"));
   }
-  RequireName("optimizer", options.optimizer, {"sgd"});
-  RequireName("schedule", options.schedule, ScheduleNames());
   RequireName("selector", options.selector, SelectorNames());
   std::vector<std::string> memories = MemoryNames();
   memories.insert(memories.begin(), "auto");
@@ -76,16 +142,20 @@ void Resolve(TrainOptions& options) {
               {"trace", "debug", "info", "warning", "error", "off"});
   RequireRange("--epochs", options.epochs, 1, 1'000'000);
   RequireRange("--batch-size", static_cast<double>(options.batch_size), 1, 1'000'000'000);
-  RequireRange("--lr", options.lr, 0.0, 1e6);
-  RequireRange("--momentum", options.momentum, 0.0, 1.0);
   RequireRange("--clip-norm", options.clip_norm, 0.0, 1e30);
   RequireRange("--warmup-epochs", options.warmup_epochs, 0, options.epochs);
   RequireRange("--adaptive-ratio", options.adaptive_ratio, 0, 1'000'000);
-  RequireRange("--weight-decay", options.weight_decay, 0.0, 1e6);
   RequireRange("--bucket-mb", options.bucket_mb, 0.001, 4096.0);
   RequireRange("--timeout", options.timeout_s, 1.0, 86'400.0);
   RequireRange("--threads", options.threads, 0, 4096);
   RequireRange("--record-every", options.record_every, 1, 1'000'000'000);
+  RequireRange("--save-every", options.save_every, 0, 1'000'000);
+  RequireRange("--save-every-steps", options.save_every_steps, 0, 1'000'000'000);
+  RequireRange("--keep", options.keep, 1, 1'000'000);
+  if (options.resume == "auto" && options.checkpoint_dir.empty()) {
+    Refuse(
+        "--resume auto goes on from the newest checkpoint of --checkpoint-dir: name that folder");
+  }
   if (Status ratio = ValidateRatio(options.ratio); !ratio.ok()) {
     Refuse("--ratio: " + ratio.message());
   }
@@ -93,11 +163,18 @@ void Resolve(TrainOptions& options) {
     Refuse(fmt::format("--rendezvous is env or file:PATH, got \"{}\"", options.rendezvous));
   }
 
-  if (options.nesterov && options.momentum == 0) Refuse("--nesterov needs --momentum above 0");
+  options.device = "cpu";
+  ResolveOptimizer(options);
+  ResolveSchedule(options);
+  ResolveStep(options);
   if (options.no_error_feedback) options.memory = "none";
   if (options.memory == "auto") {
     const bool momentum = options.momentum > 0 && options.momentum < 1;
     options.memory = options.optimizer == "sgd" && momentum ? "dgc" : "residual";
+  }
+  if (options.memory == "dgc" && options.optimizer != "sgd") {
+    Refuse(fmt::format("--memory dgc holds the momentum of sgd: with --optimizer {} use residual",
+                       options.optimizer));
   }
   if (options.memory == "dgc" && options.momentum >= 1) {
     Refuse(fmt::format("--memory dgc needs --momentum below 1, got {}", options.momentum));
@@ -143,7 +220,6 @@ void Resolve(TrainOptions& options) {
     Refuse(fmt::format("--owner-budget must be above 0 (inf: all that owners get), got {}",
                        options.owner_budget));
   }
-  options.device = "cpu";
 }
 
 nlohmann::json ToJson(const TrainOptions& o) {
@@ -162,13 +238,25 @@ nlohmann::json ToJson(const TrainOptions& o) {
           {"max_train_samples", o.max_train_samples},
           {"epochs", o.epochs},
           {"batch_size", o.batch_size},
+          {"seed", o.seed},
           {"optimizer", o.optimizer},
           {"lr", o.lr},
           {"momentum", o.momentum},
           {"nesterov", o.nesterov},
           {"weight_decay", o.weight_decay},
+          {"betas", o.betas},
+          {"eps", o.eps},
+          {"trust_coefficient", o.trust_coefficient},
           {"schedule", o.schedule},
-          {"seed", o.seed},
+          {"milestones", o.milestones},
+          {"gamma", o.gamma},
+          {"lr_warmup_epochs", o.lr_warmup_epochs},
+          {"scale_lr", o.scale_lr},
+          {"clip_grad_norm", o.clip_grad_norm},
+          {"label_smoothing", o.label_smoothing},
+          {"accumulate", o.accumulate},
+          {"amp", o.amp},
+          {"find_unused_parameters", o.find_unused_parameters},
           {"compress", o.compress},
           {"ratio", o.ratio},
           {"selector", o.selector},
@@ -197,14 +285,20 @@ nlohmann::json ToJson(const TrainOptions& o) {
           {"record_gradients", o.record_gradients},
           {"record_every", o.record_every},
           {"json", o.json},
-          {"log_level", o.log_level}};
+          {"log_level", o.log_level},
+          {"checkpoint_dir", o.checkpoint_dir},
+          {"save_every", o.save_every},
+          {"save_every_steps", o.save_every_steps},
+          {"keep", o.keep},
+          {"resume", o.resume}};
 }
 
 std::map<std::string, std::string> AgreedConfiguration(const TrainOptions& options) {
   // Where a worker lies may differ from worker to worker; what it computes may not.
   static const std::set<std::string> kLocal = {
-      "data_dir", "text_file", "workers", "rendezvous", "interface",        "threads",
-      "log_dir",  "json",      "plan",    "log_level",  "record_gradients", "record_every"};
+      "data_dir",         "text_file",     "workers", "rendezvous", "interface", "threads",
+      "log_dir",          "json",          "plan",    "log_level",  "keep",      "record_every",
+      "record_gradients", "checkpoint_dir"};
   std::map<std::string, std::string> agreed;
   const nlohmann::json json = ToJson(options);
   for (const auto& [key, value] : json.items()) {

@@ -5,6 +5,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 #include "trainer/architecture.h"
 
@@ -23,13 +24,27 @@ struct TrainOptions {
   uint32_t max_train_samples = 0;  // 0: all
   int epochs = 3;
   int64_t batch_size = 64;  // per worker
+  uint64_t seed = 1;
+
+  // How it is trained.
   std::string optimizer = "sgd";
   double lr = 0.05;
-  double momentum = 0.9;
-  bool nesterov = false;
-  double weight_decay = 0.0;
+  double momentum = 0.9;                  // of sgd and lars
+  bool nesterov = false;                  // of sgd
+  double weight_decay = 0.0;              // of adamw decoupled, else added to the gradient
+  std::vector<double> betas{0.9, 0.999};  // of adam and adamw
+  double eps = 1e-8;                      // of adam and adamw
+  double trust_coefficient = 0.001;       // of lars
   std::string schedule = "constant";
-  uint64_t seed = 1;
+  std::vector<int> milestones;  // of multistep: epochs, ascending
+  double gamma = 0.1;           // of multistep
+  int lr_warmup_epochs = 0;
+  bool scale_lr = false;         // lr times the number of workers
+  double clip_grad_norm = 0.0;   // of the averaged gradient; 0: no clipping
+  double label_smoothing = 0.0;  // share of the target that all classes get alike
+  int accumulate = 1;            // batches of each worker per optimiser step
+  std::string amp = "none";      // precision of forward: none (fp32), bf16, fp16
+  bool find_unused_parameters = false;
 
   // How gradients travel.
   bool compress = false;
@@ -62,7 +77,16 @@ struct TrainOptions {
   int record_every = 20;         // steps
   std::string json;
   std::string log_level = "info";
+
+  // Checkpoints.
+  std::string checkpoint_dir;  // empty: in the run's folder
+  int save_every = 1;          // epochs; 0: none
+  int save_every_steps = 0;    // besides; 0: none
+  int keep = 3;                // the last ones, and the best
+  std::string resume;          // auto, a checkpoint or a folder of them; empty: a new run
 };
+
+std::vector<std::string> OptimizerNames();
 
 // Checks ranges and names that do not depend on the data. Replaces "auto" and
 // derived values by what they stand for. Throws StatusError(kInvalidArgument)

@@ -35,11 +35,16 @@ nlohmann::json ToJson(const Plan& plan) {
 
 Plan ReadPlan(const std::string& path) {
   const std::vector<uint8_t> bytes = ReadFileBytes(path, kMostBytes);
+  // What is no JSON at all is no plan either.
+  return PlanFromJson(nlohmann::json::parse(bytes, nullptr, /*allow_exceptions=*/false), path);
+}
+
+Plan PlanFromJson(const nlohmann::json& json, const std::string& source) {
   const auto corrupt = [&](const std::string& why) {
-    return StatusError(StatusCode::kCorrupt, fmt::format("plan {}: {}", path, why));
+    return StatusError(StatusCode::kCorrupt, fmt::format("plan {}: {}", source, why));
   };
+  if (json.is_discarded()) throw corrupt("it is not JSON");
   try {
-    const nlohmann::json json = nlohmann::json::parse(bytes);
     if (const int version = json.at("version"); version != kVersion) {
       throw corrupt(fmt::format("version {} expected, got {}", kVersion, version));
     }

@@ -48,4 +48,18 @@ std::span<const int64_t> DistributedSampler::Batch(uint32_t step) const {
   return std::span(permutation_).subspan(uint64_t{step} * global_batch_ + begin, end - begin);
 }
 
+uint32_t OptimizerSteps(const DistributedSampler& sampler, uint32_t accumulate) {
+  return (sampler.steps_per_epoch() + accumulate - 1) / accumulate;
+}
+
+AccumulatedBatches BatchesOf(const DistributedSampler& sampler, uint32_t step,
+                             uint32_t accumulate) {
+  AccumulatedBatches batches{.first = step * accumulate};
+  batches.count = std::min(accumulate, sampler.steps_per_epoch() - batches.first);
+  for (uint32_t i = 0; i < batches.count; ++i) {
+    batches.samples += sampler.GlobalBatch(batches.first + i);
+  }
+  return batches;
+}
+
 }  // namespace cddp

@@ -29,7 +29,7 @@ class DistributedSampler {
   // Samples of the global batch of `step`, over all workers.
   uint32_t GlobalBatch(uint32_t step) const;
 
-  // This worker's part of it. Valid until the next SetEpoch.
+  // This worker's part of GlobalBatch(step). Valid until the next SetEpoch.
   std::span<const int64_t> Batch(uint32_t step) const;
 
  private:
@@ -40,5 +40,19 @@ class DistributedSampler {
   uint64_t seed_;
   std::vector<int64_t> permutation_;
 };
+
+// Gradient accumulation: an optimiser step takes `accumulate` of the sampler's steps
+// (batches) at once, the last one of an epoch what is left.
+struct AccumulatedBatches {
+  uint32_t first = 0;  // batch
+  uint32_t count = 0;
+  uint32_t samples = 0;  // of all workers
+};
+
+// Optimiser steps of an epoch.
+uint32_t OptimizerSteps(const DistributedSampler& sampler, uint32_t accumulate);
+
+// The batches of optimiser step `step` of the epoch.
+AccumulatedBatches BatchesOf(const DistributedSampler& sampler, uint32_t step, uint32_t accumulate);
 
 }  // namespace cddp

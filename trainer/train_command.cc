@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include "cddp/status.h"
 #include "ddp/launch_environment.h"
 #include "trainer/commands.h"
 #include "trainer/data/samples.h"
@@ -37,7 +38,8 @@ void PrintSummary(const TrainingSummary& s, const std::string& folder) {
 }  // namespace
 
 int TrainCommand(const TrainOptions& options, const std::vector<std::string>& arguments) {
-  return RunTraining("train", options, arguments, [&](World& world, const DatasetSplits& data) {
+  std::string failure;
+  const auto train = [&](World& world, const DatasetSplits& data) {
     if (options.compress && world.size() == 1) {
       spdlog::warn("--compress with one worker: the gradient is compressed, but nothing is sent");
     }
@@ -55,8 +57,13 @@ int TrainCommand(const TrainOptions& options, const std::vector<std::string>& ar
     if (world.rank() == 0) {
       PrintSummary(summary, folder->path().string());
       WriteJsonReport(options.json, ToJson(summary));
+      failure = summary.checkpoint_failure;
     }
-  });
+  };
+  const int code = RunTraining("train", options, arguments, train);
+  if (failure.empty()) return code;
+  throw StatusError(StatusCode::kUnavailable,
+                    "training is done, but its last checkpoint could not be saved: " + failure);
 }
 
 }  // namespace cddp

@@ -9,47 +9,31 @@
 #include <chrono>
 #include <cmath>
 #include <numeric>
-#include <optional>
 #include <thread>
 
 #include "cddp/collective.h"
 #include "cddp/status.h"
 #include "ddp/c10d_transport.h"
-#include "ddp/engine.h"
 #include "trainer/loader.h"
 #include "trainer/model.h"
 #include "trainer/plan_file.h"
 #include "trainer/progress.h"
 #include "trainer/recording_collective.h"
+#include "trainer/run_checkpoints.h"
 #include "trainer/sampler.h"
 #include "trainer/schedule.h"
 #include "trainer/tensor_batch.h"
+#include "trainer/train_step.h"
+#include "trainer/training_progress.h"
 
 namespace cddp {
 namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr int kMaxVoidStepsInARow = 20;
 constexpr int64_t kEvaluationBatch = 500;
 
 double Seconds(Clock::duration duration) { return std::chrono::duration<double>(duration).count(); }
-
-// Sums over the samples seen by one worker.
-struct Tally {
-  double loss = 0;
-  double correct = 0;
-  double samples = 0;
-
-  void Add(const at::Tensor& logits, const at::Tensor& labels, double loss_sum) {
-    loss += loss_sum;
-    correct += CountCorrect(logits, labels);
-    samples += static_cast<double>(labels.size(0));
-  }
-  // Of no samples there is no mean: not a number, null in JSON.
-  double mean_loss() const { return samples > 0 ? loss / samples : std::nan(""); }
-  double accuracy_percent() const { return samples > 0 ? 100.0 * correct / samples : 0.0; }
-};
 
 Tally SumOverWorkers(World& world, const Tally& tally) {
   std::vector<double> sums{tally.loss, tally.correct, tally.samples};
@@ -58,8 +42,10 @@ Tally SumOverWorkers(World& world, const Tally& tally) {
 }
 
 std::unique_ptr<Collective> MakeCollective(const TrainOptions& options, int rank,
-                                           Transport* transport) {
-  auto collective = MakeTrainingCollective(options, torch::get_num_threads(), transport);
+                                           const ResumedCheckpoint* resumed, Transport* transport) {
+  const PlanSoFar plan{.plan = resumed ? resumed->plan() : nullptr,
+                       .settled = resumed && resumed->plan_settled()};
+  auto collective = MakeTrainingCollective(options, torch::get_num_threads(), transport, plan);
   if (rank != 0 || options.record_gradients.empty()) return collective;
   return MakeRecordingCollective(
       {.file = options.record_gradients, .every = static_cast<uint64_t>(options.record_every)},
@@ -81,31 +67,21 @@ class TrainingRun {
         loader_(data.train,
                 DistributedSampler(samples_, world.size(), world.rank(),
                                    CheckedBatchSize(options, world.size(), data), options.seed)),
+        schedule_(options, world.size(), OptimizerSteps(loader_.sampler(), Accumulated(options))),
+        resumed_(ResumedCheckpoint::Find(options, world)),
         transport_(world),
-        collective_(MakeCollective(options, world.rank(), &transport_)) {
+        collective_(MakeCollective(options, world.rank(), resumed_.get(), &transport_)) {
     torch::manual_seed(options.seed);
     model_ = MakeModel(ModelFor(options, data.train->format()));
-    const auto bucket_bytes = static_cast<int64_t>(options.bucket_mb * (1 << 20));
-    DdpOptions ddp;
-    ddp.bucket_bytes = bucket_bytes;
-    ddp.first_bucket_bytes = std::min(ddp.first_bucket_bytes, bucket_bytes);
-    torch::optim::SGDOptions sgd(options.lr);
-    if (options.compress && options.memory == "dgc") {
-      // The memory is the optimiser's momentum: weight decay has to come before it.
-      ddp.weight_decay = options.weight_decay;
-      spdlog::info("memory dgc: momentum {} is in the memory, the optimiser runs without",
-                   options.momentum);
-    } else {
-      sgd.momentum(options.momentum).nesterov(options.nesterov).weight_decay(options.weight_decay);
-    }
-    engine_ = std::make_unique<DdpEngine>(*model_, world, collective_.get(), ddp);
-    optimizer_ = std::make_unique<torch::optim::SGD>(engine_->parameters(), sgd);
-    // Dropout draws differ between the workers.
-    torch::manual_seed(options.seed +
-                       0x9e3779b97f4a7c15ull * (1 + static_cast<uint64_t>(world.rank())));
+    if (resumed_) resumed_->LoadModule(*model_);
+    step_ = std::make_unique<TrainStep>(options, world, transport_, collective_.get(), model_);
+    SeedDropout(0);
+    if (resumed_) GoOn();
   }
 
   TrainingSummary Run(const RunFolder* folder) {
+    const TrainedState state{*model_, step_->optimizer(), *collective_};
+    RunCheckpoints checkpoints(options_, world_, CheckpointsOf(folder), state);
     TrainingSummary summary;
     summary.compress = options_.compress;
     summary.ratio = options_.compress ? options_.ratio : 1.0;
@@ -116,25 +92,12 @@ class TrainingRun {
     summary.world_size = world_.size();
     summary.parameters = CountParameters(*model_);
 
-    double images = 0;
-    double seconds = 0;
-    for (int epoch = 1; epoch <= options_.epochs; ++epoch) {
-      const EpochRecord record = Epoch(epoch);
-      summary.history.push_back(record);
-      summary.epochs = epoch;
-      summary.steps = engine_->steps();
-      summary.void_steps += record.void_steps;
-      summary.test_accuracy_percent = record.test_accuracy_percent;
-      summary.test_loss = record.test_loss;
-      images += samples_;
-      seconds += record.epoch_s;
-      summary.images_per_s = images / seconds;
-      summary.epoch_s_mean = seconds / epoch;
+    for (const EpochRecord& record : progress_.history) Add(record, &summary);
+    for (int epoch = progress_.epoch; epoch <= options_.epochs; ++epoch) {
+      const EpochRecord record = Epoch(epoch, &checkpoints);
+      Add(record, &summary);
+      summary.steps = step_->engine().steps();
       summary.step_ms_median = Median(step_ms_);
-      // Epochs have equally many steps.
-      const double share = 1.0 / epoch;
-      summary.tx_bytes_per_step += share * (record.tx_bytes_per_step - summary.tx_bytes_per_step);
-      summary.rx_bytes_per_step += share * (record.rx_bytes_per_step - summary.rx_bytes_per_step);
       if (const Compressor* compressor = collective_->compressor()) {
         const CompressionStatistics& statistics = compressor->statistics();
         summary.second_sweep_fraction =
@@ -142,18 +105,20 @@ class TrainingRun {
             std::max<double>(1.0, static_cast<double>(statistics.selections));
       }
       summary.parameters_xxh3 = fmt::format("{:016x}", RequireIdenticalReplicas());
-      if (folder != nullptr && world_.rank() == 0) {
-        folder->Write(summary);
-        if (collective_->plan() != nullptr) {
-          WriteWhole(folder->path() / "plan.json", ToJson(*collective_->plan()).dump(1) + '\n');
-        }
-      }
+      WriteFolder(folder, summary);
       spdlog::info(
           "epoch {}/{}: loss {:.4f}, accuracy {:.2f}%, test loss {:.4f}, test accuracy {:.2f}%, "
           "{:.1f} s, {:.0f} images/s, {} sent per worker and step",
           epoch, options_.epochs, record.train_loss, record.train_accuracy_percent,
           record.test_loss, record.test_accuracy_percent, record.epoch_s, record.images_per_s,
           FormatBytes(record.tx_bytes_per_step));
+      FinishEpoch(record, &checkpoints);
+    }
+    if (summary.parameters_xxh3.empty()) {
+      // All epochs were behind the checkpoint.
+      summary.steps = step_->engine().steps();
+      summary.parameters_xxh3 = fmt::format("{:016x}", RequireIdenticalReplicas());
+      WriteFolder(folder, summary);
     }
     if (!std::isfinite(summary.test_loss)) {
       throw StatusError(StatusCode::kDiverged,
@@ -161,12 +126,103 @@ class TrainingRun {
                                     "epoch(s); lower --lr",
                                     summary.epochs));
     }
+    summary.checkpoint_failure = checkpoints.failure();
     return summary;
   }
 
  private:
-  EpochRecord Epoch(int epoch) {
-    loader_.StartEpoch(static_cast<uint64_t>(epoch - 1));
+  // Dropout draws differ between the workers.
+  void SeedDropout(uint64_t steps) const {
+    torch::manual_seed(options_.seed + steps +
+                       0x9e3779b97f4a7c15ull * (1 + static_cast<uint64_t>(world_.rank())));
+  }
+
+  // After the checkpoint instead of from the beginning.
+  void GoOn() {
+    const nlohmann::json of_rank = resumed_->LoadRest({*model_, step_->optimizer(), *collective_});
+    step_->engine().ContinueAt(resumed_->step());
+    progress_ = ProgressFromJson(resumed_->shared());
+    step_->set_state(progress_.step);
+    if (of_rank.is_null()) {
+      SeedDropout(resumed_->step());  // other workers than there were
+    } else {
+      epoch_sums_ = EpochSumsFromJson(of_rank);
+      counted_before_ = true;
+    }
+    resumed_.reset();
+  }
+
+  void WriteFolder(const RunFolder* folder, const TrainingSummary& summary) const {
+    if (folder == nullptr || world_.rank() != 0) return;
+    folder->Write(summary);
+    if (collective_->plan() != nullptr) {
+      WriteWhole(folder->path() / "plan.json", ToJson(*collective_->plan()).dump(1) + '\n');
+    }
+  }
+
+  std::filesystem::path CheckpointsOf(const RunFolder* folder) const {
+    if (options_.save_every == 0 && options_.save_every_steps == 0) return {};
+    std::filesystem::path path = options_.checkpoint_dir;
+    if (path.empty() && folder != nullptr) path = folder->path() / "checkpoints";
+    return world_.AgreeOnText(path.string());
+  }
+
+  LoopState StateOfLoop(const EpochSums& sums) {
+    progress_.step = step_->state();
+    return {.step = step_->engine().steps(), .shared = ToJson(progress_), .of_rank = ToJson(sums)};
+  }
+
+  void FinishEpoch(const EpochRecord& record, RunCheckpoints* checkpoints) {
+    progress_.history.push_back(record);
+    progress_.epoch = record.epoch + 1;
+    progress_.samples = 0;
+    progress_.void_steps = 0;
+    epoch_sums_ = {};
+    const bool is_best = checkpoints->DueAfter(record.epoch) &&
+                         record.test_accuracy_percent > progress_.best_percent;
+    if (is_best) progress_.best_percent = record.test_accuracy_percent;
+    LoopState loop = StateOfLoop(epoch_sums_);
+    loop.is_best = is_best;
+    checkpoints->AfterEpoch(record.epoch, loop);
+  }
+
+  void Add(const EpochRecord& record, TrainingSummary* summary) const {
+    summary->history.push_back(record);
+    summary->epochs = record.epoch;
+    summary->void_steps += record.void_steps;
+    summary->test_accuracy_percent = record.test_accuracy_percent;
+    summary->test_loss = record.test_loss;
+    // Epochs have equally many steps and samples.
+    const double share = 1.0 / record.epoch;
+    summary->epoch_s_mean += share * (record.epoch_s - summary->epoch_s_mean);
+    summary->images_per_s = samples_ / summary->epoch_s_mean;
+    summary->tx_bytes_per_step += share * (record.tx_bytes_per_step - summary->tx_bytes_per_step);
+    summary->rx_bytes_per_step += share * (record.rx_bytes_per_step - summary->rx_bytes_per_step);
+  }
+
+  // The step of the epoch to go on with: with other batches than before, some samples may
+  // come once more.
+  uint32_t FirstStep(uint32_t steps) {
+    uint32_t step = 0;
+    uint32_t samples = 0;
+    while (samples < progress_.samples && step < steps) {
+      const uint32_t next = BatchesOf(loader_.sampler(), step, Accumulated(options_)).samples;
+      if (samples + next > progress_.samples) break;
+      samples += next;
+      ++step;
+    }
+    if (samples < progress_.samples) {
+      spdlog::info("{} samples of the epoch come once more: the global batch is another one",
+                   progress_.samples - samples);
+    }
+    progress_.samples = samples;
+    return step;
+  }
+
+  EpochRecord Epoch(int epoch, RunCheckpoints* checkpoints) {
+    const uint32_t steps = OptimizerSteps(loader_.sampler(), Accumulated(options_));
+    const uint32_t first = FirstStep(steps);
+    loader_.StartEpoch(static_cast<uint64_t>(epoch - 1), first * Accumulated(options_));
     if (Compressor* compressor = collective_->compressor()) {
       ThrowIfError(
           compressor->SetRatio(WarmUpRatio(options_.ratio, epoch, options_.warmup_epochs)));
@@ -175,103 +231,96 @@ class TrainingRun {
     world_.Barrier();
     const TrafficBytes before = transport_.traffic();
     const auto start = Clock::now();
-    const uint32_t steps = loader_.sampler().steps_per_epoch();
-    Tally tally;
+    const auto saving_before = checkpoints->time();
+    const EpochSums before_start = epoch_sums_;
+    Tally tally{before_start.loss, before_start.correct, before_start.samples};
+    // What is counted of the epoch, in the time that training took.
+    const auto sums_now = [&] {
+      const TrafficBytes now = transport_.traffic();
+      const auto saving = checkpoints->time() - saving_before;
+      return EpochSums{
+          .loss = tally.loss,
+          .correct = tally.correct,
+          .samples = tally.samples,
+          .sent = before_start.sent + static_cast<double>(now.sent - before.sent),
+          .received = before_start.received + static_cast<double>(now.received - before.received),
+          .seconds = before_start.seconds + Seconds(Clock::now() - start - saving)};
+    };
     EpochRecord record;
     {
       ProgressBar bar(fmt::format("epoch {}/{}", epoch, options_.epochs), steps,
                       world_.rank() == 0 && spdlog::should_log(spdlog::level::info));
-      for (uint32_t step = 0; step < steps; ++step) {
-        record.void_steps += Step(step, steps, &tally) == StepOutcome::kVoid;
+      for (uint32_t step = first; step < steps; ++step) {
+        const uint64_t of_run = static_cast<uint64_t>(epoch - 1) * steps + step;
+        progress_.void_steps += Step(step, of_run, &tally) == StepOutcome::kVoid;
+        progress_.samples += BatchesOf(loader_.sampler(), step, Accumulated(options_)).samples;
+        checkpoints->AfterStep(step_->engine().steps(), [&] { return StateOfLoop(sums_now()); });
         bar.Update(step + 1, [&] {
-          const double done = static_cast<double>(step + 1);
+          const double done = static_cast<double>(step + 1 - first);
           const double sent = static_cast<double>(transport_.traffic().sent - before.sent);
           return fmt::format("loss {:.4f} acc {:.2f}% {:.0f} images/s {}/step", tally.mean_loss(),
                              tally.accuracy_percent(),
-                             done * static_cast<double>(loader_.sampler().GlobalBatch(0)) /
+                             done * BatchesOf(loader_.sampler(), 0, Accumulated(options_)).samples /
                                  Seconds(Clock::now() - start),
                              FormatBytes(sent / done));
         });
       }
     }
-    const double own_seconds = Seconds(Clock::now() - start);
+    const double own_seconds = sums_now().seconds;
     // After the barrier everything that was sent has arrived.
     world_.Barrier();
-    const TrafficBytes after = transport_.traffic();
-    std::vector<double> sums{static_cast<double>(after.sent - before.sent),
-                             static_cast<double>(after.received - before.received), own_seconds};
+    const EpochSums own = sums_now();
+    std::vector<double> sums{own.sent, own.received, own_seconds};
     world_.Sum(sums);
-    const double worker_steps = static_cast<double>(steps) * world_.size();
+    const double counted_steps = std::max(1u, counted_before_ ? steps : steps - first);
+    const double worker_steps = counted_steps * world_.size();
     const Tally trained = SumOverWorkers(world_, tally);
     const Tally tested = Evaluate();
 
     record.epoch = epoch;
+    record.void_steps = progress_.void_steps;
     record.train_loss = trained.mean_loss();
     record.train_accuracy_percent = trained.accuracy_percent();
     record.test_loss = tested.mean_loss();
     record.test_accuracy_percent = tested.accuracy_percent();
-    record.learning_rate = learning_rate_;
+    record.learning_rate = schedule_.Rate(static_cast<uint64_t>(epoch) * steps - 1);
     record.epoch_s = sums[2] / world_.size();
-    record.images_per_s = static_cast<double>(samples_) / record.epoch_s;
+    record.images_per_s = counted_steps / steps * samples_ / record.epoch_s;
     record.tx_bytes_per_step = sums[0] / worker_steps;
     record.rx_bytes_per_step = sums[1] / worker_steps;
     return record;
   }
 
-  StepOutcome Step(uint32_t step, uint32_t steps_per_epoch, Tally* tally) {
+  static uint32_t Accumulated(const TrainOptions& options) {
+    return static_cast<uint32_t>(options.accumulate);
+  }
+
+  // This worker's part of the next batch.
+  LocalBatch Take(uint32_t batch) {
+    auto [inputs, targets] = AsTensors(loader_.Next(), loader_.samples().format());
+    return {.inputs = std::move(inputs),
+            .targets = std::move(targets),
+            .empty = loader_.sampler().Batch(batch).empty()};
+  }
+
+  // `of_run`: how many steps of this many workers are before it, which the engine's number
+  // is not when there were others.
+  StepOutcome Step(uint32_t step, uint64_t of_run, Tally* tally) {
     const auto start = Clock::now();
-    SetLearningRate(static_cast<uint64_t>(steps_per_epoch) *
-                    static_cast<uint64_t>(options_.epochs));
-
-    const SampleFormat& format = loader_.samples().format();
-    const auto [inputs, targets] = AsTensors(loader_.Next(), format);
-    // A worker without samples joins with one of weight zero. The workers' gradients are
-    // averaged: so weighted, the mean over workers is the mean over the targets of the
-    // global batch.
-    const bool empty = loader_.sampler().Batch(step).empty();
-    const double global_targets =
-        static_cast<double>(loader_.sampler().GlobalBatch(step)) * format.targets_per_sample();
-    const double weight = empty ? 0.0 : world_.size() / global_targets;
-
-    engine_->BeginStep();
-    const at::Tensor logits = model_->forward(inputs);
-    const at::Tensor loss_sum = CrossEntropySum(logits, targets);
-    engine_->Backward(logits, loss_sum * weight);
-    const StepOutcome outcome = engine_->EndStep();
-    if (outcome == StepOutcome::kCommitted) {
-      optimizer_->step();
-      void_in_a_row_ = 0;
-    } else {
-      CountVoidStep();
-    }
-    // The loss of a void step may be anything, and would be that of the whole epoch.
-    if (!empty && outcome == StepOutcome::kCommitted) {
-      tally->Add(logits, targets, loss_sum.item<double>());
-    }
+    const AccumulatedBatches batches = BatchesOf(loader_.sampler(), step, Accumulated(options_));
+    const StepOutcome outcome = step_->Run(
+        schedule_.Rate(of_run),
+        {.batches = batches.count,
+         .targets = uint64_t{batches.samples} * loader_.samples().format().targets_per_sample(),
+         .take = [&](uint32_t i) { return Take(batches.first + i); }},
+        tally);
     step_ms_.push_back(1e3 * Seconds(Clock::now() - start));
     return outcome;
   }
 
-  void SetLearningRate(uint64_t total_steps) {
-    learning_rate_ = options_.lr * ScheduleFactor(options_.schedule, engine_->steps(), total_steps);
-    for (auto& group : optimizer_->param_groups()) {
-      static_cast<torch::optim::SGDOptions&>(group.options()).lr(learning_rate_);
-    }
-  }
-
-  void CountVoidStep() {
-    ++void_in_a_row_;
-    spdlog::warn("step {} is void: some gradient is not finite; parameters and memories stay",
-                 engine_->steps());
-    if (void_in_a_row_ < kMaxVoidStepsInARow) return;
-    throw StatusError(StatusCode::kDiverged,
-                      fmt::format("training has diverged: {} steps in a row had non-finite "
-                                  "gradients (last: step {}); lower --lr",
-                                  void_in_a_row_, engine_->steps()));
-  }
-
   Tally Evaluate() {
     const torch::NoGradGuard no_grad;
+    step_->engine().SyncBuffers();
     model_->eval();
     const int64_t begin = int64_t{test_.count()} * world_.rank() / world_.size();
     const int64_t end = int64_t{test_.count()} * (world_.rank() + 1) / world_.size();
@@ -284,29 +333,35 @@ class TrainingRun {
       std::iota(numbers.begin(), numbers.end(), at);
       test_.Make(numbers, /*epoch=*/0, &batch);
       const auto [inputs, targets] = AsTensors(batch, test_.format());
-      const at::Tensor logits = model_->forward(inputs);
-      tally.Add(logits, targets, CrossEntropySum(logits, targets).item<double>());
+      const auto [logits, loss_sum] = Predict(*model_, inputs, targets, options_.amp);
+      tally.Add(logits, targets, loss_sum.item<double>());
     }
     return SumOverWorkers(world_, tally);
   }
 
+  // Parameters, and buffers as they were evaluated with.
   uint64_t RequireIdenticalReplicas() {
     uint64_t hash = 0;
-    for (const at::Tensor& parameter : engine_->parameters()) {
-      const at::Tensor flat = parameter.detach().contiguous();
-      hash = XXH3_64bits_withSeed(flat.data_ptr(), flat.nbytes(), hash);
+    const DdpEngine& engine = step_->engine();
+    for (const auto* tensors : {&engine.parameters(), &engine.buffers()}) {
+      for (const at::Tensor& tensor : *tensors) {
+        const at::Tensor flat = tensor.detach().contiguous();
+        hash = XXH3_64bits_withSeed(flat.data_ptr(), flat.nbytes(), hash);
+      }
     }
     std::vector<double> differing{world_.AgreeOnNumber(hash) == hash ? 0.0 : 1.0};
     world_.Sum(differing);
     if (differing[0] != 0) {
       throw StatusError(StatusCode::kInternal,
-                        fmt::format("the parameters of {:.0f} of {} workers differ from rank 0's",
+                        fmt::format("the parameters or buffers of {:.0f} of {} workers differ "
+                                    "from rank 0's",
                                     differing[0], world_.size()));
     }
     return hash;
   }
 
   static double Median(std::vector<double> values) {
+    if (values.empty()) return 0;
     const auto middle = values.begin() + static_cast<ptrdiff_t>(values.size() / 2);
     std::nth_element(values.begin(), middle, values.end());
     return *middle;
@@ -317,14 +372,16 @@ class TrainingRun {
   const Samples& test_;
   uint32_t samples_;
   Loader loader_;
+  RateSchedule schedule_;
+  std::unique_ptr<ResumedCheckpoint> resumed_;  // until it is loaded
   C10dTransport transport_;
   std::unique_ptr<Collective> collective_;
   std::shared_ptr<Model> model_;
-  std::unique_ptr<DdpEngine> engine_;
-  std::unique_ptr<torch::optim::SGD> optimizer_;
-  double learning_rate_ = 0;
-  int void_in_a_row_ = 0;
+  std::unique_ptr<TrainStep> step_;
   std::vector<double> step_ms_;
+  TrainingProgress progress_;
+  EpochSums epoch_sums_;  // of the epoch in progress, before this process
+  bool counted_before_ = false;
 };
 
 }  // namespace
@@ -358,43 +415,6 @@ void RequireBatchFits(const TrainOptions& options, int world_size, const Dataset
       fmt::format("--batch-size {} is larger than a worker's share of the data: {} samples over "
                   "{} workers are {} each",
                   options.batch_size, samples, world_size, shard));
-}
-
-std::unique_ptr<Collective> MakeTrainingCollective(const TrainOptions& options, int threads,
-                                                   Transport* transport) {
-  if (!options.compress) return MakeDenseCollective(transport);
-  FrameFormat format{.stochastic = options.stochastic_rounding, .seed = options.seed};
-  ThrowIfError(ParseIndexFormat(options.indices, &format.indices));
-  ThrowIfError(ParseValueFormat(options.values, &format.values));
-  const CompressorOptions compression{
-      .ratio = options.ratio,
-      .selector = {.name = options.selector, .threads = threads, .seed = options.seed},
-      .memory = {.name = options.memory,
-                 .momentum = options.memory == "dgc" ? options.momentum : 0.0,
-                 .nesterov = options.nesterov,
-                 .clip_norm = options.clip_norm,
-                 .momentum_masking = options.momentum_masking == "on"},
-      .format = format,
-      .adaptive_every = static_cast<uint32_t>(options.adaptive_ratio)};
-  std::unique_ptr<Collective> collective;
-  if (options.collective == "auto") {
-    const std::optional<Plan> frozen =
-        options.plan.empty() ? std::nullopt : std::optional(ReadPlan(options.plan));
-    ThrowIfError(MakeAutoCollective(transport,
-                                    {.compression = compression,
-                                     .owner_budget = options.owner_budget,
-                                     .frozen = frozen ? &*frozen : nullptr,
-                                     .log = [](const std::string& lines) { spdlog::info(lines); }},
-                                    &collective));
-    return collective;
-  }
-  if (options.collective == "split") {
-    ThrowIfError(MakeSplitCollective(transport, compression, options.owner_budget, &collective));
-    return collective;
-  }
-  std::unique_ptr<Compressor> compressor;
-  ThrowIfError(Compressor::Create(compression, &compressor));
-  return MakeGatherCollective(transport, std::move(compressor));
 }
 
 int ThreadsPerWorker(const TrainOptions& options, int local_workers) {

@@ -20,10 +20,13 @@ namespace cddp {
 // the workers' shares differ. A step with non-finite gradients is void on every
 // rank: parameters and memories stay as they were, and its loss does not count.
 //
+// Goes on from the checkpoint that options.resume names, and saves some as it goes
+// (run_checkpoints.h), in options.checkpoint_dir or `folder`.
+//
 // Collective. Throws StatusError: kInvalidArgument (batch larger than a worker's
-// share of the samples), kPeerLost, kCorrupt, kDiverged after 20 void steps in a
-// row or with a test loss that is not finite at the end, kInternal when the
-// replicas differ at the end of an epoch.
+// share of the samples, a checkpoint that does not fit), kInterrupted, kPeerLost, kCorrupt,
+// kDiverged after 20 void steps in a row or with a test loss that is not finite at the end,
+// kInternal when the replicas differ at the end of an epoch.
 TrainingSummary Train(const TrainOptions& options, World& world, const DatasetSplits& data,
                       const RunFolder* folder);
 
@@ -37,10 +40,17 @@ void RequireBatchFits(const TrainOptions& options, int world_size, const Dataset
 // Samples of an epoch: all, or as many as the options say.
 uint32_t SamplesPerEpoch(const TrainOptions& options, const DatasetSplits& data);
 
+// What `auto` had decided in the run that goes on; null in a new one.
+struct PlanSoFar {
+  const Plan* plan = nullptr;
+  bool settled = false;  // else it goes on trying
+};
+
 // The collective that `options` (resolved) ask for, which selects with `threads`.
 // `transport` must outlive it.
 std::unique_ptr<Collective> MakeTrainingCollective(const TrainOptions& options, int threads,
-                                                   Transport* transport);
+                                                   Transport* transport,
+                                                   const PlanSoFar& so_far = {});
 
 // Share of the cores for each of the workers on this machine: options.threads,
 // or what is there divided by `local_workers`.

@@ -10,6 +10,7 @@
 #include <iostream>
 
 #include "cddp/status.h"
+#include "trainer/checkpoint_folder.h"
 #include "trainer/data/file_bytes.h"
 #include "trainer/data/temporary_folder.h"
 #include "trainer/failure.h"
@@ -78,6 +79,15 @@ void RequireWritableOutputs(const TrainOptions& options) {
     }
   }
   RequireWritableFolder(options.log_dir, "choose another with --log-dir");
+  if (options.checkpoint_dir.empty()) return;
+  RequireWritableFolder(options.checkpoint_dir, "choose another with --checkpoint-dir");
+  if (options.resume.empty() && !CheckpointFolder(options.checkpoint_dir).Steps().empty()) {
+    throw StatusError(
+        StatusCode::kInvalidArgument,
+        fmt::format("--checkpoint-dir {} holds checkpoints of another run: go on with "
+                    "--resume auto, or choose another folder",
+                    options.checkpoint_dir));
+  }
 }
 
 nlohmann::json ResolvedConfiguration(const TrainOptions& options, const World& world) {
@@ -93,6 +103,8 @@ int RunInWorld(const TrainOptions& options, std::map<std::string, std::string> c
   // Gloo writes to sockets whose other end may be gone (writev): that must be an
   // error that names a rank, not the silent end of this process.
   signal(SIGPIPE, SIG_IGN);
+  // A limit on file sizes is an error of the one write, too.
+  signal(SIGXFSZ, SIG_IGN);
   WorldOptions join;
   join.launch = ReadLaunchEnvironment();
   if (options.rendezvous.starts_with(kFilePrefix)) {
@@ -121,7 +133,7 @@ int RunInWorld(const TrainOptions& options, std::map<std::string, std::string> c
       // Gloo's error is often first; the liveness thread then ends the process
       // with the name of the rank.
       world->WaitForLoss();
-    } else if (error.code() == StatusCode::kDiverged) {
+    } else if (error.code() == StatusCode::kDiverged || error.code() == StatusCode::kInterrupted) {
       world->Leave();  // all ranks see the same, at the same step
     }
     throw;

@@ -22,7 +22,8 @@ bool IsLauncher(const TrainOptions& options);
 int LaunchLocalWorkers(const TrainOptions& options, const std::vector<std::string>& arguments);
 
 // Throws StatusError(kUnavailable) when the run's report (--json), recording
-// (--record-gradients) or folder (--log-dir) could not be written: for the launcher and rank 0,
+// (--record-gradients) or folder (--log-dir, --checkpoint-dir) could not be written, and
+// kInvalidArgument when another run's checkpoints are there: for the launcher and rank 0,
 // before training.
 void RequireWritableOutputs(const TrainOptions& options);
 

@@ -20,6 +20,7 @@ enum class StatusCode {
   kPeerLost,         // another rank ended, stopped answering, or closed its connection
   kDiverged,         // non-finite loss or gradients that do not go away
   kCorrupt,          // bytes from a file or a peer that fail validation
+  kInterrupted,      // asked to stop; what was done so far is saved
   kUnavailable,      // a file, folder, address or data source cannot be reached
   kInternal,         // none of the above
 };

@@ -17,7 +17,7 @@ Status Failure(torch::nn::Module& module, World& world, const DdpOptions& option
   C10dTransport transport(world);
   const auto collective = MakeDenseCollective(&transport);
   try {
-    DdpEngine engine(module, world, collective.get(), options);
+    DdpEngine engine(module, world, transport, collective.get(), options);
   } catch (const StatusError& error) {
     return error.status();
   }
@@ -80,9 +80,10 @@ class FailingCollective final : public Collective {
 
 void ExpectBackwardThrows(const std::function<Status()>& fail, const Status& expected) {
   RunRanks(1, [&](World& world) {
+    C10dTransport transport(world);
     FailingCollective collective(fail);
     torch::nn::Linear layer(3, 3);
-    DdpEngine engine(*layer, world, &collective, {});
+    DdpEngine engine(*layer, world, transport, &collective, {});
     for (int step = 0; step < 2; ++step) {
       engine.BeginStep();
       const auto output = layer->forward(torch::ones({2, 3}));

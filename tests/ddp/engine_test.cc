@@ -90,7 +90,7 @@ TEST_P(EngineTest, DenseHookEqualsManualAverage) {
     C10dTransport transport(world);
     const auto collective = MakeDenseCollective(&transport);
     const auto net = SeededNet(static_cast<uint64_t>(world.rank()));  // rank 0's must win
-    DdpEngine engine(*net, world, collective.get(), SmallBuckets());
+    DdpEngine engine(*net, world, transport, collective.get(), SmallBuckets());
     EXPECT_TRUE(torch::equal(Flat(net->parameters()), Flat(SeededNet(0)->parameters())));
     for (uint64_t step = 0; step < 3; ++step) {
       torch::Tensor mean;
@@ -114,8 +114,8 @@ TEST_P(EngineTest, RatioOneEqualsDense) {
     const auto dense = MakeDenseCollective(&dense_transport);
     const auto sparse = Gather(&sparse_transport, 1.0, "residual");
     const auto a = SeededNet(1), b = SeededNet(1);
-    DdpEngine dense_engine(*a, world, dense.get(), SmallBuckets());
-    DdpEngine sparse_engine(*b, world, sparse.get(), SmallBuckets());
+    DdpEngine dense_engine(*a, world, dense_transport, dense.get(), SmallBuckets());
+    DdpEngine sparse_engine(*b, world, sparse_transport, sparse.get(), SmallBuckets());
     for (uint64_t step = 0; step < 3; ++step) {
       const uint64_t seed = 100 * step + static_cast<uint64_t>(world.rank());
       Step(dense_engine, *a, seed);
@@ -135,7 +135,7 @@ TEST_P(EngineTest, ReplicasBitIdentical) {
     C10dTransport transport(world);
     const auto collective = Gather(&transport, 0.05, "residual");
     const auto net = SeededNet(1);
-    DdpEngine engine(*net, world, collective.get(), SmallBuckets());
+    DdpEngine engine(*net, world, transport, collective.get(), SmallBuckets());
     torch::optim::SGD optimizer(net->parameters(), torch::optim::SGDOptions(0.05).momentum(0.9));
     for (uint64_t step = 0; step < 50; ++step) {
       Step(engine, *net, 100 * step + static_cast<uint64_t>(world.rank()));
@@ -162,8 +162,8 @@ TEST_P(EngineTest, DgcWithEverythingSentEqualsMomentumSgd) {
       const auto a = SeededNet(1), b = SeededNet(1);
       DdpOptions decayed = SmallBuckets();
       decayed.weight_decay = 0.01;
-      DdpEngine dense_engine(*a, world, dense.get(), SmallBuckets());
-      DdpEngine dgc_engine(*b, world, dgc.get(), decayed);
+      DdpEngine dense_engine(*a, world, dense_transport, dense.get(), SmallBuckets());
+      DdpEngine dgc_engine(*b, world, dgc_transport, dgc.get(), decayed);
       torch::optim::SGD sgd(
           a->parameters(),
           torch::optim::SGDOptions(0.01).momentum(0.9).nesterov(nesterov).weight_decay(0.01));
@@ -188,7 +188,7 @@ TEST_P(EngineTest, NonFiniteGradientVoidsTheStepOnEveryRank) {
     C10dTransport transport(world);
     const auto collective = Gather(&transport, 0.05, "residual");
     const auto net = SeededNet(1);
-    DdpEngine engine(*net, world, collective.get(), SmallBuckets());
+    DdpEngine engine(*net, world, transport, collective.get(), SmallBuckets());
     const auto rank = static_cast<uint64_t>(world.rank());
     EXPECT_EQ(Step(engine, *net, rank), StepOutcome::kCommitted);
     const MemoryState before = collective->compressor()->memory().Save();
@@ -206,7 +206,7 @@ TEST(CommHookTest, ShapeAndDtypePreserved) {
     C10dTransport transport(world);
     const auto collective = Gather(&transport, 0.05, "residual");
     const auto net = SeededNet(1);
-    DdpEngine engine(*net, world, collective.get(), SmallBuckets());
+    DdpEngine engine(*net, world, transport, collective.get(), SmallBuckets());
     Step(engine, *net, static_cast<uint64_t>(world.rank()));
     for (const auto& parameter : net->parameters()) {
       EXPECT_EQ(parameter.grad().sizes(), parameter.sizes());
@@ -228,7 +228,7 @@ TEST(Selection, MultiDimensional) {
     }
     const auto images = Random({2, 8, 6, 6}, 2);
     const auto local = torch::autograd::grad({conv->forward(images).pow(2).sum()}, {conv->weight});
-    DdpEngine engine(*conv, world, collective.get(), SmallBuckets());
+    DdpEngine engine(*conv, world, transport, collective.get(), SmallBuckets());
     engine.BeginStep();
     const auto output = conv->forward(images);
     engine.Backward(output, output.pow(2).sum());
@@ -251,7 +251,7 @@ TEST(CommHookTest, SelectionPassesGradientsThroughUnchangedWhereSent) {
     C10dTransport transport(world);
     const auto collective = Gather(&transport, 0.05, "none");
     const auto net = SeededNet(1);
-    DdpEngine engine(*net, world, collective.get(), SmallBuckets());
+    DdpEngine engine(*net, world, transport, collective.get(), SmallBuckets());
     const auto whole = LocalGradients(*net, 7);
     Step(engine, *net, 7);
     for (size_t i = 0; i < whole.size(); ++i) {

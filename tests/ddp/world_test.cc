@@ -55,6 +55,13 @@ TEST(WorldTest, AbsurdWorldSizeEndsSoonAndShortly) {
             "not come");
 }
 
+TEST(WorldTest, RankZerosTextIsEveryones) {
+  RunRanks(3, [](World& world) {
+    EXPECT_EQ(world.AgreeOnText(world.rank() == 0 ? "runs/a" : "another, longer one"), "runs/a");
+    EXPECT_EQ(world.AgreeOnText(world.rank() == 0 ? "" : "x"), "");
+  });
+}
+
 // Only silence counts, and the watch speaks while the rank works.
 TEST(WorldTest, ASlowRankIsNotLost) {
   RunRanks(

@@ -259,6 +259,26 @@ TEST_F(LauncherTest, EndingAsAskedPressesNobody) {
   EXPECT_FALSE(std::filesystem::exists(folder_ / "pressed"));
 }
 
+// Code 75: a checkpoint was saved. Whoever was asked, nobody has failed.
+TEST_F(LauncherTest, StoppingWithACheckpointIsNoFailure) {
+  const std::string loop = Announce() + "while :; do sleep 0.05; done";
+  for (const int signal : {SIGTERM, SIGUSR1}) {
+    LaunchOptions options = Workers(2, "trap 'sleep 0.2; exit 75' TERM USR1; " + loop);
+    options.grace = milliseconds(50);
+    const pid_t launcher = Fork(options);
+    ASSERT_TRUE(AllAnnounced(2));
+    kill(launcher, signal);
+    EXPECT_EQ(ExitCode(launcher), 75);
+    for (const char* name : {"pid.0", "pid.1"}) std::filesystem::remove(folder_ / name);
+  }
+  // A worker that agreed to stop ends a moment later than the one that was asked.
+  LaunchOptions options = Workers(2, "sleep 0.$((RANK * 3)); exit 75");
+  options.grace = milliseconds(50);
+  EXPECT_EQ(RunWorkers(options), 75);
+  // One that fails meanwhile counts.
+  EXPECT_EQ(RunWorkers(Workers(2, "exit $((75 - 71 * RANK))")), 4);
+}
+
 TEST_F(LauncherTest, UserSignalGoesOnAndEndsNothing) {
   const pid_t launcher = Fork(Workers(
       2, "trap 'echo > usr1.$RANK; exit 0' USR1; " + Announce() + "while :; do sleep 0.05; done"));

@@ -3,10 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <functional>
 
 #include "cddp/status.h"
 #include "trainer/nearest_name.h"
-#include "trainer/schedule.h"
 
 namespace cddp {
 namespace {
@@ -93,6 +93,65 @@ TEST(Options, WhatIsOfTextOrOfImagesIsRefusedForTheOther) {
   EXPECT_THROW(Resolve(classifier), StatusError);
 }
 
+// The flag that is refused.
+std::string Refused(const std::function<void(TrainOptions&)>& change) {
+  TrainOptions options;
+  change(options);
+  try {
+    Resolve(options);
+  } catch (const StatusError& error) {
+    return error.what();
+  }
+  return "nothing";
+}
+
+TEST(Options, OptimisersHaveFlagsOfTheirOwn) {
+  const auto refused = [](const char* optimizer, auto member, auto value) {
+    return Refused([&](TrainOptions& o) {
+      o.optimizer = optimizer;
+      o.*member = value;
+    });
+  };
+  using O = TrainOptions;
+  EXPECT_EQ(refused("adamw", &O::momentum, 0.5), "--momentum is of sgd and lars, not of adamw");
+  EXPECT_EQ(refused("lars", &O::nesterov, true), "--nesterov is of sgd, not of lars");
+  EXPECT_EQ(refused("sgd", &O::eps, 1e-6), "--eps is of adam and adamw, not of sgd");
+  EXPECT_EQ(refused("sgd", &O::trust_coefficient, 0.01),
+            "--trust-coefficient is of lars, not of sgd");
+  EXPECT_EQ(refused("lars", &O::momentum, 0.5), "nothing");
+  EXPECT_EQ(refused("adam", &O::eps, 1e-6), "nothing");
+  EXPECT_EQ(refused("adam", &O::betas, std::vector{0.9, 1.0}), "--betas must be in [0, 1), got 1");
+}
+
+TEST(Options, OnlySgdKeepsItsMomentumInTheMemory) {
+  for (const char* optimizer : {"adam", "adamw", "lars"}) {
+    TrainOptions options{.optimizer = optimizer, .compress = true};
+    Resolve(options);
+    EXPECT_EQ(options.memory, "residual") << optimizer;
+    options.memory = "dgc";
+    EXPECT_THROW(Resolve(options), StatusError) << optimizer;
+  }
+}
+
+TEST(Options, MilestonesAscend) {
+  const auto refused = [](std::vector<int> milestones) {
+    return Refused([&](TrainOptions& o) {
+      o.schedule = "multistep";
+      o.milestones = std::move(milestones);
+    });
+  };
+  EXPECT_EQ(refused({5, 8}), "nothing");
+  EXPECT_EQ(refused({8, 5}), "--milestones must ascend, got 8 before 5");
+  EXPECT_EQ(refused({5, 5}), "--milestones must ascend, got 5 before 5");
+  EXPECT_EQ(refused({0, 5}), "--milestones are epochs from 1 on, got 0");
+  EXPECT_EQ(refused({}), "--schedule multistep needs --milestones, such as 5,8");
+}
+
+TEST(Options, HalfPrecisionNeedsAGpu) {
+  EXPECT_NE(Refused([](TrainOptions& o) { o.amp = "fp16"; }).find("--amp bf16"), std::string::npos);
+  EXPECT_EQ(Refused([](TrainOptions& o) { o.amp = "bf16"; }), "nothing");
+}
+
 TEST(Options, NotANumberIsOutOfRange) {
   TrainOptions options{.lr = std::nan("")};
   EXPECT_THROW(Resolve(options), StatusError);
@@ -102,20 +161,6 @@ TEST(NearestName, FindsTyposAndNothingElse) {
   EXPECT_EQ(NearestName("mnits", {"mnist", "fashion-mnist"}), "mnist");
   EXPECT_EQ(NearestName("--ratoi", {"--ratio", "--rounds"}), "--ratio");
   EXPECT_EQ(NearestName("xyzzy", {"mnist", "fashion-mnist"}), "");
-}
-
-TEST(Schedule, WarmUpFallsByEqualFactors) {
-  EXPECT_NEAR(WarmUpRatio(0.001, 1, 4), 0.2512, 1e-4);
-  EXPECT_NEAR(WarmUpRatio(0.001, 4, 4), 0.00398, 1e-5);
-  EXPECT_EQ(WarmUpRatio(0.001, 5, 4), 0.001);
-  EXPECT_EQ(WarmUpRatio(0.01, 1, 0), 0.01);
-}
-
-TEST(Schedule, CosineFallsFromOneToZero) {
-  EXPECT_EQ(ScheduleFactor("constant", 99, 100), 1.0);
-  EXPECT_EQ(ScheduleFactor("cosine", 0, 100), 1.0);
-  EXPECT_NEAR(ScheduleFactor("cosine", 50, 100), 0.5, 1e-12);
-  EXPECT_NEAR(ScheduleFactor("cosine", 100, 100), 0.0, 1e-12);
 }
 
 }  // namespace

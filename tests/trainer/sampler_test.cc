@@ -79,5 +79,20 @@ TEST(DistributedSampler, GlobalBatchesAreThoseOfOneWorker) {
   EXPECT_EQ(together, std::vector<int64_t>(whole.begin(), whole.end()));
 }
 
+// 3 workers, batches of 2: an epoch of 20 samples is batches of 6, 6, 6 and 2.
+TEST(DistributedSampler, AccumulatedBatchesCoverTheEpoch) {
+  const DistributedSampler sampler(20, 3, 0, 2, 1);
+  EXPECT_EQ(OptimizerSteps(sampler, 1), 4u);
+  EXPECT_EQ(OptimizerSteps(sampler, 3), 2u);
+  EXPECT_EQ(OptimizerSteps(sampler, 9), 1u);
+  const AccumulatedBatches whole = BatchesOf(sampler, 0, 3), rest = BatchesOf(sampler, 1, 3);
+  EXPECT_EQ(whole.first, 0u);
+  EXPECT_EQ(whole.count, 3u);
+  EXPECT_EQ(whole.samples, 18u);
+  EXPECT_EQ(rest.first, 3u);
+  EXPECT_EQ(rest.count, 1u);
+  EXPECT_EQ(rest.samples, 2u);
+}
+
 }  // namespace
 }  // namespace cddp

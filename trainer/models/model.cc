@@ -20,10 +20,12 @@ int64_t CountParameters(const torch::nn::Module& module) {
   return count;
 }
 
-at::Tensor CrossEntropySum(const at::Tensor& logits, const at::Tensor& targets) {
-  return torch::nn::functional::cross_entropy(
-      logits.flatten(0, -2), targets.flatten(),
-      torch::nn::functional::CrossEntropyFuncOptions().reduction(torch::kSum));
+at::Tensor CrossEntropySum(const at::Tensor& logits, const at::Tensor& targets,
+                           double label_smoothing) {
+  return torch::nn::functional::cross_entropy(logits.flatten(0, -2), targets.flatten(),
+                                              torch::nn::functional::CrossEntropyFuncOptions()
+                                                  .reduction(torch::kSum)
+                                                  .label_smoothing(label_smoothing));
 }
 
 double CountCorrect(const at::Tensor& logits, const at::Tensor& targets) {

@@ -1,0 +1,309 @@
+#include "trainer/checkpoint_folder.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <cctype>
+#include <cmath>
+#include <fstream>
+
+#include "cddp/status.h"
+#include "trainer/commands.h"
+#include "trainer/data/file_bytes.h"
+#include "trainer/data/temporary_folder.h"
+#include "trainer/rank_state.h"
+#include "trainer/training_progress.h"
+
+namespace cddp {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string TextOf(const fs::path& path) {
+  const std::vector<uint8_t> bytes = ReadFileBytes(path, 1 << 20);
+  return {bytes.begin(), bytes.end()};
+}
+
+void Rewrite(const fs::path& path, const std::string& text) {
+  std::ofstream(path, std::ios::binary | std::ios::trunc) << text;
+}
+
+class Checkpoints : public testing::Test {
+ protected:
+  void Write(uint64_t step, bool is_best = false) {
+    folder_.Begin(step);
+    const fs::path unfinished = folder_.UnfinishedPathOf(step);
+    FileDigests files;
+    files["state.json"] =
+        WriteCheckpointFile(unfinished / "state.json", nlohmann::json{{"step", step}});
+    files["model"] =
+        WriteCheckpointFile(unfinished / "model", LayOutSafetensors({{"a", ViewOf(values_)}}, {}));
+    folder_.Publish(step, files, is_best);
+  }
+
+  // Why a checkpoint is refused.
+  std::string Refusal(uint64_t step, StatusCode code = StatusCode::kCorrupt) {
+    try {
+      VerifyCheckpoint(folder_.PathOf(step));
+    } catch (const StatusError& error) {
+      EXPECT_EQ(error.code(), code) << error.what();
+      return error.what();
+    }
+    ADD_FAILURE() << "step " << step << " is taken for whole";
+    return {};
+  }
+
+  std::optional<fs::path> Newest() {
+    skipped_.clear();
+    return folder_.NewestValid([&](const std::string& why) { skipped_.push_back(why); });
+  }
+
+  const TemporaryFolder temporary_;
+  const CheckpointFolder folder_{temporary_.path() / "new" / "checkpoints"};
+  const std::vector<float> values_{1.5f, 2.5f};
+  std::vector<std::string> skipped_;
+};
+
+TEST_F(Checkpoints, NewestIsFound) {
+  EXPECT_EQ(Newest(), std::nullopt);
+  for (const uint64_t step : {9, 10, 100}) Write(step);
+  EXPECT_EQ(folder_.Steps(), (std::vector<uint64_t>{9, 10, 100}));
+  EXPECT_EQ(Newest(), folder_.PathOf(100));
+  EXPECT_TRUE(skipped_.empty());
+  EXPECT_EQ(fs::read_symlink(folder_.path() / "last"), "step-100");
+  EXPECT_FALSE(fs::exists(folder_.path() / "best"));
+  EXPECT_TRUE(IsCheckpoint(folder_.path() / "last"));
+  EXPECT_FALSE(IsCheckpoint(folder_.path()));
+}
+
+// A checkpoint that is cut off, changed in any bit, or not complete is not taken.
+TEST_F(Checkpoints, DamagedOneFallsBackToTheOneBefore) {
+  Write(1);
+  Write(2);
+  const fs::path path = folder_.PathOf(2);
+  for (const char* name : {"manifest.json", "state.json", "model"}) {
+    const std::string whole = TextOf(path / name);
+    // But for the new line at its end, which the manifest can do without.
+    for (size_t at = 0; at + 1 < whole.size(); ++at) {
+      Rewrite(path / name, whole.substr(0, at));
+      ASSERT_EQ(Newest(), folder_.PathOf(1)) << name << " cut at " << at;
+      std::string flipped = whole;
+      flipped[at] = static_cast<char>(flipped[at] ^ (1 << (at % 8)));
+      Rewrite(path / name, flipped);
+      // White space of the manifest means nothing.
+      if (Newest() != folder_.PathOf(1)) {
+        ASSERT_TRUE(name == std::string("manifest.json") && std::isspace(whole[at]))
+            << name << " changed at " << at;
+        continue;
+      }
+      ASSERT_EQ(skipped_.size(), 1u);
+      ASSERT_NE(skipped_[0].find(name), std::string::npos) << skipped_[0];
+    }
+    Rewrite(path / name, whole);
+  }
+  EXPECT_EQ(Newest(), folder_.PathOf(2));
+  fs::remove(path / "model");
+  EXPECT_NE(Refusal(2).find("model: the checkpoint's file: No such file"), std::string::npos);
+  fs::remove(path / "manifest.json");
+  Refusal(2, StatusCode::kUnavailable);
+  EXPECT_TRUE(IsCheckpoint(path));
+}
+
+TEST_F(Checkpoints, NewerFormatIsAnErrorNotAFallback) {
+  Write(1);
+  Write(2);
+  // The hash is that of the manifest itself, as a newer program would write it.
+  const fs::path manifest = folder_.PathOf(2) / "manifest.json";
+  nlohmann::json json = nlohmann::json::parse(TextOf(manifest));
+  json["version"] = 2;
+  json.erase("xxh3");
+  const fs::path copy = temporary_.path() / "copy";
+  const std::string text = json.dump();
+  // Hashing the same bytes as a file of a checkpoint gives the number.
+  SafetensorsParts parts;
+  parts.header = text;
+  json["xxh3"] = fmt::format("{:016x}", WriteCheckpointFile(copy, parts).xxh3);
+  Rewrite(manifest, json.dump());
+  const std::string refusal = Refusal(2, StatusCode::kInvalidArgument);
+  EXPECT_NE(refusal.find("version 2, this program reads up to 1"), std::string::npos) << refusal;
+  EXPECT_THROW(Newest(), StatusError);
+}
+
+TEST_F(Checkpoints, NamesInTheManifestStayInside) {
+  Write(1);
+  folder_.Begin(2);
+  folder_.Publish(2, {{"../step-1/model", {.bytes = 1, .xxh3 = 1}}}, false);
+  EXPECT_NE(Refusal(2).find("no name of a file"), std::string::npos);
+}
+
+TEST_F(Checkpoints, BestAndTheLastOnesAreKept) {
+  for (uint64_t step = 1; step <= 5; ++step) {
+    Write(step, step == 2);
+    folder_.Prune(step, 2);
+  }
+  EXPECT_EQ(folder_.Steps(), (std::vector<uint64_t>{2, 4, 5}));
+  EXPECT_EQ(fs::read_symlink(folder_.path() / "best"), "step-2");
+  Write(6, true);
+  folder_.Prune(6, 2);
+  EXPECT_EQ(folder_.Steps(), (std::vector<uint64_t>{5, 6}));
+  // A run that fell back to step 4 does not take what it will write for old.
+  Write(4);
+  folder_.Prune(4, 1);
+  EXPECT_EQ(folder_.Steps(), (std::vector<uint64_t>{4, 5, 6}));
+}
+
+TEST_F(Checkpoints, SameStepIsReplaced) {
+  Write(1);
+  Rewrite(folder_.PathOf(1) / "model", "damaged");
+  EXPECT_EQ(Newest(), std::nullopt);
+  Write(1);
+  EXPECT_EQ(Newest(), folder_.PathOf(1));
+  EXPECT_EQ(folder_.Steps().size(), 1u);
+}
+
+TEST_F(Checkpoints, WhatWasNeverFinishedIsNoCheckpoint) {
+  Write(1);
+  folder_.Begin(2);
+  Rewrite(folder_.UnfinishedPathOf(2) / "model", "half");
+  EXPECT_EQ(Newest(), folder_.PathOf(1));
+  folder_.Begin(3);
+  EXPECT_FALSE(fs::exists(folder_.UnfinishedPathOf(2)));
+  folder_.Discard(3);
+  EXPECT_FALSE(fs::exists(folder_.UnfinishedPathOf(3)));
+}
+
+// The limit on a file's size stands for a full disk: write() fails in the same way.
+TEST_F(Checkpoints, FullDiskLeavesTheOldOne) {
+  Write(1);
+  rlimit before{};
+  getrlimit(RLIMIT_FSIZE, &before);
+  const rlimit small{.rlim_cur = 100, .rlim_max = before.rlim_max};
+  const auto action = signal(SIGXFSZ, SIG_IGN);
+  setrlimit(RLIMIT_FSIZE, &small);
+  std::string why;
+  try {
+    Write(2);
+  } catch (const StatusError& error) {
+    EXPECT_EQ(error.code(), StatusCode::kUnavailable);
+    why = error.what();
+  }
+  setrlimit(RLIMIT_FSIZE, &before);
+  signal(SIGXFSZ, action);
+  EXPECT_NE(why.find("File too large"), std::string::npos) << why;
+  folder_.Discard(2);
+  EXPECT_EQ(Newest(), folder_.PathOf(1));
+}
+
+TEST_F(Checkpoints, FolderThatCannotBeMadeIsNamed) {
+  Rewrite(temporary_.path() / "file", "");
+  const CheckpointFolder below(temporary_.path() / "file" / "checkpoints");
+  try {
+    below.Begin(1);
+    ADD_FAILURE();
+  } catch (const StatusError& error) {
+    EXPECT_EQ(error.code(), StatusCode::kUnavailable);
+    EXPECT_NE(std::string(error.what()).find("file/checkpoints"), std::string::npos)
+        << error.what();
+  }
+}
+
+TEST_F(Checkpoints, ExportedWeightsComeBack) {
+  const fs::path output = temporary_.path() / "weights.safetensors";
+  folder_.Begin(7);
+  const fs::path model = ModelFile(folder_.UnfinishedPathOf(7));
+  const FileDigest digest =
+      WriteCheckpointFile(model, LayOutSafetensors({{"fc.weight", ViewOf(values_)}}, {}));
+  folder_.Publish(7, {{model.filename(), digest}}, false);
+  for (const fs::path& from : {folder_.path(), folder_.PathOf(7), folder_.path() / "last"}) {
+    EXPECT_EQ(ExportCommand(from.string(), output.string()), 0);
+    const Safetensors read = Safetensors::Read(output);
+    ASSERT_EQ(read.tensors().size(), 1u);
+    EXPECT_EQ(read.metadata(), (TensorMetadata{{"format", "pt"}}));
+    const TensorView& weight = read.tensors().at("fc.weight");
+    EXPECT_TRUE(std::ranges::equal(weight.bytes, ViewOf(values_).bytes));
+    fs::remove(output);
+  }
+  Rewrite(ModelFile(folder_.PathOf(7)), "damaged");
+  EXPECT_THROW(ExportCommand(folder_.PathOf(7).string(), output.string()), StatusError);
+  EXPECT_THROW(ExportCommand(folder_.path().string(), output.string()), StatusError);
+  EXPECT_THROW(ExportCommand("/nowhere", output.string()), StatusError);
+  EXPECT_FALSE(fs::exists(output));
+}
+
+TEST(Progress, ComesBackAsItWas) {
+  TrainingProgress progress{.epoch = 3,
+                            .samples = 640,
+                            .void_steps = 2,
+                            .best_percent = 98.5,
+                            .step = {.loss_scale = 1024, .steps_at_scale = 7, .void_in_a_row = 2}};
+  progress.history.push_back({.epoch = 1, .train_loss = NAN, .test_loss = 0.1, .void_steps = 1});
+  progress.history.push_back({.epoch = 2, .epoch_s = 1.0 / 3, .tx_bytes_per_step = 5});
+  const nlohmann::json json = nlohmann::json::parse(ToJson(progress).dump());
+  const TrainingProgress read = ProgressFromJson(json);
+  // As text: what is not a number equals nothing.
+  EXPECT_EQ(ToJson(read).dump(), ToJson(progress).dump());
+  EXPECT_TRUE(std::isnan(read.history[0].train_loss));
+  EXPECT_EQ(read.history[1].epoch_s, 1.0 / 3);
+  const EpochSums sums{
+      .loss = 0.1, .correct = 2, .samples = 3, .sent = 4, .received = 5, .seconds = 0.6};
+  EXPECT_EQ(ToJson(EpochSumsFromJson(ToJson(sums))), ToJson(sums));
+  for (const char* key : {"epoch", "samples", "history", "best_percent"}) {
+    nlohmann::json damaged = json;
+    damaged[key] = "x";
+    EXPECT_THROW(ProgressFromJson(damaged), StatusError) << key;
+    damaged.erase(key);
+    EXPECT_THROW(ProgressFromJson(damaged), StatusError) << key;
+  }
+}
+
+using RankStates = Checkpoints;
+
+TEST_F(RankStates, ComeBackToTheBit) {
+  const fs::path path = temporary_.path() / "rank";
+  RankState state{
+      .compressor = {.ratio = 0.1 / 3,
+                     .budgets = {{"p", {.elements = 10, .energy = 1e-17 / 3, .entries = 4}}},
+                     .selector = {{"p", 12}},
+                     .memory = {{"p", {0.1f, -0.0f, 1e-42f}}, {"q", {}}}},
+      .owner = {{"p", {7}}},
+      .generator = {1, 2, 255},
+      .rest = {{"loss", 0.1}}};
+  WriteRankState(path, state);
+  const RankState read = ReadRankState(path);
+  EXPECT_EQ(read.compressor.ratio, state.compressor.ratio);
+  EXPECT_EQ(read.compressor.budgets.at("p").energy, 1e-17 / 3);
+  EXPECT_EQ(read.compressor.budgets.at("p").elements, 10u);
+  EXPECT_EQ(read.compressor.budgets.at("p").entries, 4u);
+  EXPECT_EQ(read.compressor.selector, state.compressor.selector);
+  EXPECT_EQ(read.compressor.memory, state.compressor.memory);
+  EXPECT_TRUE(std::signbit(read.compressor.memory.at("p")[1]));
+  EXPECT_EQ(read.owner, state.owner);
+  EXPECT_EQ(read.generator, state.generator);
+  EXPECT_EQ(read.rest, state.rest);
+}
+
+TEST_F(RankStates, OtherFilesAreRefused) {
+  const fs::path path = temporary_.path() / "rank";
+  const auto refused = [&](const TensorViews& tensors, const TensorMetadata& metadata) {
+    WriteSafetensors(path, tensors, metadata);
+    try {
+      ReadRankState(path);
+      ADD_FAILURE();
+      return std::string();
+    } catch (const StatusError& error) {
+      EXPECT_EQ(error.code(), StatusCode::kCorrupt);
+      return std::string(error.what());
+    }
+  };
+  EXPECT_NE(refused({{"weight", ViewOf(values_)}}, {}).find("\"weight\" is no part"),
+            std::string::npos);
+  refused({}, {});
+  refused({}, {{"state", "{"}});
+  refused({}, {{"state", R"({"compressor":{"ratio":"a"},"rest":{}})"}});
+}
+
+}  // namespace
+}  // namespace cddp

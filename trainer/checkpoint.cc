@@ -1,0 +1,300 @@
+#include "trainer/checkpoint.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+
+#include "cddp/status.h"
+#include "collective/memory_mean.h"
+#include "trainer/data/file_bytes.h"
+#include "trainer/plan_file.h"
+#include "trainer/rank_state.h"
+#include "trainer/tensor_state.h"
+
+namespace cddp {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::json;
+
+constexpr const char* kOptimizer = "optimizer.safetensors";
+constexpr const char* kState = "state.json";
+constexpr uint64_t kMostStateBytes = uint64_t{1} << 30;
+// What Sum carries for each rank: it adds doubles, which hold 32 bits of a hash for sure.
+constexpr size_t kNumbersOfDigest = 4;
+
+std::string RankFile(int rank) { return fmt::format("rank-{:05}.safetensors", rank); }
+
+FileDigest WriteTensors(const fs::path& path, const NamedTensors& tensors) {
+  return WriteCheckpointFile(path, LayOutSafetensors(TensorBytes(tensors).views(), {}));
+}
+
+at::Generator DefaultGenerator() { return at::globalContext().defaultGenerator(at::kCPU); }
+
+std::vector<uint8_t> GeneratorState() {
+  const at::Tensor state = DefaultGenerator().get_state();
+  const auto* bytes = static_cast<const uint8_t*>(state.data_ptr());
+  return {bytes, bytes + state.nbytes()};
+}
+
+void SetGeneratorState(const std::vector<uint8_t>& bytes) {
+  at::Tensor state = torch::empty({static_cast<int64_t>(bytes.size())}, torch::kByte);
+  std::ranges::copy(bytes, static_cast<uint8_t*>(state.data_ptr()));
+  try {
+    DefaultGenerator().set_state(state);
+  } catch (const c10::Error& error) {
+    throw StatusError(StatusCode::kInvalidArgument,
+                      fmt::format("the saved random generator is not of this libtorch: {}",
+                                  error.what_without_backtrace()));
+  }
+}
+
+RankState StateOfRank(Collective& collective, const Json& of_rank) {
+  RankState state{.generator = GeneratorState(), .rest = of_rank};
+  if (collective.compressor() != nullptr) state.compressor = collective.compressor()->Save();
+  if (collective.owner_memory() != nullptr) state.owner = collective.owner_memory()->Save();
+  return state;
+}
+
+// What was saved counts as for a run without compression.
+std::string MemoryOf(const std::map<std::string, std::string>& configuration) {
+  const auto value = [&](const char* flag) {
+    const auto it = configuration.find(flag);
+    return it == configuration.end() ? std::string() : it->second;
+  };
+  return value("--compress") == "true" ? value("--memory") : "none";
+}
+
+}  // namespace
+
+void CheckpointWriter::WriteShared(const TrainedState& state, const LoopState& loop,
+                                   FileDigests* files) const {
+  const fs::path folder = folder_.UnfinishedPathOf(loop.step);
+  const fs::path model = ModelFile(folder);
+  (*files)[model.filename()] = WriteTensors(model, ModuleTensors(state.module));
+  (*files)[kOptimizer] =
+      WriteTensors(folder / kOptimizer, OptimizerTensors(state.optimizer, state.module));
+  const Plan* plan = state.collective.plan();
+  const Json shared{{"step", loop.step},
+                    {"world_size", world_.size()},
+                    {"configuration", AgreedConfiguration(options_)},
+                    {"plan", plan == nullptr ? Json() : ToJson(*plan)},
+                    {"plan_settled", state.collective.settled()},
+                    {"loop", loop.shared}};
+  (*files)[kState] = WriteCheckpointFile(folder / kState, shared);
+}
+
+std::optional<FileDigests> CheckpointWriter::DigestsOfRanks(const FileDigest* own) {
+  const auto ranks = static_cast<size_t>(world_.size());
+  std::vector<double> numbers(ranks * kNumbersOfDigest, 0.0);
+  if (own != nullptr) {
+    double* mine = &numbers[static_cast<size_t>(world_.rank()) * kNumbersOfDigest];
+    mine[0] = 1;
+    mine[1] = static_cast<double>(own->xxh3 >> 32);
+    mine[2] = static_cast<double>(own->xxh3 & 0xffffffffu);
+    mine[3] = static_cast<double>(own->bytes);
+  }
+  world_.Sum(numbers);
+  FileDigests files;
+  for (size_t r = 0; r < ranks; ++r) {
+    const double* of = &numbers[r * kNumbersOfDigest];
+    if (of[0] == 0) {
+      if (failure_.empty()) failure_ = fmt::format("rank {} could not write its part", r);
+      return std::nullopt;
+    }
+    files[RankFile(static_cast<int>(r))] = {
+        .bytes = static_cast<uint64_t>(of[3]),
+        .xxh3 = static_cast<uint64_t>(of[1]) << 32 | static_cast<uint64_t>(of[2])};
+  }
+  return files;
+}
+
+void CheckpointWriter::Prune(uint64_t step) const {
+  try {
+    folder_.Prune(step, options_.keep);
+  } catch (const StatusError& error) {
+    spdlog::warn("an old checkpoint stays: {}", error.what());
+  }
+}
+
+bool CheckpointWriter::Save(const TrainedState& state, const LoopState& loop) {
+  failure_.clear();
+  // Errors of the disk are this rank's alone: all ranks go through the same collectives.
+  const auto attempt = [&](const auto& work) {
+    if (!failure_.empty()) return;
+    try {
+      work();
+    } catch (const StatusError& error) {
+      if (error.code() != StatusCode::kUnavailable) throw;
+      failure_ = error.what();
+    }
+  };
+  const bool first = world_.rank() == 0;
+  if (first) attempt([&] { folder_.Begin(loop.step); });
+  world_.Barrier();
+
+  std::optional<FileDigest> own;
+  FileDigests shared;
+  attempt([&] {
+    const FileDigest of_rank =
+        WriteRankState(folder_.UnfinishedPathOf(loop.step) / RankFile(world_.rank()),
+                       StateOfRank(state.collective, loop.of_rank));
+    if (first) WriteShared(state, loop, &shared);
+    own = of_rank;
+  });
+  std::optional<FileDigests> files = DigestsOfRanks(own ? &*own : nullptr);
+  if (files && first) {
+    files->merge(shared);
+    attempt([&] { folder_.Publish(loop.step, *files, loop.is_best); });
+  }
+  const bool written = world_.AgreeOnNumber(failure_.empty() ? 1 : 0) == 1;
+  if (!written && failure_.empty()) failure_ = "rank 0 could not write its part";
+  if (written && first) Prune(loop.step);
+  if (!written && first) {
+    folder_.Discard(loop.step);
+    spdlog::warn("no checkpoint of step {}: {}; those before are still there, training goes on",
+                 loop.step, failure_);
+  }
+  return written;
+}
+
+std::unique_ptr<ResumedCheckpoint> ResumedCheckpoint::Find(const TrainOptions& options,
+                                                           World& world) {
+  if (options.resume.empty()) return nullptr;
+  const bool is_auto = options.resume == "auto";
+  const fs::path from = is_auto ? options.checkpoint_dir : options.resume;
+  const auto skip = [](const std::string& why) {
+    spdlog::warn("damaged checkpoint, going back to the one before: {}", why);
+  };
+  // Rank 0 verifies and chooses.
+  std::string chosen;
+  if (world.rank() == 0) {
+    if (is_auto) {
+      if (const auto newest = CheckpointFolder(from).NewestValid(skip)) chosen = newest->string();
+    } else {
+      chosen = LocateCheckpoint(from, skip).string();
+    }
+  }
+  const fs::path path = world.AgreeOnText(chosen);
+  if (path.empty()) {
+    spdlog::info("no checkpoint in {}: starting anew", from.string());
+    return nullptr;
+  }
+  std::unique_ptr<ResumedCheckpoint> checkpoint(new ResumedCheckpoint(world, path));
+  checkpoint->ReadShared(options);
+  return checkpoint;
+}
+
+void ResumedCheckpoint::ReadShared(const TrainOptions& options) {
+  const fs::path file = path_ / kState;
+  try {
+    const Json json = Json::parse(ReadFileBytes(file, kMostStateBytes));
+    step_ = json.at("step");
+    world_size_ = json.at("world_size");
+    configuration_ = json.at("configuration");
+    plan_settled_ = json.at("plan_settled");
+    shared_ = json.at("loop");
+    const Json& plan = json.at("plan");
+    if (!plan.is_null() && options.collective == "auto" && same_world_size()) {
+      plan_ = PlanFromJson(plan, file.string());
+    }
+  } catch (const Json::exception& error) {
+    throw StatusError(StatusCode::kCorrupt, fmt::format("{}: {}", file.string(), error.what()));
+  }
+  RequireSameMemory(options);
+  RequireNoLaterOnes(options);
+  spdlog::info("going on after step {} from {}", step_, path_.string());
+  LogDifferences(options);
+}
+
+void ResumedCheckpoint::RequireSameMemory(const TrainOptions& options) const {
+  const std::string saved = MemoryOf(configuration_);
+  const std::string now = options.compress ? options.memory : "none";
+  if (saved == "none" || saved == now) return;
+  throw StatusError(
+      StatusCode::kInvalidArgument,
+      fmt::format("{} holds memories of --compress --memory {}, this run's is {}: what they hold "
+                  "would be lost; go on with --compress --memory {}",
+                  path_.string(), saved, now, saved));
+}
+
+// They would be taken for this run's newest.
+void ResumedCheckpoint::RequireNoLaterOnes(const TrainOptions& options) const {
+  if (options.resume == "auto" || options.checkpoint_dir.empty()) return;
+  const CheckpointFolder folder(options.checkpoint_dir);
+  const std::vector<uint64_t> steps = folder.Steps();
+  if (steps.empty() || steps.back() <= step_) return;
+  throw StatusError(
+      StatusCode::kInvalidArgument,
+      fmt::format("{} is newer than {}, with which this run is to go on: choose another "
+                  "--checkpoint-dir, or remove what is newer",
+                  folder.PathOf(steps.back()).string(), path_.string()));
+}
+
+void ResumedCheckpoint::LogDifferences(const TrainOptions& options) const {
+  std::string differences;
+  for (const auto& [flag, now] : AgreedConfiguration(options)) {
+    if (flag == "--resume" || flag.starts_with("--save-every")) continue;  // no hyper-parameters
+    const auto it = configuration_.find(flag);
+    const std::string saved = it == configuration_.end() ? "not there" : it->second;
+    if (saved != now) differences += fmt::format("\n  {}: {} then, {} now", flag, saved, now);
+  }
+  if (!differences.empty()) {
+    spdlog::warn("options that differ from the checkpoint's; those of now hold:{}", differences);
+  }
+}
+
+void ResumedCheckpoint::LoadModule(torch::nn::Module& module) const {
+  const fs::path file = ModelFile(path_);
+  CopyInto(Safetensors::Read(file), file.string(), ModuleTensors(module));
+}
+
+void ResumedCheckpoint::LoadMean(const TrainedState& state) const {
+  Compressor& compressor = *state.collective.compressor();
+  std::map<std::string, uint32_t> parameters;
+  for (const auto& item : state.module.named_parameters()) {
+    parameters[item.key()] = static_cast<uint32_t>(item.value().numel());
+  }
+  MemoryMean mean(world_size_, compressor.memory().name(), std::move(parameters));
+  CompressorState loaded;
+  for (int r = 0; r < world_size_; ++r) {
+    RankState of_rank = ReadRankState(path_ / RankFile(r));
+    ThrowIfError(mean.Add(of_rank.compressor.memory, of_rank.owner));
+    // Budgets and draws are the same on all ranks, energies add up.
+    if (r == world_.rank() % world_size_) loaded = std::move(of_rank.compressor);
+  }
+  loaded.memory = mean.Mean();
+  ThrowIfError(compressor.Load(loaded));
+  spdlog::info(
+      "the checkpoint is of {} worker(s){}, there are {}{}: each begins with the mean of what the "
+      "memories held, so that what is owed to the parameters stays the same",
+      world_size_, same_world_size() ? " that own entries" : "", world_.size(),
+      same_world_size() ? " that own none" : "");
+}
+
+Json ResumedCheckpoint::LoadRest(const TrainedState& state) const {
+  LoadOptimizer(Safetensors::Read(path_ / kOptimizer), state.module, &state.optimizer);
+  const bool has_memory = state.collective.compressor() != nullptr;
+  if (!same_world_size()) {
+    if (has_memory) LoadMean(state);
+    return nullptr;
+  }
+  const RankState own = ReadRankState(path_ / RankFile(world_.rank()));
+  if (has_memory) {
+    Memory* owner = state.collective.owner_memory();
+    // All ranks decide alike: where one owned something, all of them may have.
+    std::vector<double> owned{own.owner.empty() ? 0.0 : 1.0};
+    world_.Sum(owned);
+    if (owner == nullptr && owned[0] > 0) {
+      LoadMean(state);
+    } else {
+      ThrowIfError(state.collective.compressor()->Load(own.compressor));
+      if (owner != nullptr) ThrowIfError(owner->Load(own.owner));
+    }
+  }
+  SetGeneratorState(own.generator);
+  return own.rest;
+}
+
+}  // namespace cddp

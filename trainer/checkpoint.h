@@ -1,0 +1,122 @@
+// Checkpoints of a training run: written so that a run that goes on from one computes what
+// the uninterrupted run computes, bit for bit.
+//
+// A checkpoint (checkpoint_folder.h) holds
+//
+//   model.safetensors       parameters and buffers
+//   optimizer.safetensors   the optimiser's state
+//   rank-<r>.safetensors    of each rank: memories, budgets, random generator, sums of the epoch
+//   state.json              what was agreed on (flag -> value), the plan of `auto`, and what the
+//                           training loop wants to find again
+//
+// Every rank writes its own file, so the folder must be the same on all machines.
+//
+// With another number of ranks, or when nobody owns entries any more, each rank begins with
+// the mean of what the old ones kept (collective/memory_mean.h), which conserves what is owed
+// to the parameters.
+#pragma once
+
+#include <torch/torch.h>
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+
+#include "cddp/collective.h"
+#include "ddp/world.h"
+#include "trainer/checkpoint_folder.h"
+#include "trainer/options.h"
+
+namespace cddp {
+
+// What is saved and restored. All must outlive who uses it.
+struct TrainedState {
+  torch::nn::Module& module;
+  torch::optim::Optimizer& optimizer;
+  Collective& collective;
+};
+
+// What the training loop saves besides.
+struct LoopState {
+  uint64_t step = 0;       // steps done
+  nlohmann::json shared;   // the same on every rank
+  nlohmann::json of_rank;  // this one's own
+  bool is_best = false;
+};
+
+class CheckpointWriter {
+ public:
+  // `options` are resolved and must outlive this.
+  CheckpointWriter(const TrainOptions& options, World& world, std::filesystem::path folder)
+      : options_(options), world_(world), folder_(std::move(folder)) {}
+
+  // Between two steps. Returns whether it was written, on every rank the same. If not, the
+  // old ones are still there and rank 0 has logged why. Then removes what is older than
+  // the last options.keep. Collective.
+  bool Save(const TrainedState& state, const LoopState& loop);
+
+  // Why the last attempt failed, as this rank knows it; empty when it did not.
+  const std::string& failure() const { return failure_; }
+  std::filesystem::path LastPath() const { return folder_.path() / "last"; }
+
+ private:
+  void WriteShared(const TrainedState& state, const LoopState& loop, FileDigests* files) const;
+  void Prune(uint64_t step) const;
+  // What every rank has written; nothing when one of them could not.
+  std::optional<FileDigests> DigestsOfRanks(const FileDigest* own);
+
+  const TrainOptions& options_;
+  World& world_;
+  CheckpointFolder folder_;
+  std::string failure_;
+};
+
+// A checkpoint to go on from.
+class ResumedCheckpoint {
+ public:
+  // What options.resume names: a checkpoint; a folder of them, of which the newest whole one;
+  // or "auto": the newest whole one of options.checkpoint_dir, nothing when there is none.
+  // Logs on rank 0 what it has chosen, what was damaged, and which options differ from the
+  // saved ones. Collective. Throws StatusError: kUnavailable when there is none, kCorrupt
+  // when the one named is damaged, kInvalidArgument when it is of a newer program, or holds
+  // memories of another kind than --memory.
+  static std::unique_ptr<ResumedCheckpoint> Find(const TrainOptions& options, World& world);
+
+  uint64_t step() const { return step_; }
+  const nlohmann::json& shared() const { return shared_; }
+  bool same_world_size() const { return world_size_ == world_.size(); }
+
+  // For MakeTrainingCollective: the plan so far, if `auto` made one for as many ranks.
+  const Plan* plan() const { return plan_ ? &*plan_ : nullptr; }
+  bool plan_settled() const { return plan_settled_; }
+
+  // In the order in which they are needed. Throw StatusError(kInvalidArgument) that lists
+  // what does not fit, and kCorrupt or kUnavailable for unreadable files.
+  void LoadModule(torch::nn::Module& module) const;
+  // The rest, and libtorch's generator (the last draw before training goes on). Returns
+  // LoopState::of_rank, null with another number of ranks.
+  nlohmann::json LoadRest(const TrainedState& state) const;
+
+ private:
+  ResumedCheckpoint(World& world, std::filesystem::path path)
+      : world_(world), path_(std::move(path)) {}
+  void ReadShared(const TrainOptions& options);
+  void RequireSameMemory(const TrainOptions& options) const;
+  void RequireNoLaterOnes(const TrainOptions& options) const;
+  void LogDifferences(const TrainOptions& options) const;
+  void LoadMean(const TrainedState& state) const;
+
+  World& world_;
+  std::filesystem::path path_;
+  uint64_t step_ = 0;
+  int world_size_ = 0;
+  std::map<std::string, std::string> configuration_;
+  std::optional<Plan> plan_;
+  bool plan_settled_ = false;
+  nlohmann::json shared_;
+};
+
+}  // namespace cddp

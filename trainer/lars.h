@@ -1,0 +1,58 @@
+// LARS: SGD with momentum whose step in each layer is in proportion to the layer's
+// weights (You, Gitman & Ginsburg 2017, Algorithm 1):
+//
+//   local rate = trust_coefficient * |w| / (|g| + weight_decay * |w|)
+//   v = momentum * v + lr * local rate * (g + weight_decay * w)
+//   w = w - v
+//
+// per parameter tensor, L2 norms. Where |w| or |g| is 0 the local rate is 1, as in NVIDIA's
+// LARC; the paper says nothing of it.
+//
+// Deterministic: norms are summed in double precision in an order of their own, the same
+// with any number of threads, so that replicas stay bit-identical. One thread.
+#pragma once
+
+#include <torch/torch.h>
+
+#include <vector>
+
+namespace cddp {
+
+struct LarsOptions : torch::optim::OptimizerCloneableOptions<LarsOptions> {
+  LarsOptions(double lr) : lr_(lr) {}  // NOLINT(google-explicit-constructor): as torch's
+  TORCH_ARG(double, lr);
+  TORCH_ARG(double, momentum) = 0.9;
+  TORCH_ARG(double, weight_decay) = 0;
+  TORCH_ARG(double, trust_coefficient) = 0.001;
+
+ public:
+  void serialize(torch::serialize::InputArchive& archive) override;
+  void serialize(torch::serialize::OutputArchive& archive) const override;
+  double get_lr() const override { return lr(); }
+  void set_lr(const double rate) override { lr(rate); }
+};
+
+struct LarsParamState : torch::optim::OptimizerCloneableParamState<LarsParamState> {
+  TORCH_ARG(torch::Tensor, momentum_buffer);  // v
+
+ public:
+  void serialize(torch::serialize::InputArchive& archive) override;
+  void serialize(torch::serialize::OutputArchive& archive) const override;
+};
+
+// Its state is saved and loaded like that of torch's own optimisers.
+class Lars final : public torch::optim::Optimizer {
+ public:
+  Lars(std::vector<at::Tensor> parameters, const LarsOptions& options);
+
+  // Parameters without gradients stay as they are.
+  torch::Tensor step(LossClosure closure = nullptr) override;
+
+  void save(torch::serialize::OutputArchive& archive) const override;
+  void load(torch::serialize::InputArchive& archive) override;
+
+ private:
+  void Step(const at::Tensor& parameter, const LarsOptions& options);
+};
+
+}  // namespace cddp

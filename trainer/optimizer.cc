@@ -1,0 +1,52 @@
+#include "trainer/optimizer.h"
+
+#include "trainer/gradient_norm.h"
+#include "trainer/lars.h"
+
+namespace cddp {
+namespace {
+
+// Of Adam and AdamW.
+template <class Options>
+Options AdamOptionsOf(const TrainOptions& options) {
+  return Options(options.lr)
+      .betas({options.betas[0], options.betas[1]})
+      .eps(options.eps)
+      .weight_decay(options.weight_decay);
+}
+
+}  // namespace
+
+bool MomentumInMemory(const TrainOptions& options) {
+  return options.compress && options.memory == "dgc";
+}
+
+std::unique_ptr<torch::optim::Optimizer> MakeOptimizer(const TrainOptions& options,
+                                                       const std::vector<at::Tensor>& parameters) {
+  namespace optim = torch::optim;
+  if (options.optimizer == "adam") {
+    return std::make_unique<optim::Adam>(parameters, AdamOptionsOf<optim::AdamOptions>(options));
+  }
+  if (options.optimizer == "adamw") {
+    return std::make_unique<optim::AdamW>(parameters, AdamOptionsOf<optim::AdamWOptions>(options));
+  }
+  if (options.optimizer == "lars") {
+    return std::make_unique<Lars>(parameters, LarsOptions(options.lr)
+                                                  .momentum(options.momentum)
+                                                  .weight_decay(options.weight_decay)
+                                                  .trust_coefficient(options.trust_coefficient));
+  }
+  optim::SGDOptions sgd(options.lr);
+  if (!MomentumInMemory(options)) {
+    sgd.momentum(options.momentum).nesterov(options.nesterov).weight_decay(options.weight_decay);
+  }
+  return std::make_unique<optim::SGD>(parameters, sgd);
+}
+
+void TakeStep(torch::optim::Optimizer& optimizer, double rate, const TrainOptions& options) {
+  for (auto& group : optimizer.param_groups()) group.options().set_lr(rate);
+  if (options.clip_grad_norm > 0) ClipGradientNorm(optimizer.parameters(), options.clip_grad_norm);
+  optimizer.step();
+}
+
+}  // namespace cddp

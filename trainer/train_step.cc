@@ -1,0 +1,150 @@
+#include "trainer/train_step.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "cddp/status.h"
+#include "trainer/optimizer.h"
+
+namespace cddp {
+namespace {
+
+constexpr int kMaxVoidStepsInARow = 20;
+
+// Operations run in the precision `amp`, where they gain from it, as long as this lives.
+class Autocast {
+ public:
+  explicit Autocast(const std::string& amp, at::DeviceType device)
+      : enabled_(amp != "none"), device_(device) {
+    if (!enabled_) return;
+    at::autocast::increment_nesting();
+    torch_seam::SetAutocast(device_, true, amp == "bf16" ? at::kBFloat16 : at::kHalf);
+  }
+  ~Autocast() {
+    if (!enabled_) return;
+    // The casts of parameters, which the optimiser will have changed.
+    if (at::autocast::decrement_nesting() == 0) at::autocast::clear_cache();
+    torch_seam::SetAutocast(device_, false, at::kBFloat16);
+  }
+  Autocast(const Autocast&) = delete;
+  Autocast& operator=(const Autocast&) = delete;
+
+ private:
+  bool enabled_;
+  at::DeviceType device_;
+};
+
+}  // namespace
+
+void Tally::Add(const at::Tensor& logits, const at::Tensor& targets, double loss_sum) {
+  loss += loss_sum;
+  correct += CountCorrect(logits, targets);
+  samples += static_cast<double>(targets.numel());
+}
+
+Tally& Tally::operator+=(const Tally& other) {
+  loss += other.loss;
+  correct += other.correct;
+  samples += other.samples;
+  return *this;
+}
+
+double Tally::mean_loss() const { return samples > 0 ? loss / samples : std::nan(""); }
+
+double Tally::accuracy_percent() const { return samples > 0 ? 100.0 * correct / samples : 0.0; }
+
+Prediction Predict(Model& model, const at::Tensor& inputs, const at::Tensor& targets,
+                   const std::string& amp, double label_smoothing) {
+  Prediction prediction;
+  {
+    const Autocast autocast(amp, inputs.device().type());
+    prediction.logits = model.forward(inputs);
+  }
+  prediction.logits = prediction.logits.to(torch::kFloat);
+  prediction.loss_sum = CrossEntropySum(prediction.logits, targets, label_smoothing);
+  return prediction;
+}
+
+TrainStep::TrainStep(const TrainOptions& options, World& world, C10dTransport& transport,
+                     Collective* collective, std::shared_ptr<Model> model)
+    : options_(options), world_size_(world.size()), model_(std::move(model)) {
+  DdpOptions ddp;
+  ddp.bucket_bytes = static_cast<int64_t>(options.bucket_mb * (1 << 20));
+  ddp.first_bucket_bytes = std::min(ddp.first_bucket_bytes, ddp.bucket_bytes);
+  ddp.find_unused_parameters = options.find_unused_parameters;
+  if (MomentumInMemory(options)) {
+    ddp.weight_decay = options.weight_decay;
+    spdlog::info("memory dgc: momentum {} is in the memory, the optimiser runs without",
+                 options.momentum);
+  }
+  engine_ = std::make_unique<DdpEngine>(*model_, world, transport, collective, ddp);
+  optimizer_ = MakeOptimizer(options, engine_->parameters());
+}
+
+StepOutcome TrainStep::Run(double rate, const Work& work, Tally* tally) {
+  const double loss_scale = options_.amp == "fp16" ? scaler_.scale() : 1.0;
+  // The workers' gradients are averaged: so weighted, the mean over workers is
+  // the mean over the targets of the global batch.
+  const double weight = loss_scale * world_size_ / static_cast<double>(work.targets);
+  Tally seen;
+  engine_->BeginStep(loss_scale);
+  for (uint32_t i = 0; i < work.batches; ++i) {
+    Batch(work.take(i), weight, i + 1 == work.batches, &seen);
+  }
+  const StepOutcome outcome = engine_->EndStep();
+  if (options_.amp == "fp16") scaler_.Update(outcome);
+  if (outcome == StepOutcome::kCommitted) {
+    TakeStep(*optimizer_, rate, options_);
+    void_in_a_row_ = 0;
+    // The loss of a void step may be anything, and would be that of the whole epoch.
+    *tally += seen;
+  } else {
+    CountVoidStep();
+  }
+  return outcome;
+}
+
+void TrainStep::Batch(const LocalBatch& batch, double weight, bool last, Tally* tally) {
+  // One sample that is not of this batch must not move the statistics.
+  if (batch.empty) model_->eval();
+  const Prediction prediction =
+      Predict(*model_, batch.inputs, batch.targets, options_.amp, options_.label_smoothing);
+  if (batch.empty) model_->train();
+  const at::Tensor loss = prediction.loss_sum * (batch.empty ? 0.0 : weight);
+  if (last) {
+    engine_->Backward(prediction.logits, loss);
+  } else {
+    engine_->Accumulate(loss);
+  }
+  if (!batch.empty) {
+    tally->Add(prediction.logits, batch.targets, prediction.loss_sum.item<double>());
+  }
+}
+
+StepState TrainStep::state() const {
+  return {.loss_scale = scaler_.state().scale,
+          .steps_at_scale = scaler_.state().committed,
+          .void_in_a_row = void_in_a_row_};
+}
+
+void TrainStep::set_state(const StepState& state) {
+  scaler_.set_state({.scale = state.loss_scale, .committed = state.steps_at_scale});
+  void_in_a_row_ = state.void_in_a_row;
+}
+
+void TrainStep::CountVoidStep() {
+  ++void_in_a_row_;
+  spdlog::warn("step {} is void: some gradient is not finite; parameters and memories stay",
+               engine_->steps());
+  if (void_in_a_row_ < kMaxVoidStepsInARow) return;
+  throw StatusError(StatusCode::kDiverged,
+                    fmt::format("training has diverged: {} steps in a row had non-finite "
+                                "gradients (last: step {}); lower --lr",
+                                void_in_a_row_, engine_->steps()));
+}
+
+}  // namespace cddp

@@ -1,0 +1,89 @@
+#include "trainer/training_progress.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "cddp/status.h"
+
+namespace cddp {
+namespace {
+
+using Json = nlohmann::json;
+
+template <typename Work>
+auto OrCorrupt(const Work& work) {
+  try {
+    return work();
+  } catch (const Json::exception& error) {
+    throw StatusError(StatusCode::kCorrupt,
+                      fmt::format("the checkpoint's progress: {}", error.what()));
+  }
+}
+
+// What is not a number is null in JSON.
+double NumberOf(const Json& json) { return json.is_null() ? std::nan("") : json.get<double>(); }
+
+EpochRecord RecordFromJson(const Json& json) {
+  const auto number = [&](const char* key) { return NumberOf(json.at(key)); };
+  return {.epoch = json.at("epoch"),
+          .train_loss = number("train_loss"),
+          .train_accuracy_percent = number("train_accuracy_percent"),
+          .test_loss = number("test_loss"),
+          .test_accuracy_percent = number("test_accuracy_percent"),
+          .learning_rate = number("learning_rate"),
+          .epoch_s = number("epoch_s"),
+          .images_per_s = number("images_per_s"),
+          .tx_bytes_per_step = number("tx_bytes_per_step"),
+          .rx_bytes_per_step = number("rx_bytes_per_step"),
+          .void_steps = json.at("void_steps")};
+}
+
+}  // namespace
+
+Json ToJson(const TrainingProgress& progress) {
+  Json history = Json::array();
+  for (const EpochRecord& record : progress.history) history.push_back(ToJson(record));
+  return {{"epoch", progress.epoch},
+          {"samples", progress.samples},
+          {"void_steps", progress.void_steps},
+          {"best_percent", progress.best_percent},
+          {"loss_scale", progress.step.loss_scale},
+          {"steps_at_scale", progress.step.steps_at_scale},
+          {"void_in_a_row", progress.step.void_in_a_row},
+          {"history", history}};
+}
+
+Json ToJson(const EpochSums& sums) {
+  return {{"loss", sums.loss}, {"correct", sums.correct},   {"samples", sums.samples},
+          {"sent", sums.sent}, {"received", sums.received}, {"seconds", sums.seconds}};
+}
+
+TrainingProgress ProgressFromJson(const Json& json) {
+  return OrCorrupt([&] {
+    TrainingProgress progress{.epoch = json.at("epoch"),
+                              .samples = json.at("samples"),
+                              .void_steps = json.at("void_steps"),
+                              .best_percent = json.at("best_percent"),
+                              .step = {.loss_scale = json.at("loss_scale"),
+                                       .steps_at_scale = json.at("steps_at_scale"),
+                                       .void_in_a_row = json.at("void_in_a_row")}};
+    for (const Json& record : json.at("history")) {
+      progress.history.push_back(RecordFromJson(record));
+    }
+    return progress;
+  });
+}
+
+EpochSums EpochSumsFromJson(const Json& json) {
+  return OrCorrupt([&] {
+    return EpochSums{.loss = NumberOf(json.at("loss")),
+                     .correct = json.at("correct"),
+                     .samples = json.at("samples"),
+                     .sent = json.at("sent"),
+                     .received = json.at("received"),
+                     .seconds = json.at("seconds")};
+  });
+}
+
+}  // namespace cddp

@@ -1,0 +1,45 @@
+// How far a training run has come, as its checkpoints keep it.
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <vector>
+
+#include "trainer/history.h"
+
+namespace cddp {
+
+// What one step leaves to the next, besides weights and states.
+struct StepState {
+  double loss_scale = 65536.0;  // see loss_scaler.h
+  uint64_t steps_at_scale = 0;
+  int void_in_a_row = 0;
+};
+
+struct TrainingProgress {
+  int epoch = 1;             // the one in progress, from 1
+  uint32_t samples = 0;      // of it that are done, by all workers together
+  uint64_t void_steps = 0;   // in it so far
+  double best_percent = -1;  // test accuracy of the best checkpoint
+  StepState step;
+  std::vector<EpochRecord> history;
+};
+
+// What a worker has counted in the epoch in progress.
+struct EpochSums {
+  double loss = 0;
+  double correct = 0;
+  double samples = 0;
+  double sent = 0;  // bytes
+  double received = 0;
+  double seconds = 0;
+};
+
+nlohmann::json ToJson(const TrainingProgress& progress);
+nlohmann::json ToJson(const EpochSums& sums);
+
+// Throw StatusError(kCorrupt) naming what is missing or of the wrong type.
+TrainingProgress ProgressFromJson(const nlohmann::json& json);
+EpochSums EpochSumsFromJson(const nlohmann::json& json);
+
+}  // namespace cddp
