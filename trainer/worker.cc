@@ -50,9 +50,9 @@ DatasetSplits LoadOrFetchDataset(const TrainOptions& options) {
 }
 
 bool IsLauncher(const TrainOptions& options) {
-  const bool has_rank = std::getenv("RANK") != nullptr;
+  const std::string launcher = ReadLaunchEnvironment().launcher;
   if (options.rendezvous != "env") {
-    if (has_rank) return false;
+    if (!launcher.empty()) return false;
     throw StatusError(StatusCode::kInvalidArgument,
                       fmt::format("--rendezvous {} is for workers that were started one by one, "
                                   "but RANK is not set; leave out --rendezvous, or set RANK and "
@@ -60,10 +60,12 @@ bool IsLauncher(const TrainOptions& options) {
                                   options.rendezvous));
   }
   if (options.workers <= 1) return false;
-  if (has_rank) {
+  if (!launcher.empty()) {
     throw StatusError(StatusCode::kInvalidArgument,
-                      "--workers starts workers of its own, but RANK is set: this process was "
-                      "started by torchrun or another launcher; leave out --workers");
+                      fmt::format("--workers {} starts workers of its own, but this process is "
+                                  "one that {} has started, by its environment variables; leave "
+                                  "out --workers",
+                                  options.workers, launcher));
   }
   return true;
 }
