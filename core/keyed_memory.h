@@ -8,12 +8,14 @@
 //                                             what TakeAll leaves
 //   void Swap()                               the new state becomes the old one
 //   static constexpr bool kEmptyWhenWhole     nothing is left of what goes whole
-//   static Parts()                            suffixes of the names it saves under
+//   static Parts()                            suffixes of the names it saves under; the first
+//                                             part is the residual
 //   AlignedFloats& Part(size_t i)             the old state
 #pragma once
 
 #include <fmt/format.h>
 
+#include <cmath>
 #include <cstring>
 #include <functional>
 #include <map>
@@ -128,6 +130,15 @@ class KeyedMemory final : public Memory {
   }
 
   void Reset() override { parameters_.clear(); }
+
+  double ResidualNorm() const override {
+    double squares = 0;
+    for (const auto& [parameter, entry] : parameters_) {
+      for (const float value : entry.slot.Part(0)) squares += double{value} * double{value};
+    }
+    return std::sqrt(squares);
+  }
+
   size_t BytesPerElement() const override { return 2 * sizeof(float) * Slot::Parts().size(); }
 
  private:
