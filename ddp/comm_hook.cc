@@ -71,6 +71,7 @@ CommHook::FuturePtr CommHook::runHook(c10d::GradBucket& bucket) {
   try {
     auto future = c10::make_intrusive<c10::ivalue::Future>(c10::TensorType::get());
     pipeline_.Submit(MakeJob(bucket, future));
+    last_bucket_ = std::chrono::steady_clock::now();
     return future;
   } catch (const StatusError& error) {
     return Failed(error.status());

@@ -6,6 +6,7 @@
 
 #include <torch/torch.h>
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 #include <torch/csrc/distributed/c10d/comm.hpp>
@@ -32,6 +33,9 @@ class CommHook final : public c10d::CommHookInterface {
   // The step that buckets handed over from now on belong to.
   void set_step(uint64_t step) { step_ = step; }
 
+  // When the Reducer has handed over the last bucket so far. Between backward passes.
+  std::chrono::steady_clock::time_point last_bucket() const { return last_bucket_; }
+
   // The first error of a collective or of the hook itself; after it every bucket
   // fails alike.
   Status status() const { return pipeline_.status(); }
@@ -44,6 +48,7 @@ class CommHook final : public c10d::CommHookInterface {
   const std::unordered_map<const void*, std::string> names_;
   const double weight_decay_;
   uint64_t step_ = 0;
+  std::chrono::steady_clock::time_point last_bucket_;
   Pipeline pipeline_;
 };
 

@@ -154,6 +154,13 @@ void AddTrainingOptions(CLI::App* app, TrainOptions* o) {
   app->add_option("--device", o->device, "Device: auto, cpu")->group("Running");
   AddReportOptions(app, o);
   app->add_option("--log-dir", o->log_dir, "Each run makes a folder here")->group("Output");
+  app->add_option("--log-every", o->log_every,
+                  "Steps from one record of the run folder's metrics.jsonl to the next (0: epochs "
+                  "only)")
+      ->group("Output");
+  app->add_flag("--tensorboard", o->tensorboard,
+                "Write the metrics as a TensorBoard event file too: tensorboard --logdir runs")
+      ->group("Output");
 }
 
 // Ranks other than 0 speak up only in trouble.

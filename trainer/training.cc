@@ -15,12 +15,14 @@
 #include "cddp/status.h"
 #include "ddp/c10d_transport.h"
 #include "ddp/engine.h"
+#include "trainer/metrics_log.h"
 #include "trainer/model.h"
 #include "trainer/plan_file.h"
 #include "trainer/progress.h"
 #include "trainer/recording_collective.h"
 #include "trainer/sampler.h"
 #include "trainer/schedule.h"
+#include "trainer/step_log.h"
 #include "trainer/tensor_dataset.h"
 
 namespace cddp {
@@ -43,6 +45,12 @@ struct Tally {
     loss += loss_sum;
     correct += logits.argmax(1).eq(labels).sum().item<double>();
     samples += static_cast<double>(labels.size(0));
+  }
+  Tally& operator+=(const Tally& other) {
+    loss += other.loss;
+    correct += other.correct;
+    samples += other.samples;
+    return *this;
   }
   // Of no samples there is no mean: not a number, null in JSON.
   double mean_loss() const { return samples > 0 ? loss / samples : std::nan(""); }
@@ -71,7 +79,9 @@ uint32_t CheckedBatchSize(const TrainOptions& options, int world_size, const Dat
 
 class TrainingRun {
  public:
-  TrainingRun(const TrainOptions& options, World& world, const DatasetSplits& data)
+  // `folder`: of rank 0, or null.
+  TrainingRun(const TrainOptions& options, World& world, const DatasetSplits& data,
+              const RunFolder* folder)
       : options_(options),
         world_(world),
         train_(data.train),
@@ -80,7 +90,13 @@ class TrainingRun {
         sampler_(samples_, world.size(), world.rank(),
                  CheckedBatchSize(options, world.size(), data), options.seed),
         transport_(world),
-        collective_(MakeCollective(options, world.rank(), &transport_)) {
+        collective_(MakeCollective(options, world.rank(), &transport_)),
+        folder_(folder),
+        metrics_(folder == nullptr
+                     ? nullptr
+                     : std::make_unique<MetricsLog>(folder->path(), options.tensorboard)),
+        log_(metrics_.get(), options.log_every, collective_.get(),
+             [this] { return transport_.traffic(); }) {
     torch::manual_seed(options.seed);
     model_ = MakeModel(options.model, data.train.classes);
     const auto bucket_bytes = static_cast<int64_t>(options.bucket_mb * (1 << 20));
@@ -103,7 +119,7 @@ class TrainingRun {
                        0x9e3779b97f4a7c15ull * (1 + static_cast<uint64_t>(world.rank())));
   }
 
-  TrainingSummary Run(const RunFolder* folder) {
+  TrainingSummary Run() {
     TrainingSummary summary;
     summary.compress = options_.compress;
     summary.ratio = options_.compress ? options_.ratio : 1.0;
@@ -140,10 +156,11 @@ class TrainingRun {
             std::max<double>(1.0, static_cast<double>(statistics.selections));
       }
       summary.parameters_xxh3 = fmt::format("{:016x}", RequireIdenticalReplicas());
-      if (folder != nullptr && world_.rank() == 0) {
-        folder->Write(summary);
+      if (folder_ != nullptr) {
+        metrics_->Append("epoch", engine_->steps(), ToJson(record));
+        folder_->Write(summary);
         if (collective_->plan() != nullptr) {
-          WriteWhole(folder->path() / "plan.json", ToJson(*collective_->plan()).dump(1) + '\n');
+          WriteWhole(folder_->path() / "plan.json", ToJson(*collective_->plan()).dump(1) + '\n');
         }
       }
       spdlog::info(
@@ -172,6 +189,7 @@ class TrainingRun {
     model_->train();
     world_.Barrier();
     const TrafficBytes before = transport_.traffic();
+    log_.BeginEpoch();
     const auto start = Clock::now();
     const uint32_t steps = sampler_.steps_per_epoch();
     Tally tally;
@@ -180,7 +198,7 @@ class TrainingRun {
       ProgressBar bar(fmt::format("epoch {}/{}", epoch, options_.epochs), steps,
                       world_.rank() == 0 && spdlog::should_log(spdlog::level::info));
       for (uint32_t step = 0; step < steps; ++step) {
-        record.void_steps += Step(step, steps, &tally) == StepOutcome::kVoid;
+        record.void_steps += Step(epoch, step, steps, &tally) == StepOutcome::kVoid;
         bar.Update(step + 1, [&] {
           const double done = static_cast<double>(step + 1);
           const double sent = static_cast<double>(transport_.traffic().sent - before.sent);
@@ -193,6 +211,7 @@ class TrainingRun {
       }
     }
     const double own_seconds = Seconds(Clock::now() - start);
+    record.means = log_.EpochMeans();
     // After the barrier everything that was sent has arrived.
     world_.Barrier();
     const TrafficBytes after = transport_.traffic();
@@ -216,8 +235,9 @@ class TrainingRun {
     return record;
   }
 
-  StepOutcome Step(uint32_t step, uint32_t steps_per_epoch, Tally* tally) {
+  StepOutcome Step(int epoch, uint32_t step, uint32_t steps_per_epoch, Tally* tally) {
     const auto start = Clock::now();
+    log_.BeginStep();
     SetLearningRate(static_cast<uint64_t>(steps_per_epoch) *
                     static_cast<uint64_t>(options_.epochs));
 
@@ -230,11 +250,15 @@ class TrainingRun {
     const double weight =
         batch.empty() ? 0.0 : static_cast<double>(world_.size()) / sampler_.GlobalBatch(step);
 
+    log_.Lap(StepPhase::kData);
     engine_->BeginStep();
     const at::Tensor logits = model_->forward(images);
     const at::Tensor loss_sum = torch::nn::functional::cross_entropy(
         logits, labels, torch::nn::functional::CrossEntropyFuncOptions().reduction(torch::kSum));
+    log_.Lap(StepPhase::kForward);
     engine_->Backward(logits, loss_sum * weight);
+    log_.Lap(StepPhase::kBackward);
+    log_.Move(StepPhase::kBackward, StepPhase::kExposed, engine_->exposed());
     const StepOutcome outcome = engine_->EndStep();
     if (outcome == StepOutcome::kCommitted) {
       optimizer_->step();
@@ -242,10 +266,20 @@ class TrainingRun {
     } else {
       CountVoidStep();
     }
+    log_.Lap(StepPhase::kOptimizer);
     // The loss of a void step may be anything, and would be that of the whole epoch.
+    Tally own;
     if (!batch.empty() && outcome == StepOutcome::kCommitted) {
-      tally->Add(logits, labels, loss_sum.item<double>());
+      own.Add(logits, labels, loss_sum.item<double>());
+      *tally += own;
     }
+    log_.EndStep({.step = engine_->steps(),
+                  .epoch = epoch,
+                  .learning_rate = learning_rate_,
+                  .loss = own.loss,
+                  .correct = own.correct,
+                  .samples = own.samples,
+                  .global_samples = static_cast<double>(sampler_.GlobalBatch(step))});
     step_ms_.push_back(1e3 * Seconds(Clock::now() - start));
     return outcome;
   }
@@ -313,6 +347,9 @@ class TrainingRun {
   DistributedSampler sampler_;
   C10dTransport transport_;
   std::unique_ptr<Collective> collective_;
+  const RunFolder* folder_;
+  std::unique_ptr<MetricsLog> metrics_;
+  StepLog log_;
   std::shared_ptr<Classifier> model_;
   std::unique_ptr<DdpEngine> engine_;
   std::unique_ptr<torch::optim::SGD> optimizer_;
@@ -325,7 +362,7 @@ class TrainingRun {
 
 TrainingSummary Train(const TrainOptions& options, World& world, const DatasetSplits& data,
                       const RunFolder* folder) {
-  return TrainingRun(options, world, data).Run(folder);
+  return TrainingRun(options, world, data, world.rank() == 0 ? folder : nullptr).Run();
 }
 
 uint32_t SamplesPerEpoch(const TrainOptions& options, const DatasetSplits& data) {
