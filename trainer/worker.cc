@@ -11,12 +11,12 @@
 #include <iostream>
 
 #include "cddp/status.h"
+#include "trainer/config_file.h"
 #include "trainer/data/data_command.h"
 #include "trainer/data/file_bytes.h"
 #include "trainer/data/temporary_folder.h"
 #include "trainer/data/verify.h"
 #include "trainer/failure.h"
-#include "trainer/history.h"
 #include "trainer/launcher.h"
 #include "trainer/plan_file.h"
 #include "trainer/training.h"
@@ -96,12 +96,16 @@ void RequireWritableOutputs(const TrainOptions& options) {
   RequireWritableFolder(options.log_dir, "choose another with --log-dir");
 }
 
-nlohmann::json ResolvedConfiguration(const TrainOptions& options, const World& world) {
+std::unique_ptr<RunFolder> NewRunFolder(const std::string& name, TrainOptions options,
+                                        const World& world) {
+  if (world.rank() != 0) return nullptr;
+  options.threads = torch::get_num_threads();
   nlohmann::json config = ToJson(options);
   config["world_size"] = world.size();
-  config["threads"] = torch::get_num_threads();
   config["versions"] = Versions();
-  return config;
+  auto folder = std::make_unique<RunFolder>(options.log_dir, name, config);
+  WriteWhole(folder->path() / "config.yaml", ToYaml(options));
+  return folder;
 }
 
 int RunInWorld(const TrainOptions& options, std::map<std::string, std::string> configuration,
