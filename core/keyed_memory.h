@@ -16,6 +16,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <functional>
 #include <map>
@@ -154,6 +155,15 @@ class KeyedMemory final : public Memory {
   }
 
   void Reset() override { parameters_.clear(); }
+
+  double ResidualNorm() const override {
+    double squares = 0;
+    for (const auto& [parameter, entry] : parameters_) {
+      for (const float value : entry.slot.Part(0)) squares += double{value} * double{value};
+    }
+    return std::sqrt(squares);
+  }
+
   size_t BytesPerElement() const override { return 2 * sizeof(float) * Slot::Parts().size(); }
 
  private:

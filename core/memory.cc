@@ -56,6 +56,7 @@ class NoMemory final : public Memory {
                     state.size(), state.begin()->first));
   }
   void Reset() override {}
+  double ResidualNorm() const override { return 0; }
   size_t BytesPerElement() const override { return 0; }
 
  private:

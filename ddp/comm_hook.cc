@@ -76,6 +76,7 @@ CommHook::FuturePtr CommHook::runHook(c10d::GradBucket& bucket) {
     PipelineJob job = MakeJob(bucket, future);
     parameters_ += job.parameters.size();
     pipeline_.Submit(std::move(job));
+    last_bucket_ = std::chrono::steady_clock::now();
     return future;
   } catch (const StatusError& error) {
     return Failed(error.status());

@@ -6,6 +6,7 @@
 
 #include <torch/torch.h>
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 #include <torch/csrc/distributed/c10d/comm.hpp>
@@ -40,6 +41,9 @@ class CommHook final : public c10d::CommHookInterface {
   // Parameters whose gradients were handed over in this step.
   size_t parameters() const { return parameters_; }
 
+  // When the Reducer has handed over the last bucket so far. Between backward passes.
+  std::chrono::steady_clock::time_point last_bucket() const { return last_bucket_; }
+
   // The first error of a collective or of the hook itself; after it every bucket
   // fails alike.
   Status status() const { return pipeline_.status(); }
@@ -54,6 +58,7 @@ class CommHook final : public c10d::CommHookInterface {
   uint64_t step_ = 0;
   double unscale_ = 1;
   size_t parameters_ = 0;
+  std::chrono::steady_clock::time_point last_bucket_;
   Pipeline pipeline_;
 };
 

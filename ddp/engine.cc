@@ -184,9 +184,13 @@ void DdpEngine::BeginStep(double loss_scale) {
 }
 
 void DdpEngine::Backward(const at::Tensor& output, const at::Tensor& loss) {
+  using Clock = std::chrono::steady_clock;
   try {
     reducer_->prepare_for_backward({output});
+    const auto start = Clock::now();
     loss.backward();
+    const auto last_bucket = hook_->last_bucket();
+    exposed_ = last_bucket < start ? Clock::duration(0) : Clock::now() - last_bucket;
   } catch (const std::exception&) {
     ThrowIfError(hook_->status());
     throw;

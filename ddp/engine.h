@@ -21,6 +21,7 @@
 
 #include <torch/torch.h>
 
+#include <chrono>
 #include <memory>
 #include <vector>
 
@@ -66,6 +67,10 @@ class DdpEngine {
   // find_unused_parameters. The engine can't be used any more then.
   void Backward(const at::Tensor& output, const at::Tensor& loss);
 
+  // Of the last Backward: from when its last gradient was there until all were
+  // synchronised, which backward did not hide.
+  std::chrono::nanoseconds exposed() const { return exposed_; }
+
   StepOutcome EndStep();
 
   // Gives every rank rank 0's buffers, for an evaluation that is the same on all.
@@ -94,6 +99,7 @@ class DdpEngine {
   std::shared_ptr<c10d::Logger> logger_;  // the Reducer needs one to report unused parameters
   CommHook* hook_ = nullptr;              // owned by the Reducer
   uint64_t step_ = 0;
+  std::chrono::nanoseconds exposed_{0};
 };
 
 }  // namespace cddp

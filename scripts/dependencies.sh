@@ -4,7 +4,7 @@ BUILD_PACKAGES=(
   build-essential ca-certificates ccache cmake git ninja-build pkg-config
   libtorch-dev libgloo-dev libopenblas0-openmp
   libhwy-dev libxxhash-dev libfmt-dev libspdlog-dev
-  libcli11-dev nlohmann-json3-dev
+  libcli11-dev libyaml-cpp-dev nlohmann-json3-dev
   libcurl4-openssl-dev libspng-dev libssl-dev libutfcpp-dev zlib1g-dev
   gnuplot-nox
 )

@@ -86,13 +86,8 @@ int CompareCommand(const TrainOptions& options, double target_accuracy,
                    const std::vector<std::string>& arguments) {
   const TrainOptions dense_options = Dense(options);
   return RunTraining("compare", options, arguments, [&](World& world, const DatasetSplits& data) {
-    std::unique_ptr<RunFolder> dense_folder, sparse_folder;
-    if (world.rank() == 0) {
-      dense_folder = std::make_unique<RunFolder>(options.log_dir, "compare-dense",
-                                                 ResolvedConfiguration(dense_options, world));
-      sparse_folder = std::make_unique<RunFolder>(options.log_dir, "compare-compressed",
-                                                  ResolvedConfiguration(options, world));
-    }
+    const auto dense_folder = NewRunFolder("compare-dense", dense_options, world);
+    const auto sparse_folder = NewRunFolder("compare-compressed", options, world);
     if (world.size() == 1) {
       spdlog::warn("compare with one worker: nothing is sent, so there is no traffic to compare");
     }

@@ -31,18 +31,30 @@ std::string HistoryCsv(const std::vector<EpochRecord>& history) {
 
 }  // namespace
 
+nlohmann::json ToJson(const StepMeans& m) {
+  return {{"data_ms", m.data_ms},
+          {"forward_ms", m.forward_ms},
+          {"backward_ms", m.backward_ms},
+          {"exposed_ms", m.exposed_ms},
+          {"optimizer_ms", m.optimizer_ms},
+          {"sent_fraction", m.sent_fraction},
+          {"residual_norm", m.residual_norm}};
+}
+
 nlohmann::json ToJson(const EpochRecord& r) {
-  return {{"epoch", r.epoch},
-          {"train_loss", r.train_loss},
-          {"train_accuracy_percent", r.train_accuracy_percent},
-          {"test_loss", r.test_loss},
-          {"test_accuracy_percent", r.test_accuracy_percent},
-          {"learning_rate", r.learning_rate},
-          {"epoch_s", r.epoch_s},
-          {"images_per_s", r.images_per_s},
-          {"tx_bytes_per_step", r.tx_bytes_per_step},
-          {"rx_bytes_per_step", r.rx_bytes_per_step},
-          {"void_steps", r.void_steps}};
+  nlohmann::json json = {{"epoch", r.epoch},
+                         {"train_loss", r.train_loss},
+                         {"train_accuracy_percent", r.train_accuracy_percent},
+                         {"test_loss", r.test_loss},
+                         {"test_accuracy_percent", r.test_accuracy_percent},
+                         {"learning_rate", r.learning_rate},
+                         {"epoch_s", r.epoch_s},
+                         {"images_per_s", r.images_per_s},
+                         {"tx_bytes_per_step", r.tx_bytes_per_step},
+                         {"rx_bytes_per_step", r.rx_bytes_per_step},
+                         {"void_steps", r.void_steps}};
+  json.update(ToJson(r.means));
+  return json;
 }
 
 nlohmann::json ToJson(const TrainingSummary& s) {

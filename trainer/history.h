@@ -12,6 +12,18 @@
 
 namespace cddp {
 
+// Of rank 0.
+struct StepMeans {
+  // Where the time of a step went.
+  double data_ms = 0;
+  double forward_ms = 0;
+  double backward_ms = 0;
+  double exposed_ms = 0;  // communication that backward did not hide
+  double optimizer_ms = 0;
+  double sent_fraction = 1;  // entries sent / elements, of what was compressed
+  double residual_norm = 0;  // L2 norm of what the memory keeps, at the end
+};
+
 struct EpochRecord {
   int epoch = 0;  // from 1
   double train_loss = 0;
@@ -24,6 +36,7 @@ struct EpochRecord {
   double tx_bytes_per_step = 0;  // gradient traffic sent by one worker, mean over workers
   double rx_bytes_per_step = 0;
   uint64_t void_steps = 0;
+  StepMeans means;
 };
 
 struct TrainingSummary {
@@ -51,11 +64,13 @@ struct TrainingSummary {
   std::string checkpoint_failure;  // why the last one could not be saved, or empty; not in JSON
 };
 
-nlohmann::json ToJson(const EpochRecord& record);
+nlohmann::json ToJson(const StepMeans& means);
+nlohmann::json ToJson(const EpochRecord& record);  // the means among the rest
 nlohmann::json ToJson(const TrainingSummary& summary);
 
 // A new folder `<log_dir>/<date>-<name>` (with a number behind it if it exists)
-// that holds config.json, history.csv, history.json and summary.json.
+// that holds config.json, history.csv, history.json and summary.json; beside them
+// config.yaml (config_file.h) and metrics.jsonl (metrics_log.h).
 class RunFolder {
  public:
   // Writes config.json. Throws StatusError(kUnavailable) when that can't be done.

@@ -19,6 +19,7 @@
 #include "cddp/status.h"
 #include "ddp/launch_environment.h"
 #include "trainer/commands.h"
+#include "trainer/config_file.h"
 #include "trainer/data/catalog.h"
 #include "trainer/data/data_command.h"
 #include "trainer/failure.h"
@@ -239,6 +240,13 @@ void AddTrainingOptions(CLI::App* app, TrainOptions* o) {
   app->add_option("--device", o->device, "Device: auto, cpu")->group("Running");
   AddReportOptions(app, o);
   app->add_option("--log-dir", o->log_dir, "Each run makes a folder here")->group("Output");
+  app->add_option("--log-every", o->log_every,
+                  "Steps from one record of the run folder's metrics.jsonl to the next (0: epochs "
+                  "only)")
+      ->group("Output");
+  app->add_flag("--tensorboard", o->tensorboard,
+                "Write the metrics as a TensorBoard event file too: tensorboard --logdir runs")
+      ->group("Output");
 }
 
 void AddCheckpointOptions(CLI::App* app, TrainOptions* o) {
@@ -307,6 +315,11 @@ int UsageError(const CLI::App& app, const CLI::ParseError& error) {
   return 2;
 }
 
+int Print(const std::string& text) {
+  std::cout << text;
+  return 0;
+}
+
 // Each step frees and takes the same tensors: giving their pages back to the system
 // in between costs an eighth of the training time of a small model.
 void KeepFreedMemory() {
@@ -334,6 +347,9 @@ int Main(int argc, char** argv) {
       "Examples:\n"
       "  cddp train                                  one worker\n"
       "  cddp train --workers 2 --compress           two workers, the top 1% is sent\n"
+      "  cddp train --config configs/compressed.yaml --set ratio=0.001 --epochs 5\n"
+      "  mpirun -n 2 cddp train --compress           the same with Open MPI or MPICH\n"
+      "  srun -N 2 -n 4 cddp train --compress        four workers on two machines of Slurm\n"
       "  torchrun --no-python --nproc-per-node 2 cddp train --compress --ratio 0.001\n"
       "  torchrun --no_python -r 9:1 -t 9:1 --nproc_per_node 2 cddp train --compress\n"
       "                                              the same with Debian 12's torchrun\n"
@@ -351,6 +367,8 @@ int Main(int argc, char** argv) {
       ->group("Output");
   AddCompressOption(train_app, &train);
   AddCheckpointOptions(train_app, &train);
+  ConfigArguments config;
+  AddConfigOptions(train_app, &config);
   TrainOptions compare;
   compare.compress = true;
   compare.save_every = 0;
@@ -363,6 +381,7 @@ int Main(int argc, char** argv) {
                    "Say when the test accuracy was there, in percent, to an epoch (0: don't)")
       ->check(CLI::Range(0.0, 100.0))
       ->group("Output");
+  AddConfigOptions(compare_app, &config);
 
   ScalingOptions scaling;
   CLI::App* scaling_app = app.add_subcommand(
@@ -427,6 +446,7 @@ int Main(int argc, char** argv) {
   AddCompressOption(accuracy_app, &accuracy);
   AddCompressionOptions(accuracy_app, &accuracy);
   AddReportOptions(accuracy_app, &accuracy);
+  AddConfigOptions(accuracy_app, &config);
   accuracy_app->add_option("--workers", accuracy.workers, "Workers, without a network")
       ->check(CLI::Range(1, 1024))
       ->group("Running");
@@ -453,21 +473,32 @@ int Main(int argc, char** argv) {
 
   try {
     app.parse(argc, argv);
+    for (CLI::App* command : {train_app, compare_app, accuracy_app}) {
+      // Flags go before what a file says: they are parsed again over it.
+      if (command->parsed() && ApplyConfig(config, command, ConfigKeys(*train_app))) {
+        app.parse(argc, argv);
+        break;
+      }
+    }
   } catch (const CLI::Success& success) {
     return app.exit(success);  // --help, --version
   } catch (const CLI::ParseError& error) {
     return UsageError(app, error);
+  } catch (const StatusError& error) {
+    return ReportFailure(error.status());
   }
 
   const std::vector<std::string> arguments(argv, argv + argc);
   try {
     if (train_app->parsed()) {
       Resolve(train);
+      if (config.print) return Print(ToYaml(train));
       SetLogLevel(train.log_level);
       return TrainCommand(train, arguments);
     }
     if (compare_app->parsed()) {
       Resolve(compare);
+      if (config.print) return Print(ToYaml(compare));
       SetLogLevel(compare.log_level);
       return CompareCommand(compare, target_accuracy, arguments);
     }
@@ -497,6 +528,7 @@ int Main(int argc, char** argv) {
     if (accuracy_app->parsed()) {
       if (accuracy.compress && accuracy.collective == "auto") accuracy.collective = "gather";
       Resolve(accuracy);
+      if (config.print) return Print(ToYaml(accuracy));
       SetLogLevel(accuracy.log_level);
       return AccuracyBench(accuracy);
     }

@@ -148,6 +148,7 @@ void Resolve(TrainOptions& options) {
   RequireRange("--bucket-mb", options.bucket_mb, 0.001, 4096.0);
   RequireRange("--timeout", options.timeout_s, 1.0, 86'400.0);
   RequireRange("--threads", options.threads, 0, 4096);
+  RequireRange("--log-every", options.log_every, 0, 1'000'000'000);
   RequireRange("--record-every", options.record_every, 1, 1'000'000'000);
   RequireRange("--save-every", options.save_every, 0, 1'000'000);
   RequireRange("--save-every-steps", options.save_every_steps, 0, 1'000'000'000);
@@ -282,6 +283,8 @@ nlohmann::json ToJson(const TrainOptions& o) {
           {"threads", o.threads},
           {"timeout", o.timeout_s},
           {"log_dir", o.log_dir},
+          {"log_every", o.log_every},
+          {"tensorboard", o.tensorboard},
           {"record_gradients", o.record_gradients},
           {"record_every", o.record_every},
           {"json", o.json},
@@ -296,9 +299,9 @@ nlohmann::json ToJson(const TrainOptions& o) {
 std::map<std::string, std::string> AgreedConfiguration(const TrainOptions& options) {
   // Where a worker lies may differ from worker to worker; what it computes may not.
   static const std::set<std::string> kLocal = {
-      "data_dir",         "text_file",     "workers", "rendezvous", "interface", "threads",
-      "log_dir",          "json",          "plan",    "log_level",  "keep",      "record_every",
-      "record_gradients", "checkpoint_dir"};
+      "data_dir", "text_file",    "workers",          "rendezvous",    "interface", "threads",
+      "log_dir",  "log_every",    "tensorboard",      "json",          "plan",      "log_level",
+      "keep",     "record_every", "record_gradients", "checkpoint_dir"};
   std::map<std::string, std::string> agreed;
   const nlohmann::json json = ToJson(options);
   for (const auto& [key, value] : json.items()) {

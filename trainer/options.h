@@ -73,6 +73,8 @@ struct TrainOptions {
   int threads = 0;          // per worker; 0: the cores, shared out
   double timeout_s = 60.0;  // of a silent peer
   std::string log_dir = "runs";
+  int log_every = 50;            // steps from one record of metrics.jsonl to the next; 0: none
+  bool tensorboard = false;      // an event file in the run folder
   std::string record_gradients;  // file; empty: none
   int record_every = 20;         // steps
   std::string json;

@@ -43,10 +43,8 @@ int TrainCommand(const TrainOptions& options, const std::vector<std::string>& ar
     if (options.compress && world.size() == 1) {
       spdlog::warn("--compress with one worker: the gradient is compressed, but nothing is sent");
     }
-    std::unique_ptr<RunFolder> folder;
+    const auto folder = NewRunFolder(RunName(options), options, world);
     if (world.rank() == 0) {
-      folder = std::make_unique<RunFolder>(options.log_dir, RunName(options),
-                                           ResolvedConfiguration(options, world));
       spdlog::info(
           "training {} on {} with {} worker(s), {}", options.model, options.dataset, world.size(),
           options.compress ? fmt::format("top {}% of the gradient by {}, memory {}",

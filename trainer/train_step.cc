@@ -38,6 +38,10 @@ class Autocast {
   at::DeviceType device_;
 };
 
+void Lap(StepLog* log, StepPhase phase) {
+  if (log != nullptr) log->Lap(phase);
+}
+
 }  // namespace
 
 void Tally::Add(const at::Tensor& logits, const at::Tensor& targets, double loss_sum) {
@@ -93,7 +97,9 @@ StepOutcome TrainStep::Run(double rate, const Work& work, Tally* tally) {
   Tally seen;
   engine_->BeginStep(loss_scale);
   for (uint32_t i = 0; i < work.batches; ++i) {
-    Batch(work.take(i), weight, i + 1 == work.batches, &seen);
+    const LocalBatch batch = work.take(i);
+    Lap(work.log, StepPhase::kData);
+    Batch(batch, weight, i + 1 == work.batches, work.log, &seen);
   }
   const StepOutcome outcome = engine_->EndStep();
   if (options_.amp == "fp16") scaler_.Update(outcome);
@@ -105,20 +111,27 @@ StepOutcome TrainStep::Run(double rate, const Work& work, Tally* tally) {
   } else {
     CountVoidStep();
   }
+  Lap(work.log, StepPhase::kOptimizer);
   return outcome;
 }
 
-void TrainStep::Batch(const LocalBatch& batch, double weight, bool last, Tally* tally) {
+void TrainStep::Batch(const LocalBatch& batch, double weight, bool last, StepLog* log,
+                      Tally* tally) {
   // One sample that is not of this batch must not move the statistics.
   if (batch.empty) model_->eval();
   const Prediction prediction =
       Predict(*model_, batch.inputs, batch.targets, options_.amp, options_.label_smoothing);
   if (batch.empty) model_->train();
   const at::Tensor loss = prediction.loss_sum * (batch.empty ? 0.0 : weight);
+  Lap(log, StepPhase::kForward);
   if (last) {
     engine_->Backward(prediction.logits, loss);
   } else {
     engine_->Accumulate(loss);
+  }
+  Lap(log, StepPhase::kBackward);
+  if (last && log != nullptr) {
+    log->Move(StepPhase::kBackward, StepPhase::kExposed, engine_->exposed());
   }
   if (!batch.empty) {
     tally->Add(prediction.logits, batch.targets, prediction.loss_sum.item<double>());

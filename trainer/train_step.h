@@ -18,6 +18,7 @@
 #include "trainer/loss_scaler.h"
 #include "trainer/model.h"
 #include "trainer/options.h"
+#include "trainer/step_log.h"
 #include "trainer/training_progress.h"
 
 namespace cddp {
@@ -68,6 +69,7 @@ class TrainStep {
     uint32_t batches = 1;
     uint64_t targets = 0;
     std::function<LocalBatch(uint32_t)> take;
+    StepLog* log = nullptr;  // that the times of the step's phases go to, if any
   };
 
   // Gradients weigh each of the targets alike, wherever it is. The optimiser steps at
@@ -85,7 +87,7 @@ class TrainStep {
 
  private:
   // Forward and backward of one batch.
-  void Batch(const LocalBatch& batch, double weight, bool last, Tally* tally);
+  void Batch(const LocalBatch& batch, double weight, bool last, StepLog* log, Tally* tally);
   void CountVoidStep();
 
   const TrainOptions& options_;

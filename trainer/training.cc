@@ -15,6 +15,7 @@
 #include "cddp/status.h"
 #include "ddp/c10d_transport.h"
 #include "trainer/loader.h"
+#include "trainer/metrics_log.h"
 #include "trainer/model.h"
 #include "trainer/plan_file.h"
 #include "trainer/progress.h"
@@ -22,6 +23,7 @@
 #include "trainer/run_checkpoints.h"
 #include "trainer/sampler.h"
 #include "trainer/schedule.h"
+#include "trainer/step_log.h"
 #include "trainer/tensor_batch.h"
 #include "trainer/train_step.h"
 #include "trainer/training_progress.h"
@@ -59,7 +61,9 @@ uint32_t CheckedBatchSize(const TrainOptions& options, int world_size, const Dat
 
 class TrainingRun {
  public:
-  TrainingRun(const TrainOptions& options, World& world, const DatasetSplits& data)
+  // `folder`: of rank 0, or null.
+  TrainingRun(const TrainOptions& options, World& world, const DatasetSplits& data,
+              const RunFolder* folder)
       : options_(options),
         world_(world),
         test_(*data.test),
@@ -70,7 +74,13 @@ class TrainingRun {
         schedule_(options, world.size(), OptimizerSteps(loader_.sampler(), Accumulated(options))),
         resumed_(ResumedCheckpoint::Find(options, world)),
         transport_(world),
-        collective_(MakeCollective(options, world.rank(), resumed_.get(), &transport_)) {
+        collective_(MakeCollective(options, world.rank(), resumed_.get(), &transport_)),
+        folder_(folder),
+        metrics_(folder == nullptr
+                     ? nullptr
+                     : std::make_unique<MetricsLog>(folder->path(), options.tensorboard)),
+        log_(metrics_.get(), options.log_every, collective_.get(),
+             [this] { return transport_.traffic(); }) {
     torch::manual_seed(options.seed);
     model_ = MakeModel(ModelFor(options, data.train->format()));
     if (resumed_) resumed_->LoadModule(*model_);
@@ -79,9 +89,9 @@ class TrainingRun {
     if (resumed_) GoOn();
   }
 
-  TrainingSummary Run(const RunFolder* folder) {
+  TrainingSummary Run() {
     const TrainedState state{*model_, step_->optimizer(), *collective_};
-    RunCheckpoints checkpoints(options_, world_, CheckpointsOf(folder), state);
+    RunCheckpoints checkpoints(options_, world_, CheckpointsOf(), state);
     TrainingSummary summary;
     summary.compress = options_.compress;
     summary.ratio = options_.compress ? options_.ratio : 1.0;
@@ -105,7 +115,8 @@ class TrainingRun {
             std::max<double>(1.0, static_cast<double>(statistics.selections));
       }
       summary.parameters_xxh3 = fmt::format("{:016x}", RequireIdenticalReplicas());
-      WriteFolder(folder, summary);
+      if (metrics_) metrics_->Append("epoch", step_->engine().steps(), ToJson(record));
+      WriteFolder(summary);
       spdlog::info(
           "epoch {}/{}: loss {:.4f}, accuracy {:.2f}%, test loss {:.4f}, test accuracy {:.2f}%, "
           "{:.1f} s, {:.0f} images/s, {} sent per worker and step",
@@ -118,7 +129,7 @@ class TrainingRun {
       // All epochs were behind the checkpoint.
       summary.steps = step_->engine().steps();
       summary.parameters_xxh3 = fmt::format("{:016x}", RequireIdenticalReplicas());
-      WriteFolder(folder, summary);
+      WriteFolder(summary);
     }
     if (!std::isfinite(summary.test_loss)) {
       throw StatusError(StatusCode::kDiverged,
@@ -152,18 +163,18 @@ class TrainingRun {
     resumed_.reset();
   }
 
-  void WriteFolder(const RunFolder* folder, const TrainingSummary& summary) const {
-    if (folder == nullptr || world_.rank() != 0) return;
-    folder->Write(summary);
+  void WriteFolder(const TrainingSummary& summary) const {
+    if (folder_ == nullptr) return;
+    folder_->Write(summary);
     if (collective_->plan() != nullptr) {
-      WriteWhole(folder->path() / "plan.json", ToJson(*collective_->plan()).dump(1) + '\n');
+      WriteWhole(folder_->path() / "plan.json", ToJson(*collective_->plan()).dump(1) + '\n');
     }
   }
 
-  std::filesystem::path CheckpointsOf(const RunFolder* folder) const {
+  std::filesystem::path CheckpointsOf() const {
     if (options_.save_every == 0 && options_.save_every_steps == 0) return {};
     std::filesystem::path path = options_.checkpoint_dir;
-    if (path.empty() && folder != nullptr) path = folder->path() / "checkpoints";
+    if (path.empty() && folder_ != nullptr) path = folder_->path() / "checkpoints";
     return world_.AgreeOnText(path.string());
   }
 
@@ -230,6 +241,7 @@ class TrainingRun {
     model_->train();
     world_.Barrier();
     const TrafficBytes before = transport_.traffic();
+    log_.BeginEpoch();
     const auto start = Clock::now();
     const auto saving_before = checkpoints->time();
     const EpochSums before_start = epoch_sums_;
@@ -251,8 +263,7 @@ class TrainingRun {
       ProgressBar bar(fmt::format("epoch {}/{}", epoch, options_.epochs), steps,
                       world_.rank() == 0 && spdlog::should_log(spdlog::level::info));
       for (uint32_t step = first; step < steps; ++step) {
-        const uint64_t of_run = static_cast<uint64_t>(epoch - 1) * steps + step;
-        progress_.void_steps += Step(step, of_run, &tally) == StepOutcome::kVoid;
+        progress_.void_steps += Step(epoch, step, steps, &tally) == StepOutcome::kVoid;
         progress_.samples += BatchesOf(loader_.sampler(), step, Accumulated(options_)).samples;
         checkpoints->AfterStep(step_->engine().steps(), [&] { return StateOfLoop(sums_now()); });
         bar.Update(step + 1, [&] {
@@ -267,6 +278,7 @@ class TrainingRun {
       }
     }
     const double own_seconds = sums_now().seconds;
+    record.means = log_.EpochMeans();
     // After the barrier everything that was sent has arrived.
     world_.Barrier();
     const EpochSums own = sums_now();
@@ -303,17 +315,30 @@ class TrainingRun {
             .empty = loader_.sampler().Batch(batch).empty()};
   }
 
-  // `of_run`: how many steps of this many workers are before it, which the engine's number
-  // is not when there were others.
-  StepOutcome Step(uint32_t step, uint64_t of_run, Tally* tally) {
+  StepOutcome Step(int epoch, uint32_t step, uint32_t steps_per_epoch, Tally* tally) {
     const auto start = Clock::now();
+    log_.BeginStep();
+    // Steps of this many workers, which the engine's number is not when there were others.
+    const double rate = schedule_.Rate(static_cast<uint64_t>(epoch - 1) * steps_per_epoch + step);
     const AccumulatedBatches batches = BatchesOf(loader_.sampler(), step, Accumulated(options_));
-    const StepOutcome outcome = step_->Run(
-        schedule_.Rate(of_run),
-        {.batches = batches.count,
-         .targets = uint64_t{batches.samples} * loader_.samples().format().targets_per_sample(),
-         .take = [&](uint32_t i) { return Take(batches.first + i); }},
-        tally);
+    const uint64_t targets =
+        uint64_t{batches.samples} * loader_.samples().format().targets_per_sample();
+    Tally own;
+    const StepOutcome outcome =
+        step_->Run(rate,
+                   {.batches = batches.count,
+                    .targets = targets,
+                    .take = [&](uint32_t i) { return Take(batches.first + i); },
+                    .log = &log_},
+                   &own);
+    *tally += own;
+    log_.EndStep({.step = step_->engine().steps(),
+                  .epoch = epoch,
+                  .learning_rate = rate,
+                  .loss = own.loss,
+                  .correct = own.correct,
+                  .samples = own.samples,
+                  .global_samples = static_cast<double>(targets)});
     step_ms_.push_back(1e3 * Seconds(Clock::now() - start));
     return outcome;
   }
@@ -376,6 +401,9 @@ class TrainingRun {
   std::unique_ptr<ResumedCheckpoint> resumed_;  // until it is loaded
   C10dTransport transport_;
   std::unique_ptr<Collective> collective_;
+  const RunFolder* folder_;
+  std::unique_ptr<MetricsLog> metrics_;
+  StepLog log_;
   std::shared_ptr<Model> model_;
   std::unique_ptr<TrainStep> step_;
   std::vector<double> step_ms_;
@@ -398,7 +426,7 @@ ModelOptions ModelFor(const TrainOptions& options, const SampleFormat& format) {
 
 TrainingSummary Train(const TrainOptions& options, World& world, const DatasetSplits& data,
                       const RunFolder* folder) {
-  return TrainingRun(options, world, data).Run(folder);
+  return TrainingRun(options, world, data, world.rank() == 0 ? folder : nullptr).Run();
 }
 
 uint32_t SamplesPerEpoch(const TrainOptions& options, const DatasetSplits& data) {

@@ -36,7 +36,14 @@ EpochRecord RecordFromJson(const Json& json) {
           .images_per_s = number("images_per_s"),
           .tx_bytes_per_step = number("tx_bytes_per_step"),
           .rx_bytes_per_step = number("rx_bytes_per_step"),
-          .void_steps = json.at("void_steps")};
+          .void_steps = json.at("void_steps"),
+          .means = {.data_ms = number("data_ms"),
+                    .forward_ms = number("forward_ms"),
+                    .backward_ms = number("backward_ms"),
+                    .exposed_ms = number("exposed_ms"),
+                    .optimizer_ms = number("optimizer_ms"),
+                    .sent_fraction = number("sent_fraction"),
+                    .residual_norm = number("residual_norm")}};
 }
 
 }  // namespace

@@ -11,10 +11,10 @@
 
 #include "cddp/status.h"
 #include "trainer/checkpoint_folder.h"
+#include "trainer/config_file.h"
 #include "trainer/data/file_bytes.h"
 #include "trainer/data/temporary_folder.h"
 #include "trainer/failure.h"
-#include "trainer/history.h"
 #include "trainer/launcher.h"
 #include "trainer/load_dataset.h"
 #include "trainer/plan_file.h"
@@ -37,9 +37,9 @@ void EndAfterLoss(const Loss& loss) {
 }  // namespace
 
 bool IsLauncher(const TrainOptions& options) {
-  const bool has_rank = std::getenv("RANK") != nullptr;
+  const std::string launcher = ReadLaunchEnvironment().launcher;
   if (options.rendezvous != "env") {
-    if (has_rank) return false;
+    if (!launcher.empty()) return false;
     throw StatusError(StatusCode::kInvalidArgument,
                       fmt::format("--rendezvous {} is for workers that were started one by one, "
                                   "but RANK is not set; leave out --rendezvous, or set RANK and "
@@ -47,10 +47,12 @@ bool IsLauncher(const TrainOptions& options) {
                                   options.rendezvous));
   }
   if (options.workers <= 1) return false;
-  if (has_rank) {
+  if (!launcher.empty()) {
     throw StatusError(StatusCode::kInvalidArgument,
-                      "--workers starts workers of its own, but RANK is set: this process was "
-                      "started by torchrun or another launcher; leave out --workers");
+                      fmt::format("--workers {} starts workers of its own, but this process is "
+                                  "one that {} has started, by its environment variables; leave "
+                                  "out --workers",
+                                  options.workers, launcher));
   }
   return true;
 }
@@ -90,12 +92,16 @@ void RequireWritableOutputs(const TrainOptions& options) {
   }
 }
 
-nlohmann::json ResolvedConfiguration(const TrainOptions& options, const World& world) {
+std::unique_ptr<RunFolder> NewRunFolder(const std::string& name, TrainOptions options,
+                                        const World& world) {
+  if (world.rank() != 0) return nullptr;
+  options.threads = torch::get_num_threads();
   nlohmann::json config = ToJson(options);
   config["world_size"] = world.size();
-  config["threads"] = torch::get_num_threads();
   config["versions"] = Versions();
-  return config;
+  auto folder = std::make_unique<RunFolder>(options.log_dir, name, config);
+  WriteWhole(folder->path() / "config.yaml", ToYaml(options));
+  return folder;
 }
 
 int RunInWorld(const TrainOptions& options, std::map<std::string, std::string> configuration,

@@ -8,6 +8,7 @@
 
 #include "ddp/world.h"
 #include "trainer/data/samples.h"
+#include "trainer/history.h"
 #include "trainer/options.h"
 
 namespace cddp {
@@ -27,8 +28,10 @@ int LaunchLocalWorkers(const TrainOptions& options, const std::vector<std::strin
 // before training.
 void RequireWritableOutputs(const TrainOptions& options);
 
-// What config.json keeps: the options, and what became of them in this World.
-nlohmann::json ResolvedConfiguration(const TrainOptions& options, const World& world);
+// A run folder of rank 0, with config.json (the options, and what became of them in this
+// World) and config.yaml, which --config reads; null for other ranks.
+std::unique_ptr<RunFolder> NewRunFolder(const std::string& name, TrainOptions options,
+                                        const World& world);
 
 // Joins the World with the threads that this worker should use and runs `work`
 // in it. A lost peer ends the process with exit code 3 and the rank's name, also

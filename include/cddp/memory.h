@@ -79,6 +79,9 @@ class Memory {
   virtual Status Load(const MemoryState& state) = 0;
   virtual void Reset() = 0;
 
+  // L2 norm of the residuals of all parameters, between steps. One pass over them.
+  virtual double ResidualNorm() const = 0;
+
   // Memory used by the state, in bytes per element of a parameter.
   virtual size_t BytesPerElement() const = 0;
 };

@@ -50,6 +50,19 @@ TEST(Memory, Accumulation) {
   EXPECT_EQ(memory->Save().at("p"), (Values{2.0f, 0.0f, 4.0f}));
 }
 
+TEST(Memory, ResidualNormIsThatOfWhatIsKept) {
+  for (const char* name : {"residual", "dgc"}) {
+    std::unique_ptr<Memory> memory;
+    ASSERT_TRUE(MakeMemory({.name = name}, &memory).ok());
+    EXPECT_EQ(memory->ResidualNorm(), 0);
+    Step(*memory, "p", {3.0f, 4.0f, 9.0f}, {2});
+    EXPECT_EQ(memory->ResidualNorm(), 5) << name;
+    Step(*memory, "q", {12.0f}, {});
+    EXPECT_EQ(memory->ResidualNorm(), 13) << name << ": over all parameters";
+  }
+  EXPECT_EQ(MakeNoMemory()->ResidualNorm(), 0);
+}
+
 // What a value codec rounds away stays: the decoded value leaves, not the selected one.
 TEST(Memory, DecodedValuesLeaveTheMemory) {
   const auto memory = MakeResidualMemory();

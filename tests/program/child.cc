@@ -45,7 +45,8 @@ Child::Child(const std::vector<std::string>& arguments, const Environment& envir
   pid_ = fork();
   if (pid_ != 0) return;
   for (const char* name : {"RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR",
-                           "MASTER_PORT", "TORCHELASTIC_USE_AGENT_STORE"}) {
+                           "MASTER_PORT", "TORCHELASTIC_USE_AGENT_STORE", "OMPI_COMM_WORLD_RANK",
+                           "OMPI_COMM_WORLD_SIZE", "MPI_LOCALNRANKS", "SLURM_STEP_ID"}) {
     unsetenv(name);
   }
   signal(SIGPIPE, SIG_DFL);  // whatever started the tests may ignore it

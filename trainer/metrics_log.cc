@@ -1,0 +1,29 @@
+#include "trainer/metrics_log.h"
+
+#include <chrono>
+#include <utility>
+#include <vector>
+
+namespace cddp {
+
+MetricsLog::MetricsLog(const std::filesystem::path& folder, bool tensorboard)
+    : lines_(folder / "metrics.jsonl") {
+  lines_.CutTornLine();
+  if (tensorboard) events_.emplace(folder);
+}
+
+void MetricsLog::Append(const std::string& kind, uint64_t step, const nlohmann::json& scalars) {
+  const double wall_time =
+      std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+  // In the order in which a person reads them.
+  nlohmann::ordered_json line = {{"kind", kind}, {"step", step}, {"wall_time", wall_time}};
+  std::vector<std::pair<std::string, float>> values;
+  for (const auto& [name, value] : scalars.items()) {
+    line[name] = value;
+    if (value.is_number()) values.emplace_back(kind + '/' + name, value.get<float>());
+  }
+  lines_.Append(line.dump() + '\n');
+  if (events_) events_->Append(wall_time, static_cast<int64_t>(step), values);
+}
+
+}  // namespace cddp

@@ -1,0 +1,96 @@
+#include "trainer/step_log.h"
+
+#include <utility>
+
+namespace cddp {
+
+StepLog::StepLog(MetricsLog* metrics, int every, Collective* collective,
+                 std::function<TrafficBytes()> traffic)
+    : metrics_(metrics), every_(every), collective_(collective), traffic_(std::move(traffic)) {
+  BeginEpoch();
+}
+
+void StepLog::BeginEpoch() { epoch_ = record_ = NewWindow(); }
+
+void StepLog::BeginStep() { lap_ = Clock::now(); }
+
+void StepLog::Lap(StepPhase phase) {
+  const auto now = Clock::now();
+  const auto time = now - std::exchange(lap_, now);
+  for (Window* window : {&epoch_, &record_}) window->times[static_cast<size_t>(phase)] += time;
+}
+
+void StepLog::Move(StepPhase from, StepPhase to, std::chrono::nanoseconds time) {
+  for (Window* window : {&epoch_, &record_}) {
+    window->times[static_cast<size_t>(from)] -= time;
+    window->times[static_cast<size_t>(to)] += time;
+  }
+}
+
+void StepLog::EndStep(const StepResult& result) {
+  for (Window* window : {&epoch_, &record_}) {
+    window->steps += 1;
+    window->loss += result.loss;
+    window->correct += result.correct;
+    window->samples += result.samples;
+    window->global_samples += result.global_samples;
+  }
+  if (metrics_ == nullptr || every_ == 0 || record_.steps < every_) return;
+  metrics_->Append("step", result.step, Record(result));
+  record_ = NewWindow();
+}
+
+StepMeans StepLog::EpochMeans() const { return Means(epoch_); }
+
+StepLog::Window StepLog::NewWindow() const {
+  Window window;
+  window.start = Clock::now();
+  window.traffic = traffic_();
+  window.statistics = Statistics();
+  return window;
+}
+
+CompressionStatistics StepLog::Statistics() const {
+  const Compressor* compressor = collective_->compressor();
+  return compressor == nullptr ? CompressionStatistics() : compressor->statistics();
+}
+
+StepMeans StepLog::Means(const Window& window) const {
+  const auto ms = [&](StepPhase phase) {
+    const std::chrono::duration<double, std::milli> time = window.times[static_cast<size_t>(phase)];
+    return window.steps > 0 ? time.count() / window.steps : 0.0;
+  };
+  StepMeans means{.data_ms = ms(StepPhase::kData),
+                  .forward_ms = ms(StepPhase::kForward),
+                  .backward_ms = ms(StepPhase::kBackward),
+                  .exposed_ms = ms(StepPhase::kExposed),
+                  .optimizer_ms = ms(StepPhase::kOptimizer)};
+  const CompressionStatistics now = Statistics();
+  if (const auto elements = now.elements - window.statistics.elements; elements > 0) {
+    means.sent_fraction = static_cast<double>(now.entries - window.statistics.entries) /
+                          static_cast<double>(elements);
+  }
+  if (Compressor* compressor = collective_->compressor()) {
+    means.residual_norm = compressor->memory().ResidualNorm();
+  }
+  return means;
+}
+
+nlohmann::json StepLog::Record(const StepResult& last) const {
+  const double seconds = std::chrono::duration<double>(Clock::now() - record_.start).count();
+  const TrafficBytes traffic = traffic_();
+  nlohmann::json record = ToJson(Means(record_));
+  record["epoch"] = last.epoch;
+  record["learning_rate"] = last.learning_rate;
+  // Without samples not a number: null.
+  record["loss"] = record_.loss / record_.samples;
+  record["accuracy_percent"] = 100 * record_.correct / record_.samples;
+  record["images_per_s"] = record_.global_samples / seconds;
+  record["tx_bytes_per_step"] =
+      static_cast<double>(traffic.sent - record_.traffic.sent) / record_.steps;
+  record["rx_bytes_per_step"] =
+      static_cast<double>(traffic.received - record_.traffic.received) / record_.steps;
+  return record;
+}
+
+}  // namespace cddp
