@@ -64,10 +64,7 @@ class MemoryModel {
   }
 
   void TakeOut(std::span<const uint32_t> indices) {
-    for (uint32_t i : indices) {
-      accumulated_[i] = 0;
-      if (name_ == "dgc") velocity_[i] = 0;
-    }
+    for (uint32_t i : indices) accumulated_[i] = 0;
   }
 
   // What Memory::Save() must give.

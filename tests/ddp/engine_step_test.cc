@@ -104,8 +104,6 @@ TEST_P(EngineStep, AccumulationEqualsTheLargeBatch) {
     }
     EXPECT_LT(Distance(Flat(whole.parameters()), Flat(parts.parameters())), 1e-6);
     EXPECT_GT(Distance(Flat(whole.parameters()), start), 1e-2);
-    world.Barrier();  // everything that was sent has arrived
-    EXPECT_EQ(parts_transport.traffic().sent, whole_transport.traffic().sent);
   });
 }
 

@@ -31,13 +31,8 @@ TEST_F(ConfigTest, TheDefaultsAreThoseOfDefaultYaml) {
 }
 
 TEST_F(ConfigTest, EachConfigIsRead) {
-  for (const char* name : {
-           "compressed", "distributed",
-           // Of options that are to come:
-           // "resnet50_cifar10",
-           // "cifar10_fast",
-           // "transformer_text",
-       }) {
+  for (const char* name :
+       {"compressed", "distributed", "resnet50_cifar10", "cifar10_fast", "transformer_text"}) {
     const std::string resolved = Resolved({"--config", kConfigs + std::string(name) + ".yaml"});
     EXPECT_FALSE(resolved.empty()) << name;
     // What is resolved stays as it is.

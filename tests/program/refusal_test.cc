@@ -215,7 +215,7 @@ TEST_F(ProgramTest, DifferentCommandsAreRefusedAtOnce) {
   std::vector<Child> workers;
   for (const char* rank : {"0", "1"}) {
     std::vector<std::string> arguments{"compare"};
-    if (*rank == '0') arguments = {"train", "--compress"};
+    if (*rank == '0') arguments = {"train", "--compress", "--save-every", "0"};
     arguments.insert(arguments.end(), {"--data-dir", CDDP_DATA, "--threads", "1", "--rendezvous",
                                        "file:" + (folder_.path() / "meeting").string()});
     workers.push_back(Start(arguments, {{"RANK", rank}, {"WORLD_SIZE", "2"}}));

@@ -3,13 +3,10 @@
 
 #include <gtest/gtest.h>
 
-#include <cmath>
 #include <mutex>
 
 #include "ddp/c10d_transport.h"
 #include "tests/ddp/threaded_world.h"
-#include "trainer/gradient_norm.h"
-#include "trainer/optimizer.h"
 #include "trainer/sampler.h"
 
 namespace cddp {
