@@ -91,8 +91,8 @@ def main():
     parser.add_argument("--cddp", default="build/release/cddp", metavar="PROGRAM")
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("results/auto_grid"))
     arguments = parser.parse_args()
-    arguments.out = pathlib.Path(os.path.abspath(arguments.out))
-    arguments.cddp = os.path.abspath(arguments.cddp)
+    arguments.out = pathlib.Path(os.path.relpath(arguments.out, ROOT))
+    arguments.cddp = os.path.relpath(arguments.cddp, ROOT)
     os.chdir(ROOT)
 
     cells = []
