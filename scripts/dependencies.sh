@@ -8,7 +8,10 @@ BUILD_PACKAGES=(
   libcurl4-openssl-dev libspng-dev libssl-dev libutfcpp-dev zlib1g-dev
   gnuplot-nox
 )
-TEST_PACKAGES=(libgtest-dev librapidcheck-dev iproute2 python3-torch python3-torchvision)
+TEST_PACKAGES=(
+  libgtest-dev librapidcheck-dev
+  iproute2 mpich openmpi-bin python3-torch python3-torchvision
+)
 FUZZ_PACKAGES=(clang libclang-rt-dev)
 
 # require_dependencies PACKAGE...: installs what building needs and these packages
