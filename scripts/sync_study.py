@@ -327,7 +327,7 @@ class Study:
             png=self.path(".png").name, dat=self.path(".dat").name,
             height=230 + 42 * len(summary),
             title=f"Synchronising the gradients of {about['shapes']}: {about['workers']} workers, "
-                  f"{about['rate']} links",
+                  f"{'unshaped' if about['rate'] == 'none' else about['rate']} links",
             subtitle=f"{about['machine']}; median of {about['rounds_done']} round"
                      f"{'s' if about['rounds_done'] > 1 else ''}{compute}",
             scale="set logscale x" if logarithmic else "", scaled=", logarithmic" * logarithmic,

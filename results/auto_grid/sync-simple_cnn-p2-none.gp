@@ -1,6 +1,6 @@
 set terminal pngcairo size 1100,440 font 'DejaVu Sans,13' background 'white' noenhanced
 set output 'sync-simple_cnn-p2-none.png'
-set title "Synchronising the gradients of simple_cnn: 2 workers, none links\n2 cores of AMD EPYC, Linux 6.18.44-fc-v595; median of 5 rounds"
+set title "Synchronising the gradients of simple_cnn: 2 workers, unshaped links\n2 cores of AMD EPYC, Linux 6.18.44-fc-v595; median of 5 rounds"
 set xlabel 'time of a step (ms)'
 
 set xrange [0:7.18156]
