@@ -304,7 +304,8 @@ class Study:
         measured = [e["step_ms_median"] for e in summary if e["step_ms_median"]]
         if not measured:
             return
-        lowest, highest = min(measured), max(measured)
+        lowest = min(measured)
+        highest = max(e["step_ms_highest"] for e in summary if e["step_ms_median"])
         logarithmic = highest > 8 * lowest
         left = lowest / 3 if logarithmic else 0
         data = ["# row, left end, step (ms), lowest round, highest round, 1 for cddp, end, text, "

@@ -3,7 +3,7 @@ set output 'sync-simple_cnn-p2-none.png'
 set title "Synchronising the gradients of simple_cnn: 2 workers, unshaped links\n2 cores of AMD EPYC, Linux 6.18.44-fc-v595; median of 5 rounds"
 set xlabel 'time of a step (ms)'
 
-set xrange [0:7.18156]
+set xrange [0:9.7]
 set yrange [0.3:5.7]
 set format x '%g'
 set grid xtics lc rgb '#bbbbbb'
