@@ -4,6 +4,9 @@
 #include "core/sweep.h"
 
 #include <algorithm>
+#include <bit>
+#include <cstring>
+#include <utility>
 
 // Order matters: foreach_target must come before highway.h.
 #include <hwy/cache_control.h>
@@ -23,8 +26,12 @@ using Words = hn::ScalableTag<int32_t>;
 using Indices = hn::ScalableTag<uint32_t>;
 using Vector = hn::Vec<Floats>;
 
-// What all sweeps that take entries share. Visit returns the vector with zeros
-// where an entry was taken.
+// Elements that are swept before what is taken of them is written out: few enough to be in
+// the nearest cache still.
+constexpr size_t kBlock = 1024;
+
+// What all sweeps that take entries share. In the sweep itself, what is taken is only a bit,
+// so that nothing in it is hard to predict; the entries follow block by block.
 class Taker {
  public:
   HWY_INLINE Taker(uint32_t threshold, uint32_t base, Entries out)
@@ -32,32 +39,37 @@ class Taker {
         // kTakeNothing becomes the largest number, which no magnitude exceeds.
         below_(hn::Set(Words(), static_cast<int32_t>(threshold - 1))),
         largest_(hn::Zero(Words())),
-        index_(hn::Iota(Indices(), base)),
+        base_(base),
         out_(out) {}
 
-  HWY_INLINE Vector Visit(Vector value) {
-    Vector same = value;
-    return Visit(value, same);
-  }
-
-  // `also` becomes zero at the same places.
-  HWY_INLINE Vector Visit(Vector value, Vector& also) {
+  // The next elements; tells which are taken.
+  HWY_INLINE hn::Mask<Floats> Visit(Vector value) {
     const auto magnitude = hn::And(hn::BitCast(Words(), value), mask_);
     largest_ = hn::Max(largest_, magnitude);
     const auto taken = hn::Gt(magnitude, below_);
-    if (HWY_UNLIKELY(!hn::AllFalse(Words(), taken))) {
-      const auto chosen = hn::RebindMask(Floats(), taken);
-      // Compressing in a register and storing all of it is faster than a compressing
-      // store; the arrays have room for what is too much.
-      hn::StoreU(hn::Compress(value, chosen), Floats(), out_.values + count_);
-      hn::StoreU(hn::Compress(index_, hn::RebindMask(Indices(), taken)), Indices(),
-                 out_.indices + count_);
-      count_ += hn::CountTrue(Words(), taken);
-      value = hn::IfThenZeroElse(chosen, value);
-      also = hn::IfThenZeroElse(chosen, also);
+    Append(taken);
+    return hn::RebindMask(Floats(), taken);
+  }
+
+  // Writes the entries of what was visited since the last time, elements from `begin` on, at
+  // most kBlock; value_at(i) is the value of element i.
+  template <typename ValueAt>
+  HWY_INLINE void Write(size_t begin, ValueAt value_at) {
+    *end_ = static_cast<uint8_t>(partial_);  // of fewer than 8 elements
+    uint8_t* const end = end_ + (filled_ > 0);
+    std::fill(end, bits_ + (end - bits_ + 7) / 8 * 8, uint8_t{0});
+    for (const uint8_t* from = bits_; from < end; from += sizeof(uint64_t), begin += 64) {
+      uint64_t word;
+      std::memcpy(&word, from, sizeof(word));
+      for (; word != 0; word &= word - 1) {
+        const size_t i = begin + static_cast<size_t>(std::countr_zero(word));
+        out_.indices[count_] = base_ + static_cast<uint32_t>(i);
+        out_.values[count_++] = value_at(i);
+      }
     }
-    index_ = hn::Add(index_, hn::Set(Indices(), static_cast<uint32_t>(hn::Lanes(Indices()))));
-    return value;
+    end_ = bits_;
+    partial_ = 0;
+    filled_ = 0;
   }
 
   // Where the scalar sweep goes on.
@@ -68,31 +80,63 @@ class Taker {
   }
 
  private:
+  HWY_INLINE void Append(hn::Mask<Words> taken) {
+    if constexpr (hn::MaxLanes(Words()) >= 8) {
+      end_ += hn::StoreMaskBits(Words(), taken, end_);
+    } else {
+      uint8_t bits[8];
+      hn::StoreMaskBits(Words(), taken, bits);
+      partial_ |= (bits[0] & ((1u << hn::Lanes(Words())) - 1)) << filled_;
+      filled_ += static_cast<unsigned>(hn::Lanes(Words()));
+      if (filled_ < 8) return;
+      *end_++ = static_cast<uint8_t>(partial_);
+      partial_ = 0;
+      filled_ = 0;
+    }
+  }
+
   const hn::Vec<Words> mask_;
   const hn::Vec<Words> below_;
   hn::Vec<Words> largest_;
-  hn::Vec<Indices> index_;
+  const uint32_t base_;
   Entries out_;
   size_t count_ = 0;
+  alignas(64) uint8_t bits_[kBlock / 8 + 8];
+  uint8_t* end_ = bits_;
+  // Bits that do not make a byte yet, where vectors are short.
+  uint32_t partial_ = 0;
+  unsigned filled_ = 0;
 };
+
+// Calls sweep(i) for each whole vector of n elements, from element i on, and writes what
+// was taken. Returns where the rest begins.
+template <typename Sweep, typename ValueAt>
+HWY_INLINE size_t SweepVectors(size_t n, Taker* taker, Sweep sweep, ValueAt value_at) {
+  const size_t lanes = hn::Lanes(Floats());
+  const size_t whole = n / lanes * lanes;
+  for (size_t begin = 0; begin < whole; begin += kBlock) {
+    const size_t end = std::min(begin + kBlock, whole);
+    for (size_t i = begin; i < end; i += lanes) sweep(i);
+    taker->Write(begin, value_at);
+  }
+  return whole;
+}
 
 Swept CompactAtLeastBody(const float* values, size_t n, uint32_t threshold, uint32_t base,
                          Entries out) {
-  const Floats f;
   Taker taker(threshold, base, out);
-  size_t i = 0;
-  for (; i + hn::Lanes(f) <= n; i += hn::Lanes(f)) taker.Visit(hn::LoadU(f, values + i));
+  const size_t i = SweepVectors(
+      n, &taker, [&](size_t at) HWY_ATTR { taker.Visit(hn::LoadU(Floats(), values + at)); },
+      [&](size_t at) { return values[at]; });
   return taker.Join(scalar::CompactAtLeast({values + i, n - i}, threshold,
                                            base + static_cast<uint32_t>(i), taker.rest()));
 }
 
 Swept TakeAtLeastBody(float* values, size_t n, uint32_t threshold, uint32_t base, Entries out) {
-  const Floats f;
   Taker taker(threshold, base, out);
-  size_t i = 0;
-  for (; i + hn::Lanes(f) <= n; i += hn::Lanes(f)) {
-    hn::StoreU(taker.Visit(hn::LoadU(f, values + i)), f, values + i);
-  }
+  const size_t i = SweepVectors(
+      n, &taker, [&](size_t at) HWY_ATTR { taker.Visit(hn::LoadU(Floats(), values + at)); },
+      [&](size_t at) { return std::exchange(values[at], 0.0f); });
   return taker.Join(scalar::TakeAtLeast({values + i, n - i}, threshold,
                                         base + static_cast<uint32_t>(i), taker.rest()));
 }
@@ -115,13 +159,15 @@ HWY_INLINE Swept ResidualLoop(const float* gradient, size_t n, const float* old,
                               uint32_t threshold, uint32_t base, Entries out) {
   const Floats f;
   Taker taker(threshold, base, out);
-  size_t i = 0;
-  for (; i + hn::Lanes(f) <= n; i += hn::Lanes(f)) {
-    PrefetchAhead(gradient + i);
-    PrefetchAhead(old + i);
-    const auto sum = hn::Add(hn::LoadU(f, gradient + i), hn::LoadU(f, old + i));
-    Write<kStream>(taker.Visit(sum), next + i);
-  }
+  const size_t i = SweepVectors(
+      n, &taker,
+      [&](size_t at) HWY_ATTR {
+        PrefetchAhead(gradient + at);
+        PrefetchAhead(old + at);
+        const auto sum = hn::Add(hn::LoadU(f, gradient + at), hn::LoadU(f, old + at));
+        Write<kStream>(hn::IfThenZeroElse(taker.Visit(sum), sum), next + at);
+      },
+      [&](size_t at) { return gradient[at] + old[at]; });
   return taker.Join(scalar::AccumulateResidual({gradient + i, n - i}, old + i, next + i, threshold,
                                                base + static_cast<uint32_t>(i), taker.rest()));
 }
@@ -139,22 +185,31 @@ HWY_INLINE Swept MomentumLoop(const float* gradient, size_t n, const MomentumRul
   const Floats f;
   const auto momentum = hn::Set(f, rule.momentum);
   const auto scale = hn::Set(f, rule.scale);
+  const bool masking = rule.masking;
   Taker taker(threshold, base, out);
-  size_t i = 0;
-  for (; i + hn::Lanes(f) <= n; i += hn::Lanes(f)) {
-    PrefetchAhead(gradient + i);
-    PrefetchAhead(state.velocity_old + i);
-    PrefetchAhead(state.residual_old + i);
-    // Products and sums apart: a fused one would round differently from the scalar.
-    const auto g = hn::Mul(scale, hn::LoadU(f, gradient + i));
-    const auto velocity = hn::Add(hn::Mul(momentum, hn::LoadU(f, state.velocity_old + i)), g);
-    auto update = velocity;
-    if constexpr (kNesterov) update = hn::Add(hn::Mul(momentum, velocity), g);
-    const auto sum = hn::Add(hn::LoadU(f, state.residual_old + i), update);
-    auto masked = velocity;
-    Write<kStream>(taker.Visit(sum, masked), state.residual_next + i);
-    Write<kStream>(rule.masking ? masked : velocity, state.velocity_next + i);
-  }
+  const size_t i = SweepVectors(
+      n, &taker,
+      [&](size_t at) HWY_ATTR {
+        PrefetchAhead(gradient + at);
+        PrefetchAhead(state.velocity_old + at);
+        PrefetchAhead(state.residual_old + at);
+        // Products and sums apart: a fused one would round differently from the scalar.
+        const auto g = hn::Mul(scale, hn::LoadU(f, gradient + at));
+        const auto velocity = hn::Add(hn::Mul(momentum, hn::LoadU(f, state.velocity_old + at)), g);
+        auto update = velocity;
+        if constexpr (kNesterov) update = hn::Add(hn::Mul(momentum, velocity), g);
+        const auto sum = hn::Add(hn::LoadU(f, state.residual_old + at), update);
+        const auto taken = taker.Visit(sum);
+        Write<kStream>(hn::IfThenZeroElse(taken, sum), state.residual_next + at);
+        Write<kStream>(masking ? hn::IfThenZeroElse(taken, velocity) : velocity,
+                       state.velocity_next + at);
+      },
+      // Once more: what was stored may be past the cache, and zero.
+      [&](size_t at) {
+        const float g = rule.scale * gradient[at];
+        const float velocity = rule.momentum * state.velocity_old[at] + g;
+        return state.residual_old[at] + (kNesterov ? rule.momentum * velocity + g : velocity);
+      });
   const MomentumState rest{state.velocity_old + i, state.residual_old + i, state.velocity_next + i,
                            state.residual_next + i};
   return taker.Join(scalar::AccumulateMomentum({gradient + i, n - i}, rule, rest, threshold,
