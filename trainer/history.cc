@@ -53,6 +53,7 @@ nlohmann::json ToJson(const EpochRecord& r) {
                          {"tx_bytes_per_step", r.tx_bytes_per_step},
                          {"rx_bytes_per_step", r.rx_bytes_per_step},
                          {"void_steps", r.void_steps}};
+  if (r.test_bits_per_byte) json["test_bits_per_byte"] = *r.test_bits_per_byte;
   json.update(ToJson(r.means));
   return json;
 }
@@ -60,27 +61,29 @@ nlohmann::json ToJson(const EpochRecord& r) {
 nlohmann::json ToJson(const TrainingSummary& s) {
   nlohmann::json history = nlohmann::json::array();
   for (const EpochRecord& record : s.history) history.push_back(ToJson(record));
-  return {{"compress", s.compress},
-          {"ratio", s.ratio},
-          {"memory", s.memory},
-          {"collective", s.collective},
-          {"dataset", s.dataset},
-          {"model", s.model},
-          {"epochs", s.epochs},
-          {"world_size", s.world_size},
-          {"parameters", s.parameters},
-          {"test_accuracy_percent", s.test_accuracy_percent},
-          {"test_loss", s.test_loss},
-          {"tx_bytes_per_step", s.tx_bytes_per_step},
-          {"rx_bytes_per_step", s.rx_bytes_per_step},
-          {"images_per_s", s.images_per_s},
-          {"step_ms_median", s.step_ms_median},
-          {"epoch_s_mean", s.epoch_s_mean},
-          {"steps", s.steps},
-          {"second_sweep_fraction", s.second_sweep_fraction},
-          {"void_steps", s.void_steps},
-          {"parameters_xxh3", s.parameters_xxh3},
-          {"history", history}};
+  nlohmann::json json = {{"compress", s.compress},
+                         {"ratio", s.ratio},
+                         {"memory", s.memory},
+                         {"collective", s.collective},
+                         {"dataset", s.dataset},
+                         {"model", s.model},
+                         {"epochs", s.epochs},
+                         {"world_size", s.world_size},
+                         {"parameters", s.parameters},
+                         {"test_accuracy_percent", s.test_accuracy_percent},
+                         {"test_loss", s.test_loss},
+                         {"tx_bytes_per_step", s.tx_bytes_per_step},
+                         {"rx_bytes_per_step", s.rx_bytes_per_step},
+                         {"images_per_s", s.images_per_s},
+                         {"step_ms_median", s.step_ms_median},
+                         {"epoch_s_mean", s.epoch_s_mean},
+                         {"steps", s.steps},
+                         {"second_sweep_fraction", s.second_sweep_fraction},
+                         {"void_steps", s.void_steps},
+                         {"parameters_xxh3", s.parameters_xxh3},
+                         {"history", history}};
+  if (s.test_bits_per_byte) json["test_bits_per_byte"] = *s.test_bits_per_byte;
+  return json;
 }
 
 RunFolder::RunFolder(const fs::path& log_dir, const std::string& name,

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -30,9 +31,10 @@ struct EpochRecord {
   double train_accuracy_percent = 0;
   double test_loss = 0;
   double test_accuracy_percent = 0;
-  double learning_rate = 0;      // of the last step
-  double epoch_s = 0;            // training only
-  double images_per_s = 0;       // of all workers together
+  std::optional<double> test_bits_per_byte;  // of a text: the test loss in other units
+  double learning_rate = 0;                  // of the last step
+  double epoch_s = 0;                        // training only
+  double images_per_s = 0;                   // of all workers together
   double tx_bytes_per_step = 0;  // gradient traffic sent by one worker, mean over workers
   double rx_bytes_per_step = 0;
   uint64_t void_steps = 0;
@@ -51,6 +53,7 @@ struct TrainingSummary {
   int64_t parameters = 0;
   double test_accuracy_percent = 0;
   double test_loss = 0;
+  std::optional<double> test_bits_per_byte;  // of a text
   double tx_bytes_per_step = 0;
   double rx_bytes_per_step = 0;
   double images_per_s = 0;

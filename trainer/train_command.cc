@@ -18,7 +18,11 @@ std::string RunName(const TrainOptions& options) {
 }
 
 void PrintSummary(const TrainingSummary& s, const std::string& folder) {
-  spdlog::info("test accuracy    {:.2f}%", s.test_accuracy_percent);
+  if (s.test_bits_per_byte) {
+    spdlog::info("validation       {:.3f} bits per byte", *s.test_bits_per_byte);
+  } else {
+    spdlog::info("test accuracy    {:.2f}%", s.test_accuracy_percent);
+  }
   spdlog::info("throughput       {:.0f} images/s, {:.2f} ms per step (median), {} per epoch",
                s.images_per_s, s.step_ms_median, FormatDuration(s.epoch_s_mean));
   const double dense = 4.0 * static_cast<double>(s.parameters);

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <numbers>
 #include <numeric>
 #include <thread>
 
@@ -34,6 +35,12 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr int64_t kEvaluationBatch = 500;
+
+std::string TestedWords(const EpochRecord& record) {
+  return record.test_bits_per_byte
+             ? fmt::format("{:.3f} bits per byte", *record.test_bits_per_byte)
+             : fmt::format("test accuracy {:.2f}%", record.test_accuracy_percent);
+}
 
 double Seconds(Clock::duration duration) { return std::chrono::duration<double>(duration).count(); }
 
@@ -118,11 +125,12 @@ class TrainingRun {
       if (metrics_) metrics_->Append("epoch", step_->engine().steps(), ToJson(record));
       WriteFolder(summary);
       spdlog::info(
-          "epoch {}/{}: loss {:.4f}, accuracy {:.2f}%, test loss {:.4f}, test accuracy {:.2f}%, "
-          "{:.1f} s, {:.0f} images/s, {} sent per worker and step",
+          "epoch {}/{}: loss {:.4f}, accuracy {:.2f}%, test loss {:.4f}, {}, {:.1f} s, {:.0f} "
+          "{}/s, "
+          "{} sent per worker and step",
           epoch, options_.epochs, record.train_loss, record.train_accuracy_percent,
-          record.test_loss, record.test_accuracy_percent, record.epoch_s, record.images_per_s,
-          FormatBytes(record.tx_bytes_per_step));
+          record.test_loss, TestedWords(record), record.epoch_s, record.images_per_s,
+          record.test_bits_per_byte ? "windows" : "images", FormatBytes(record.tx_bytes_per_step));
       FinishEpoch(record, &checkpoints);
     }
     if (summary.parameters_xxh3.empty()) {
@@ -190,8 +198,8 @@ class TrainingRun {
     progress_.void_steps = 0;
     epoch_sums_ = {};
     const bool is_best = checkpoints->DueAfter(record.epoch) &&
-                         record.test_accuracy_percent > progress_.best_percent;
-    if (is_best) progress_.best_percent = record.test_accuracy_percent;
+                         (!progress_.best || MeritOf(record) > *progress_.best);
+    if (is_best) progress_.best = MeritOf(record);
     LoopState loop = StateOfLoop(epoch_sums_);
     loop.is_best = is_best;
     checkpoints->AfterEpoch(record.epoch, loop);
@@ -203,6 +211,7 @@ class TrainingRun {
     summary->void_steps += record.void_steps;
     summary->test_accuracy_percent = record.test_accuracy_percent;
     summary->test_loss = record.test_loss;
+    summary->test_bits_per_byte = record.test_bits_per_byte;
     // Epochs have equally many steps and samples.
     const double share = 1.0 / record.epoch;
     summary->epoch_s_mean += share * (record.epoch_s - summary->epoch_s_mean);
@@ -295,6 +304,9 @@ class TrainingRun {
     record.train_accuracy_percent = trained.accuracy_percent();
     record.test_loss = tested.mean_loss();
     record.test_accuracy_percent = tested.accuracy_percent();
+    if (const double bytes = test_.format().bytes_per_token; bytes > 0) {
+      record.test_bits_per_byte = record.test_loss / (std::numbers::ln2 * bytes);
+    }
     record.learning_rate = schedule_.Rate(static_cast<uint64_t>(epoch) * steps - 1);
     record.epoch_s = sums[2] / world_.size();
     record.images_per_s = counted_steps / steps * samples_ / record.epoch_s;

@@ -26,11 +26,15 @@ double NumberOf(const Json& json) { return json.is_null() ? std::nan("") : json.
 
 EpochRecord RecordFromJson(const Json& json) {
   const auto number = [&](const char* key) { return NumberOf(json.at(key)); };
+  const auto optional = [&](const char* key) {
+    return json.contains(key) ? std::optional(number(key)) : std::nullopt;
+  };
   return {.epoch = json.at("epoch"),
           .train_loss = number("train_loss"),
           .train_accuracy_percent = number("train_accuracy_percent"),
           .test_loss = number("test_loss"),
           .test_accuracy_percent = number("test_accuracy_percent"),
+          .test_bits_per_byte = optional("test_bits_per_byte"),
           .learning_rate = number("learning_rate"),
           .epoch_s = number("epoch_s"),
           .images_per_s = number("images_per_s"),
@@ -48,13 +52,17 @@ EpochRecord RecordFromJson(const Json& json) {
 
 }  // namespace
 
+double MeritOf(const EpochRecord& record) {
+  return record.test_bits_per_byte ? -*record.test_bits_per_byte : record.test_accuracy_percent;
+}
+
 Json ToJson(const TrainingProgress& progress) {
   Json history = Json::array();
   for (const EpochRecord& record : progress.history) history.push_back(ToJson(record));
   return {{"epoch", progress.epoch},
+          {"best", progress.best ? Json(*progress.best) : Json()},
           {"samples", progress.samples},
           {"void_steps", progress.void_steps},
-          {"best_percent", progress.best_percent},
           {"loss_scale", progress.step.loss_scale},
           {"steps_at_scale", progress.step.steps_at_scale},
           {"void_in_a_row", progress.step.void_in_a_row},
@@ -71,10 +79,10 @@ TrainingProgress ProgressFromJson(const Json& json) {
     TrainingProgress progress{.epoch = json.at("epoch"),
                               .samples = json.at("samples"),
                               .void_steps = json.at("void_steps"),
-                              .best_percent = json.at("best_percent"),
                               .step = {.loss_scale = json.at("loss_scale"),
                                        .steps_at_scale = json.at("steps_at_scale"),
                                        .void_in_a_row = json.at("void_in_a_row")}};
+    if (const Json& best = json.at("best"); !best.is_null()) progress.best = best.get<double>();
     for (const Json& record : json.at("history")) {
       progress.history.push_back(RecordFromJson(record));
     }

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <vector>
 
 #include "trainer/history.h"
@@ -17,13 +18,17 @@ struct StepState {
 };
 
 struct TrainingProgress {
-  int epoch = 1;             // the one in progress, from 1
-  uint32_t samples = 0;      // of it that are done, by all workers together
-  uint64_t void_steps = 0;   // in it so far
-  double best_percent = -1;  // test accuracy of the best checkpoint
+  int epoch = 1;               // the one in progress, from 1
+  uint32_t samples = 0;        // of it that are done, by all workers together
+  uint64_t void_steps = 0;     // in it so far
+  std::optional<double> best;  // merit of the best checkpoint
   StepState step;
   std::vector<EpochRecord> history;
 };
+
+// What makes one epoch's parameters better than another's, the more the better: test
+// accuracy, or of a text, fewer bits per byte.
+double MeritOf(const EpochRecord& record);
 
 // What a worker has counted in the epoch in progress.
 struct EpochSums {

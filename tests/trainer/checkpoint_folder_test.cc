@@ -237,7 +237,7 @@ TEST(Progress, ComesBackAsItWas) {
   TrainingProgress progress{.epoch = 3,
                             .samples = 640,
                             .void_steps = 2,
-                            .best_percent = 98.5,
+                            .best = 98.5,
                             .step = {.loss_scale = 1024, .steps_at_scale = 7, .void_in_a_row = 2}};
   progress.history.push_back({.epoch = 1, .train_loss = NAN, .test_loss = 0.1, .void_steps = 1});
   progress.history.push_back({.epoch = 2, .epoch_s = 1.0 / 3, .tx_bytes_per_step = 5});
@@ -250,13 +250,21 @@ TEST(Progress, ComesBackAsItWas) {
   const EpochSums sums{
       .loss = 0.1, .correct = 2, .samples = 3, .sent = 4, .received = 5, .seconds = 0.6};
   EXPECT_EQ(ToJson(EpochSumsFromJson(ToJson(sums))), ToJson(sums));
-  for (const char* key : {"epoch", "samples", "history", "best_percent"}) {
+  for (const char* key : {"epoch", "samples", "history", "best"}) {
     nlohmann::json damaged = json;
     damaged[key] = "x";
     EXPECT_THROW(ProgressFromJson(damaged), StatusError) << key;
     damaged.erase(key);
     EXPECT_THROW(ProgressFromJson(damaged), StatusError) << key;
   }
+}
+
+TEST(Progress, FewerBitsAreBetterAsIsMoreAccuracy) {
+  const EpochRecord images{.test_accuracy_percent = 90};
+  EXPECT_GT(MeritOf({.test_accuracy_percent = 91}), MeritOf(images));
+  // Of a text accuracy does not count.
+  const EpochRecord text{.test_accuracy_percent = 50, .test_bits_per_byte = 2.0};
+  EXPECT_GT(MeritOf({.test_accuracy_percent = 49, .test_bits_per_byte = 1.9}), MeritOf(text));
 }
 
 using RankStates = Checkpoints;
