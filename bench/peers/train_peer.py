@@ -1,0 +1,100 @@
+#!/usr/bin/env python3
+"""Trains one of cddp's image models with Python's PyTorch, on one worker: images per second to
+compare `cddp train` with.
+
+    bench/peers/train_peer.py --model simple_cnn --batch-size 64 --threads 2 --steps 200
+
+Everything that could slow Python down besides training is left out: the data are random
+images that lie in memory, normalised, and a batch is one gather. Augmentation is left out,
+which cddp does. Writes the median time of a step, from the gather to the optimiser.
+"""
+import argparse
+import json
+import statistics
+import sys
+import time
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+class SimpleCNN(nn.Module):
+    def __init__(self, channels=1, pixels=28):
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, 32, 3, padding=1)
+        self.conv2 = nn.Conv2d(32, 64, 3, padding=1)
+        self.fc1 = nn.Linear(64 * (pixels // 4) ** 2, 128)
+        self.dropout = nn.Dropout(0.5)
+        self.fc2 = nn.Linear(128, 10)
+
+    def forward(self, x):
+        x = F.max_pool2d(F.relu(self.conv1(x)), 2)
+        x = F.max_pool2d(F.relu(self.conv2(x)), 2)
+        x = F.relu(self.fc1(x.flatten(1)))
+        return self.fc2(self.dropout(x))
+
+
+def resnet(name):
+    from torchvision import models
+    model = getattr(models, name)(num_classes=10)
+    model.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)  # the stem for small images
+    model.maxpool = nn.Identity()
+    return model
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", choices=["simple_cnn", "resnet18", "resnet50"], required=True)
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--warmup", type=int, default=3)
+    parser.add_argument("--channels-last", action="store_true")
+    parser.add_argument("--json", metavar="FILE")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    torch.manual_seed(1)
+    if arguments.model == "simple_cnn":
+        model, shape = SimpleCNN(), (1, 28, 28)
+    else:
+        model, shape = resnet(arguments.model), (3, 32, 32)
+    images = torch.randn(4096, *shape)
+    labels = torch.randint(10, (4096,))
+    if arguments.channels_last:
+        model = model.to(memory_format=torch.channels_last)
+        images = images.contiguous(memory_format=torch.channels_last)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+    model.train()
+    times = []
+    for _ in range(arguments.warmup + arguments.steps):
+        chosen = torch.randint(len(images), (arguments.batch_size,))
+        start = time.perf_counter()
+        batch, targets = images[chosen], labels[chosen]
+        if arguments.channels_last:
+            batch = batch.contiguous(memory_format=torch.channels_last)
+        optimizer.zero_grad(set_to_none=True)
+        loss = F.cross_entropy(model(batch), targets)
+        loss.backward()
+        optimizer.step()
+        times.append(time.perf_counter() - start)
+    step = statistics.median(times[arguments.warmup:])
+    report = {"model": arguments.model, "torch": torch.__version__,
+              "batch_size": arguments.batch_size, "threads": arguments.threads,
+              "channels_last": arguments.channels_last, "steps": arguments.steps,
+              "step_ms_median": 1e3 * step, "images_per_s": arguments.batch_size / step}
+    text = json.dumps(report)
+    if arguments.json:
+        with open(arguments.json, "w") as out:
+            out.write(text + "\n")
+    else:
+        print(text)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except ImportError as error:
+        sys.exit(f"train_peer.py: {error}; install Debian's python3-torch and python3-torchvision "
+                 "and use /usr/bin/python3")
