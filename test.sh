@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds everything and runs all tests: the release
 # build, and under the sanitizers all rooms as far as they need no libtorch; then a
-# minute of fuzzing, where clang has its fuzzer.
+# minute of fuzzing, where clang has its fuzzer, and what is for GPUs, where there is nvcc:
+# of that the tests that need no GPU.
 #
 #   ./test.sh            all of it
-#   ./test.sh release    only one preset: release, asan, tsan or fuzz
+#   ./test.sh release    only one preset: release, asan, tsan, fuzz or cuda
 #
 # The last line counts the tests. A test that was skipped or not run has not
 # passed. Ends with 0 when all have passed, else with ctest's own exit status.
@@ -32,6 +33,11 @@ if clang++ -fsanitize=fuzzer -x c++ -o /dev/null - 2>/dev/null <<<'
   presets+=(fuzz)
 else
   echo "clang++ cannot build fuzz targets here (packages clang and libclang-rt-dev): left out."
+fi
+if command -v nvcc >/dev/null || [ -x /usr/local/cuda/bin/nvcc ]; then
+  presets+=(cuda)
+else
+  echo "There is no nvcc here: what runs on GPUs is left out."
 fi
 [ $# -gt 0 ] && presets=("$@")
 passed=0

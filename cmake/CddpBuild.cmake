@@ -19,12 +19,14 @@ endif()
 add_library(cddp_flags INTERFACE)
 target_include_directories(cddp_flags INTERFACE ${CMAKE_SOURCE_DIR}/include ${CMAKE_SOURCE_DIR})
 # Replicas are bit-identical only when no target contracts a*b+c (design law 4).
-target_compile_options(cddp_flags INTERFACE -Wall -Wextra -Werror -ffp-contract=off
-  # Members left out of a designated initialiser have defaults.
-  -Wno-missing-field-initializers)
+target_compile_options(cddp_flags INTERFACE
+  $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Werror -ffp-contract=off
+    # Members left out of a designated initialiser have defaults.
+    -Wno-missing-field-initializers>)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # False alarms of GCC 12 inside libstdc++ at -O3.
-  target_compile_options(cddp_flags INTERFACE -Wno-restrict -Wno-maybe-uninitialized)
+  target_compile_options(cddp_flags INTERFACE
+    $<$<COMPILE_LANGUAGE:CXX>:-Wno-restrict -Wno-maybe-uninitialized>)
 endif()
 if(CDDP_SANITIZE)
   target_compile_options(cddp_flags INTERFACE -fsanitize=${CDDP_SANITIZE} -fno-omit-frame-pointer -g)

@@ -25,7 +25,7 @@ class Bitmap final : public IndexCodec {
     return bytes;
   }
 
-  bool Start(size_t, IndexCursor* cursor) const override {
+  bool Start(size_t, size_t, IndexCursor* cursor) const override {
     return cursor->bytes.size() == Bytes(cursor->elements);
   }
 

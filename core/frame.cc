@@ -18,10 +18,12 @@
 namespace cddp {
 namespace {
 
-constexpr std::array kIndexFormats = {
-    std::pair{"auto", IndexFormat::kAuto}, std::pair{"rice", IndexFormat::kRice},
-    std::pair{"bitmap", IndexFormat::kBitmap}, std::pair{"rice-absent", IndexFormat::kRiceAbsent},
-    std::pair{"raw32", IndexFormat::kRaw32}};
+constexpr std::array kIndexFormats = {std::pair{"auto", IndexFormat::kAuto},
+                                      std::pair{"rice", IndexFormat::kRice},
+                                      std::pair{"bitmap", IndexFormat::kBitmap},
+                                      std::pair{"rice-absent", IndexFormat::kRiceAbsent},
+                                      std::pair{"rice-blocks", IndexFormat::kRiceBlocks},
+                                      std::pair{"raw32", IndexFormat::kRaw32}};
 constexpr std::array kValueFormats = {
     std::pair{"fp32", ValueFormat::kFp32}, std::pair{"bf16", ValueFormat::kBf16},
     std::pair{"fp16", ValueFormat::kFp16}, std::pair{"int8", ValueFormat::kInt8},
@@ -65,6 +67,28 @@ std::byte* PutRuns(std::byte* out, std::span<const size_t> run_ends) {
   return out;
 }
 
+// Of a frame that is complete but for it.
+void PutHeader(const FrameFormat& format, const FrameId& id, bool non_finite, size_t entries,
+               std::vector<std::byte>* frame) {
+  const FrameHeader header{
+      .magic = kMagic,
+      .version = kVersion,
+      .index_format = static_cast<uint8_t>(format.indices),
+      .value_format = static_cast<uint8_t>(format.values),
+      .flags =
+          static_cast<uint8_t>((non_finite ? kFlagNonFinite : 0) | (id.of_owner ? kFlagOwner : 0)),
+      .step = id.step,
+      .bucket = static_cast<uint16_t>(id.bucket),
+      .rank = static_cast<uint16_t>(id.rank),
+      .elements = id.elements,
+      .entries = static_cast<uint32_t>(entries),
+      .payload_bytes = static_cast<uint32_t>(frame->size() - kFrameHeaderBytes),
+      .checksum = 0};
+  std::memcpy(frame->data(), &header, sizeof(header));
+  const uint64_t checksum = FrameChecksum(*frame);
+  std::memcpy(frame->data() + kChecksumOffset, &checksum, sizeof(checksum));
+}
+
 struct Block {
   size_t count = 0;
   uint32_t indices[kBlockEntries];
@@ -81,7 +105,7 @@ class BlockReader {
         values_(view.values.data()) {
     cursor_.bytes = view.indices;
     cursor_.elements = view.id.elements;
-    if (!index_codec_.Start(view.entries, &cursor_)) sizes_ = BlockSizes({});
+    if (!index_codec_.Start(view.entries, view.blocks, &cursor_)) sizes_ = BlockSizes({});
   }
 
   // False behind the last block.
@@ -175,34 +199,31 @@ Status EncodeFrame(const FrameFormat& format, const FrameId& id, std::span<const
   end += IndexCodecOf(indices)->Encode({selection->indices, run_ends, id.elements}, end);
 
   const ValueCodec& values = *ValueCodecOf(format.values);
-  // A rank's own frame and the one that it sends as an owner are rounded independently.
-  const uint64_t key[] = {format.seed, id.step, id.bucket, 2 * uint64_t{id.rank} + id.of_owner};
-  Dither dither{.stochastic = format.stochastic,
-                .key = format.stochastic ? XXH3_64bits(key, sizeof(key)) : 0};
+  Dither dither{.stochastic = format.stochastic, .key = DitherKey(format, id)};
   ForBlocks(run_ends, [&](size_t entry, size_t count) {
     dither.entry = entry;
     values.Encode(std::span(selection->values).subspan(entry, count), dither, end);
     end += values.BlockBytes(count);
   });
   out->resize(static_cast<size_t>(end - begin));
-
-  const FrameHeader header{.magic = kMagic,
-                           .version = kVersion,
-                           .index_format = static_cast<uint8_t>(indices),
-                           .value_format = static_cast<uint8_t>(format.values),
-                           .flags = static_cast<uint8_t>((non_finite ? kFlagNonFinite : 0) |
-                                                         (id.of_owner ? kFlagOwner : 0)),
-                           .step = id.step,
-                           .bucket = static_cast<uint16_t>(id.bucket),
-                           .rank = static_cast<uint16_t>(id.rank),
-                           .elements = id.elements,
-                           .entries = static_cast<uint32_t>(entries),
-                           .payload_bytes = static_cast<uint32_t>(out->size() - kFrameHeaderBytes),
-                           .checksum = 0};
-  std::memcpy(begin, &header, sizeof(header));
-  const uint64_t checksum = FrameChecksum(*out);
-  std::memcpy(begin + kChecksumOffset, &checksum, sizeof(checksum));
+  PutHeader({indices, format.values}, id, non_finite, entries, out);
   return Status::Ok();
+}
+
+uint64_t DitherKey(const FrameFormat& format, const FrameId& id) {
+  // A rank's own frame and the one that it sends as an owner are rounded independently.
+  const uint64_t key[] = {format.seed, id.step, id.bucket, 2 * uint64_t{id.rank} + id.of_owner};
+  return format.stochastic ? XXH3_64bits(key, sizeof(key)) : 0;
+}
+
+void AssembleFrame(const FrameFormat& format, const FrameId& id, std::span<const size_t> run_ends,
+                   std::span<const std::byte> coded, std::vector<std::byte>* out) {
+  const size_t entries = run_ends.empty() ? 0 : run_ends.back();
+  out->resize(kFrameHeaderBytes + kMaxVarintBytes * (run_ends.size() + 1) + coded.size());
+  std::byte* const end = PutRuns(out->data() + kFrameHeaderBytes, run_ends);
+  std::memcpy(end, coded.data(), coded.size());
+  out->resize(static_cast<size_t>(end - out->data()) + coded.size());
+  PutHeader(format, id, /*non_finite=*/false, entries, out);
 }
 
 void DecodeAdd(const FrameView& view, std::span<float> dense) {

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <cstring>
 #include <span>
+#include <vector>
 
 #include "cddp/frame.h"
 #include "core/runs.h"
@@ -66,6 +67,31 @@ inline bool TakeVarint(std::span<const std::byte>* bytes, uint64_t* number) {
     return byte != 0 || i == 0;
   }
   return false;
+}
+
+// Of stochastic rounding in the frame (Dither of core/value_codec.h).
+uint64_t DitherKey(const FrameFormat& format, const FrameId& id);
+
+// The frame of entries that were coded elsewhere: `coded` are its indices and values, in
+// the format's codecs, which are not auto. Requires what EncodeFrame requires.
+void AssembleFrame(const FrameFormat& format, const FrameId& id, std::span<const size_t> run_ends,
+                   std::span<const std::byte> coded, std::vector<std::byte>* out);
+
+// All checks of ValidateFrame but those of the indices and the values themselves, of which
+// *view then has the bytes.
+Status ReadFrameLayout(std::span<const std::byte> frame, const FrameId& expected,
+                       size_t max_entries, FrameView* view);
+
+// Where the runs of a frame end whose layout is valid.
+inline std::vector<size_t> FrameRunEnds(const FrameView& view) {
+  std::span<const std::byte> runs = view.runs;
+  uint64_t count = 0;
+  std::vector<size_t> ends;
+  for (TakeVarint(&runs, &count); !runs.empty();) {
+    TakeVarint(&runs, &count);
+    ends.push_back((ends.empty() ? 0 : ends.back()) + static_cast<size_t>(count));
+  }
+  return ends;
 }
 
 // The blocks of a validated frame, or of one whose runs are valid.

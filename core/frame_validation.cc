@@ -83,11 +83,8 @@ Status FrameLength(std::span<const std::byte> bytes, size_t* length) {
   return Status::Ok();
 }
 
-namespace {
-
-// With the entries, unless `entries` is null.
-Status ReadFrame(std::span<const std::byte> frame, const FrameId& expected, size_t max_entries,
-                 FrameView* view, Selection* entries) {
+Status ReadFrameLayout(std::span<const std::byte> frame, const FrameId& expected,
+                       size_t max_entries, FrameView* view) {
   size_t length = 0;
   if (Status status = FrameLength(frame, &length); !status.ok()) {
     return BadFrame(expected, status.message());
@@ -117,6 +114,7 @@ Status ReadFrame(std::span<const std::byte> frame, const FrameId& expected, size
   FrameView checked{.id = expected,
                     .non_finite = (header.flags & kFlagNonFinite) != 0,
                     .entries = header.entries,
+                    .blocks = 0,
                     .index_format = static_cast<IndexFormat>(header.index_format),
                     .value_format = static_cast<ValueFormat>(header.value_format),
                     .runs = {},
@@ -126,7 +124,7 @@ Status ReadFrame(std::span<const std::byte> frame, const FrameId& expected, size
   const ValueCodec* const value_codec = ValueCodecOf(checked.value_format);
   if (index_codec == nullptr) {
     return BadFrame(expected,
-                    fmt::format("index codec 0 to 3 expected, got {}", header.index_format));
+                    fmt::format("index codec 0 to 4 expected, got {}", header.index_format));
   }
   if (value_codec == nullptr) {
     return BadFrame(expected,
@@ -169,49 +167,63 @@ Status ReadFrame(std::span<const std::byte> frame, const FrameId& expected, size
 
   size_t value_bytes = 0;
   BlockSizes sizes(checked.runs);
-  for (size_t count; (count = sizes.Next()) > 0;) value_bytes += value_codec->BlockBytes(count);
+  for (size_t count; (count = sizes.Next()) > 0; ++checked.blocks) {
+    value_bytes += value_codec->BlockBytes(count);
+  }
   if (value_bytes > rest.size()) {
     return BadFrame(expected, fmt::format("length: {} entries have {} bytes of values, got {}",
                                           header.entries, value_bytes, rest.size()));
   }
   checked.indices = rest.first(rest.size() - value_bytes);
   checked.values = rest.subspan(checked.indices.size());
+  *view = checked;
+  return Status::Ok();
+}
 
+namespace {
+
+// With the entries, unless `entries` is null.
+Status ReadFrame(std::span<const std::byte> frame, const FrameId& expected, size_t max_entries,
+                 FrameView* view, Selection* entries) {
+  FrameView checked;
+  CDDP_RETURN_IF_ERROR(ReadFrameLayout(frame, expected, max_entries, &checked));
+  const IndexCodec& index_codec = *IndexCodecOf(checked.index_format);
+  const ValueCodec& value_codec = *ValueCodecOf(checked.value_format);
   IndexCursor cursor;
   cursor.bytes = checked.indices;
-  cursor.elements = header.elements;
-  if (!index_codec->Start(header.entries, &cursor)) {
+  cursor.elements = expected.elements;
+  if (!index_codec.Start(checked.entries, checked.blocks, &cursor)) {
     return BadFrame(expected,
-                    fmt::format("length: {} indices ({}) do not take {} bytes", header.entries,
-                                index_codec->name(), checked.indices.size()));
+                    fmt::format("length: {} indices ({}) do not take {} bytes", checked.entries,
+                                index_codec.name(), checked.indices.size()));
   }
   const std::byte* values = checked.values.data();
-  sizes = BlockSizes(checked.runs);
+  BlockSizes sizes(checked.runs);
   uint32_t block[kBlockEntries];
   int64_t last = -1;
   size_t entry = 0;
   if (entries != nullptr) {
-    entries->indices.resize(header.entries);
-    entries->values.resize(header.entries);
+    entries->indices.resize(checked.entries);
+    entries->values.resize(checked.entries);
   }
   for (size_t count; (count = sizes.Next()) > 0; entry += count) {
     uint32_t* const indices = entries != nullptr ? entries->indices.data() + entry : block;
-    if (!index_codec->Next(&cursor, count, indices)) {
-      return BadFrame(expected, WhatIsWrong(*index_codec, cursor, {indices, count}, entry, last));
+    if (!index_codec.Next(&cursor, count, indices)) {
+      return BadFrame(expected, WhatIsWrong(index_codec, cursor, {indices, count}, entry, last));
     }
     last = indices[count - 1];
-    if (!value_codec->Valid(values, count)) {
-      return BadFrame(expected, WhatIsWrong(*value_codec, values, count, entry));
+    if (!value_codec.Valid(values, count)) {
+      return BadFrame(expected, WhatIsWrong(value_codec, values, count, entry));
     }
     if (entries != nullptr) {
-      value_codec->Decode(values, count, entries->values.data() + entry);
+      value_codec.Decode(values, count, entries->values.data() + entry);
     }
-    values += value_codec->BlockBytes(count);
+    values += value_codec.BlockBytes(count);
   }
-  if (!index_codec->Finished(&cursor)) {
+  if (!index_codec.Finished(&cursor)) {
     return BadFrame(expected,
                     fmt::format("length: {} indices ({}) end before the last of their {} bytes",
-                                header.entries, index_codec->name(), checked.indices.size()));
+                                checked.entries, index_codec.name(), checked.indices.size()));
   }
   *view = checked;
   return Status::Ok();

@@ -4,7 +4,7 @@
 
 namespace cddp {
 
-bool IndexCodec::Start(size_t, IndexCursor*) const { return true; }
+bool IndexCodec::Start(size_t, size_t, IndexCursor*) const { return true; }
 
 bool IndexCodec::Finished(IndexCursor* cursor) const {
   const uint64_t bits = 8 * uint64_t{cursor->bytes.size()};
@@ -22,6 +22,8 @@ const IndexCodec* IndexCodecOf(IndexFormat format) {
       return &BitmapCodec();
     case IndexFormat::kRiceAbsent:
       return &RiceAbsentCodec();
+    case IndexFormat::kRiceBlocks:
+      return &RiceBlocksCodec();
     case IndexFormat::kAuto:
       break;
   }

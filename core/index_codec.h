@@ -29,7 +29,8 @@ struct IndexCursor {
   uint32_t elements = 0;
   uint64_t bit = 0;                // of `bytes`: the next to be read
   int64_t last = -1;               // index that was read last
-  uint32_t next = 0;               // of rice-absent: the first index that may come
+  uint32_t next = 0;               // of rice-absent: the first index that may come;
+                                   // of rice-blocks: the number of the next block
   uint32_t absent[kBlockEntries];  // of rice-absent: the elements without entry
   uint32_t absent_at = 0;
   uint32_t absent_count = 0;
@@ -51,8 +52,9 @@ class IndexCodec {
   static constexpr size_t kSlack = 8;
   virtual size_t Encode(const IndexSet& set, std::byte* out) const = 0;
 
-  // Starts reading `entries` indices. False when they do not take so many bytes.
-  virtual bool Start(size_t entries, IndexCursor* cursor) const;
+  // Starts reading `entries` indices in `blocks` blocks. False when they do not take so
+  // many bytes.
+  virtual bool Start(size_t entries, size_t blocks, IndexCursor* cursor) const;
   // Reads the next `count` indices, a block of the frame. False when the bytes do not
   // say so many ascending indices below `elements`; nothing outside `indices` is
   // written and nothing outside the bytes read, whatever they are.
@@ -71,5 +73,6 @@ const IndexCodec& Raw32Codec();
 const IndexCodec& RiceCodec();
 const IndexCodec& BitmapCodec();
 const IndexCodec& RiceAbsentCodec();
+const IndexCodec& RiceBlocksCodec();
 
 }  // namespace cddp

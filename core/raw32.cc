@@ -23,7 +23,7 @@ class Raw32 final : public IndexCodec {
     return set.indices.size_bytes();
   }
 
-  bool Start(size_t entries, IndexCursor* cursor) const override {
+  bool Start(size_t entries, size_t, IndexCursor* cursor) const override {
     return cursor->bytes.size() == entries * sizeof(uint32_t);
   }
 

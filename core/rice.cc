@@ -106,6 +106,21 @@ void PutBlock(std::span<const uint32_t> gaps, uint64_t sum, BitWriter* writer) {
   }
 }
 
+// Calls visit(gaps, their sum) for each block.
+template <typename Visit>
+void ForGaps(const IndexSet& set, Visit visit) {
+  uint32_t gaps[kBlockEntries];
+  uint32_t next = 0;  // the first index that may come
+  ForBlocks(set.run_ends, [&](size_t begin, size_t count) {
+    const uint32_t* const indices = set.indices.data() + begin;
+    gaps[0] = indices[0] - next;
+    for (size_t i = 1; i < count; ++i) gaps[i] = indices[i] - indices[i - 1] - 1;
+    const uint64_t sum = uint64_t{indices[count - 1]} + 1 - next - count;
+    next = indices[count - 1] + 1;
+    visit(std::span<const uint32_t>(gaps, count), sum);
+  });
+}
+
 // The head of a block, at the start of `word`.
 BlockCode TakeHead(uint64_t word) {
   const auto parameter = static_cast<unsigned>(word & ((1u << kParameterBits) - 1));
@@ -237,16 +252,8 @@ class Rice final : public IndexCodec {
 
   size_t Encode(const IndexSet& set, std::byte* out) const override {
     BitWriter writer(out);
-    uint32_t gaps[kBlockEntries];
-    uint32_t next = 0;  // the first index that may come
-    ForBlocks(set.run_ends, [&](size_t begin, size_t count) {
-      const uint32_t* const indices = set.indices.data() + begin;
-      gaps[0] = indices[0] - next;
-      for (size_t i = 1; i < count; ++i) gaps[i] = indices[i] - indices[i - 1] - 1;
-      const uint64_t sum = uint64_t{indices[count - 1]} + 1 - next - count;
-      next = indices[count - 1] + 1;
-      PutBlock({gaps, count}, sum, &writer);
-    });
+    ForGaps(set,
+            [&](std::span<const uint32_t> gaps, uint64_t sum) { PutBlock(gaps, sum, &writer); });
     return writer.bytes();
   }
 
@@ -298,7 +305,7 @@ class RiceAbsent final : public IndexCodec {
     return writer.bytes();
   }
 
-  bool Start(size_t entries, IndexCursor* cursor) const override {
+  bool Start(size_t entries, size_t, IndexCursor* cursor) const override {
     if (entries > cursor->elements) return false;
     cursor->absent_left = cursor->elements - static_cast<uint32_t>(entries);
     return true;
@@ -335,6 +342,61 @@ class RiceAbsent final : public IndexCodec {
   }
 };
 
+// Rice, with the bytes of each block (16 bits each) before the first: blocks start on a
+// byte, and one need not be decoded to find the next.
+class RiceBlocks final : public IndexCodec {
+ public:
+  std::string_view name() const override { return "rice-blocks"; }
+
+  double ExpectedBits(size_t entries, uint32_t elements) const override {
+    constexpr double kLengthBits = 16 + 3.5;  // and what is missing in a block's last byte
+    return ExpectedBitsOf(entries, elements) +
+           static_cast<double>(entries) * kLengthBits / kBlockEntries;
+  }
+
+  size_t MaxBytes(size_t entries, uint32_t elements, size_t blocks) const override {
+    return MaxBytesOf(entries, elements, blocks) + (kLengthBytes + 1) * blocks;
+  }
+
+  size_t Encode(const IndexSet& set, std::byte* out) const override {
+    size_t blocks = 0;
+    ForBlocks(set.run_ends, [&](size_t, size_t) { ++blocks; });
+    std::byte* lengths = out;
+    std::byte* end = out + kLengthBytes * blocks;
+    ForGaps(set, [&](std::span<const uint32_t> gaps, uint64_t sum) {
+      BitWriter writer(end);
+      PutBlock(gaps, sum, &writer);
+      const auto length = static_cast<uint16_t>(writer.bytes());
+      std::memcpy(lengths, &length, sizeof(length));
+      lengths += kLengthBytes;
+      end += length;
+    });
+    return static_cast<size_t>(end - out);
+  }
+
+  bool Start(size_t, size_t blocks, IndexCursor* cursor) const override {
+    cursor->bit = 8 * uint64_t{kLengthBytes} * blocks;
+    return cursor->bit <= 8 * uint64_t{cursor->bytes.size()};
+  }
+
+  bool Next(IndexCursor* cursor, size_t count, uint32_t* indices) const override {
+    uint16_t length;
+    std::memcpy(&length, cursor->bytes.data() + kLengthBytes * cursor->next++, sizeof(length));
+    const uint64_t end = cursor->bit + 8 * uint64_t{length};
+    if (!Take(cursor, count, indices)) return false;
+    // Exactly so many bytes, spare bits being zero.
+    if (end > 8 * uint64_t{cursor->bytes.size()}) return false;
+    if (cursor->bit > end || end - cursor->bit >= 8) return false;
+    const uint64_t spare = LoadBitsChecked(cursor->bytes, cursor->bit);
+    if ((spare & ((uint64_t{1} << (end - cursor->bit)) - 1)) != 0) return false;
+    cursor->bit = end;
+    return true;
+  }
+
+ private:
+  static constexpr size_t kLengthBytes = sizeof(uint16_t);
+};
+
 }  // namespace
 
 const IndexCodec& RiceCodec() {
@@ -344,6 +406,11 @@ const IndexCodec& RiceCodec() {
 
 const IndexCodec& RiceAbsentCodec() {
   static const RiceAbsent codec;
+  return codec;
+}
+
+const IndexCodec& RiceBlocksCodec() {
+  static const RiceBlocks codec;
   return codec;
 }
 

@@ -6,55 +6,16 @@
 #include <bit>
 #include <cmath>
 #include <functional>
-#include <limits>
 #include <map>
 
 #include "cddp/selection.h"
 #include "core/candidates.h"
 #include "core/sweep.h"
+#include "core/threshold_forecast.h"
 #include "core/worker_pool.h"
 
 namespace cddp {
 namespace {
-
-// The k-th largest magnitude from step to step. Its relative change is tracked by
-// its mean and mean deviation, as TCP tracks round-trip times (Jacobson, SIGCOMM
-// 1988): the threshold is as far below the expected magnitude as changes make
-// necessary, and no farther.
-class ThresholdForecast {
- public:
-  bool empty() const { return !known_; }
-
-  // Magnitude bits to try in the next step.
-  uint32_t Next() const {
-    const float margin = kDeviations * deviation_ + kMinMargin;
-    const float next = last_ * std::exp(std::max(mean_ - margin, -kMaxMargin));
-    return std::bit_cast<uint32_t>(std::min(next, std::numeric_limits<float>::max()));
-  }
-
-  void Update(uint32_t magnitude) {
-    const float value = std::bit_cast<float>(magnitude);
-    if (!std::isfinite(value)) return;
-    if (known_ && value > 0 && last_ > 0) {
-      // Apart: the quotient may overflow. Bounded: so mean and deviation stay finite.
-      const float change = std::clamp(std::log(value) - std::log(last_), -20.0f, 20.0f);
-      deviation_ += (std::abs(change - mean_) - deviation_) / 4;
-      mean_ += (change - mean_) / 8;
-    }
-    known_ = true;
-    last_ = value;
-  }
-
- private:
-  static constexpr float kDeviations = 4.0f;
-  static constexpr float kMinMargin = 0.004f;
-  static constexpr float kMaxMargin = 2.0f;
-
-  bool known_ = false;
-  float last_ = 0;
-  float mean_ = 0;
-  float deviation_ = 0.01f;
-};
 
 // A magnitude that about k of the elements reach, rather more than fewer, judged
 // by a sample of whole cache lines spread over the parameter.
@@ -100,11 +61,12 @@ class TopKSelector : public Selector {
     ThresholdForecast* forecast = nullptr;
     if (!parameter.empty()) {
       auto it = forecasts_.find(parameter);
-      if (it == forecasts_.end()) it = forecasts_.emplace(parameter, ThresholdForecast()).first;
+      if (it == forecasts_.end()) it = forecasts_.emplace(parameter, ThresholdForecast{}).first;
       forecast = &it->second;
     }
-    const bool warm = forecast != nullptr && !forecast->empty();
-    candidates_.Begin(k, warm ? forecast->Next() : ThresholdOfSample(accumulation, k));
+    const bool warm = forecast != nullptr && forecast->known;
+    candidates_.Begin(
+        k, warm ? std::bit_cast<uint32_t>(forecast->Next()) : ThresholdOfSample(accumulation, k));
     candidates_.Gather(Pass::kFirst, accumulation, pool_);
     if (candidates_.size() < k) {
       ++second_sweeps_;
@@ -113,7 +75,7 @@ class TopKSelector : public Selector {
       candidates_.Gather(Pass::kAgain, accumulation, pool_);
     }
     const uint32_t last = candidates_.Finish(base, accumulation, pool_, out);
-    if (forecast != nullptr && accumulation.finite()) forecast->Update(last);
+    if (forecast != nullptr && accumulation.finite()) forecast->Update(std::bit_cast<float>(last));
   }
   using Selector::Select;
 

@@ -31,7 +31,8 @@ enum class IndexFormat : uint8_t {
   kRice = 1,        // Golomb-Rice codes of the gaps: about log2(1/ratio) + 1.5 bits each
   kBitmap = 2,      // a bit for each element
   kRiceAbsent = 3,  // Golomb-Rice codes of the gaps between the elements without entry
-  kAuto = 255,      // the one of these that is expected to be the smallest
+  kRiceBlocks = 4,  // rice with the length of each block, for decoders that work in parallel
+  kAuto = 255,      // the one of the first four that is expected to be the smallest
 };
 
 // How values travel. Blocks are of at most 256 entries of one parameter.
@@ -74,6 +75,7 @@ struct FrameView {
   FrameId id;
   bool non_finite = false;
   uint32_t entries = 0;
+  uint32_t blocks = 0;
   IndexFormat index_format = IndexFormat::kRaw32;
   ValueFormat value_format = ValueFormat::kFp32;
   std::span<const std::byte> runs;

@@ -29,7 +29,7 @@ TEST(CorruptCorpus, Frames) { EXPECT_GE(ForEachFile("frame", FuzzFrame), 75u); }
 
 TEST(CorruptCorpus, Indices) {
   for (const IndexCodec* codec :
-       {&Raw32Codec(), &RiceCodec(), &BitmapCodec(), &RiceAbsentCodec()}) {
+       {&Raw32Codec(), &RiceCodec(), &BitmapCodec(), &RiceAbsentCodec(), &RiceBlocksCodec()}) {
     const auto use = [&](std::span<const uint8_t> bytes) { FuzzIndices(*codec, bytes); };
     EXPECT_GE(ForEachFile(std::string(codec->name()), use), 6u) << codec->name();
   }

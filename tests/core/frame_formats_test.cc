@@ -14,7 +14,7 @@ namespace {
 
 constexpr IndexFormat kIndexFormats[] = {IndexFormat::kAuto, IndexFormat::kRaw32,
                                          IndexFormat::kRice, IndexFormat::kBitmap,
-                                         IndexFormat::kRiceAbsent};
+                                         IndexFormat::kRiceAbsent, IndexFormat::kRiceBlocks};
 constexpr ValueFormat kValueFormats[] = {ValueFormat::kFp32, ValueFormat::kBf16,
                                          ValueFormat::kFp16, ValueFormat::kInt8,
                                          ValueFormat::kInt4, ValueFormat::kSign};

@@ -10,7 +10,8 @@ namespace cddp {
 namespace {
 
 constexpr IndexFormat kIndexFormats[] = {IndexFormat::kRaw32, IndexFormat::kRice,
-                                         IndexFormat::kBitmap, IndexFormat::kRiceAbsent};
+                                         IndexFormat::kBitmap, IndexFormat::kRiceAbsent,
+                                         IndexFormat::kRiceBlocks};
 constexpr int kValueFormats = 6;
 
 struct Sample {

@@ -50,7 +50,7 @@ OwnedSet ClusteredSet(uint32_t elements, uint32_t patches, uint32_t patch, uint6
 
 const std::vector<const IndexCodec*>& AllCodecs() {
   static const std::vector<const IndexCodec*> codecs = {&Raw32Codec(), &RiceCodec(), &BitmapCodec(),
-                                                        &RiceAbsentCodec()};
+                                                        &RiceAbsentCodec(), &RiceBlocksCodec()};
   return codecs;
 }
 
@@ -72,7 +72,9 @@ std::vector<uint32_t> Read(const IndexCodec& codec, const OwnedSet& like,
   cursor.bytes = bytes;
   cursor.elements = like.elements;
   std::vector<uint32_t> indices;
-  *whole = codec.Start(like.indices.size(), &cursor);
+  size_t blocks = 0;
+  ForBlocks(like.run_ends, [&](size_t, size_t) { ++blocks; });
+  *whole = codec.Start(like.indices.size(), blocks, &cursor);
   ForBlocks(like.run_ends, [&](size_t begin, size_t count) {
     if (!*whole) return;
     indices.resize(begin + count);
@@ -122,6 +124,7 @@ TEST(IndexCodec, RandomSets) {
     set.elements =
         static_cast<uint32_t>(std::min<uint64_t>(next + bits.Below(spread), 0xffffffffu));
     RC_ASSERT(static_cast<bool>(RoundTrips(RiceCodec(), set)));
+    RC_ASSERT(static_cast<bool>(RoundTrips(RiceBlocksCodec(), set)));
     RC_ASSERT(static_cast<bool>(RoundTrips(Raw32Codec(), set)));
     if (set.elements > 100'000) return;
     RC_ASSERT(static_cast<bool>(RoundTrips(BitmapCodec(), set)));
@@ -154,6 +157,7 @@ TEST(IndexCodec, UniformSetsAreNearTheirEntropy) {
   const OwnedSet permille = UniformSet(4'000'000, 0.001, 2);
   EXPECT_LE(BitsPerIndex(RiceCodec(), percent), 8.3) << "entropy 8.08";
   EXPECT_LE(BitsPerIndex(RiceCodec(), permille), 11.8) << "entropy 11.41";
+  EXPECT_LE(BitsPerIndex(RiceBlocksCodec(), percent), 1.01 * BitsPerIndex(RiceCodec(), percent));
 }
 
 // From almost nothing to almost everything: within 5% and 64 bits of the entropy.

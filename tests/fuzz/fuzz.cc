@@ -54,7 +54,7 @@ std::vector<uint32_t> Read(const IndexCodec& codec, std::span<const std::byte> b
   cursor.bytes = bytes;
   cursor.elements = elements;
   std::vector<uint32_t> indices;
-  *whole = codec.Start(entries, &cursor);
+  *whole = codec.Start(entries, (entries + kBlockEntries - 1) / kBlockEntries, &cursor);
   while (*whole && indices.size() < entries) {
     const size_t begin = indices.size();
     const size_t count = std::min(kBlockEntries, entries - begin);

@@ -95,7 +95,8 @@ int main(int argc, char** argv) {
   const std::filesystem::path folder = argv[1];
   cddp::WriteFrames(folder / "frame");
   for (const cddp::IndexCodec* codec :
-       {&cddp::Raw32Codec(), &cddp::RiceCodec(), &cddp::BitmapCodec(), &cddp::RiceAbsentCodec()}) {
+       {&cddp::Raw32Codec(), &cddp::RiceCodec(), &cddp::BitmapCodec(), &cddp::RiceAbsentCodec(),
+        &cddp::RiceBlocksCodec()}) {
     // Short enough for careful decoding only, and long enough for the fast one.
     cddp::WriteIndices(folder / codec->name(), *codec, 700);
     cddp::WriteIndices(folder / codec->name(), *codec, 20'000);

@@ -1,0 +1,391 @@
+// The GPU's compressor against the CPU's: the same frames, memories and sums, bit for bit.
+#include "cddp/cuda_compressor.h"
+
+#include <cuda_runtime_api.h>
+#include <gtest/gtest.h>
+
+#include <limits>
+#include <string>
+
+#include "cddp/compressor.h"
+#include "core/cuda/device.h"
+#include "tests/core/frame_bytes.h"
+#include "tests/core/generators.h"
+#include "tests/core/owned_bucket.h"
+
+namespace cddp {
+namespace {
+
+using cuda::DeviceArray;
+using cuda::StatusOf;
+
+// Without a GPU these tests fail: what did not run has not passed.
+class CudaCompressorTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    Status problem;
+    ASSERT_GT(CudaDeviceCount(&problem), 0) << problem.message();
+  }
+};
+
+CompressorOptions OptionsOf(const std::string& memory, ValueFormat values, double ratio = 0.01) {
+  return {.ratio = ratio,
+          .memory = {.name = memory, .momentum = 0.9},
+          .format = {.indices = IndexFormat::kRiceBlocks, .values = values}};
+}
+
+// A bucket whose gradient is in device memory as well, from `shift` elements on.
+class DeviceBucket {
+ public:
+  explicit DeviceBucket(OwnedBucket* bucket) : bucket_(*bucket) {
+    EXPECT_TRUE(gradient_.Make(bucket->values.size() + 1).ok());
+  }
+  Bucket At(uint64_t step) {
+    EXPECT_EQ(cudaMemcpy(gradient_.data(), bucket_.values.data(),
+                         bucket_.values.size() * sizeof(float), cudaMemcpyHostToDevice),
+              cudaSuccess);
+    return {step, bucket_.index, {gradient_.data(), bucket_.values.size()}, bucket_.parameters};
+  }
+
+ private:
+  OwnedBucket& bucket_;
+  DeviceArray<float> gradient_;
+};
+
+// One rank, on both.
+class Twins {
+ public:
+  explicit Twins(const CompressorOptions& options, cudaStream_t stream = nullptr) {
+    EXPECT_TRUE(Compressor::Create(options, &cpu).ok());
+    const Status status = CudaCompressor::Create(options, stream, &gpu);
+    EXPECT_TRUE(status.ok()) << status.message();
+  }
+
+  // True when both frames are the same; *frame is it.
+  bool Compress(OwnedBucket* bucket, DeviceBucket* device, uint64_t step, FrameBytes* frame) {
+    FrameBytes want;
+    EXPECT_TRUE(cpu->Compress(bucket->At(step), 3, &want).ok());
+    Status status = gpu->Start(device->At(step), 3);
+    EXPECT_TRUE(status.ok()) << status.message();
+    status = gpu->Finish(frame);
+    EXPECT_TRUE(status.ok()) << status.message();
+    return *frame == want;
+  }
+
+  bool SameMemory() const {
+    MemoryState state;
+    EXPECT_TRUE(gpu->Save(&state).ok());
+    const MemoryState want = cpu->memory().Save();
+    if (state.size() != want.size()) return false;
+    for (const auto& [name, values] : want) {
+      if (!state.contains(name) || !SameBits(state.at(name), values)) return false;
+    }
+    return true;
+  }
+
+  void EndStep(bool commit) {
+    cpu->EndStep(commit);
+    gpu->EndStep(commit);
+  }
+
+  std::unique_ptr<Compressor> cpu;
+  std::unique_ptr<CudaCompressor> gpu;
+};
+
+const std::vector<uint32_t> kCounts = {1,    0,     3,    64,     1000,  1024, 1025, 4093,
+                                       4096, 10001, 4099, 300000, 65537, 2,    5000};
+
+struct Case {
+  std::string memory;
+  ValueFormat values;
+  double ratio;
+  bool nesterov = false;
+  bool masking = false;
+  bool stochastic = false;
+};
+
+class SameAsCpu : public ::testing::TestWithParam<Case> {
+ protected:
+  void SetUp() override {
+    Status problem;
+    ASSERT_GT(CudaDeviceCount(&problem), 0) << problem.message();
+  }
+};
+
+TEST_P(SameAsCpu, Steps) {
+  const Case& c = GetParam();
+  CompressorOptions options = OptionsOf(c.memory, c.values, c.ratio);
+  options.memory.nesterov = c.nesterov;
+  options.memory.momentum_masking = c.masking;
+  options.format.stochastic = c.stochastic;
+  options.format.seed = 5;
+  Twins twins(options);
+  OwnedBucket bucket(7, kCounts);
+  DeviceBucket device(&bucket);
+  for (uint64_t step = 0; step < 12; ++step) {
+    bucket.values =
+        ValuesOf({Pattern::kUniform, static_cast<uint32_t>(step), bucket.values.size()});
+    // In step 5 much changes: thresholds of the step before do not fit.
+    if (step == 5) {
+      for (float& value : bucket.values) value *= 100;
+    }
+    FrameBytes frame;
+    ASSERT_TRUE(twins.Compress(&bucket, &device, step, &frame)) << step;
+    twins.EndStep(/*commit=*/step % 4 != 2);
+    ASSERT_TRUE(twins.SameMemory()) << step;
+  }
+  if (c.memory != "none" && c.ratio < 1) {
+    EXPECT_GT(twins.gpu->second_sweeps(), 0u);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, SameAsCpu,
+    ::testing::Values(
+        Case{"residual", ValueFormat::kFp32, 0.01}, Case{"residual", ValueFormat::kInt4, 0.01},
+        Case{"residual", ValueFormat::kInt8, 0.1}, Case{"residual", ValueFormat::kBf16, 0.001},
+        Case{"residual", ValueFormat::kInt4, 0.01, false, false, true},
+        Case{"none", ValueFormat::kInt4, 0.01}, Case{"none", ValueFormat::kFp32, 1.0},
+        Case{"dgc", ValueFormat::kInt4, 0.01}, Case{"dgc", ValueFormat::kFp32, 0.01, false, true},
+        Case{"dgc", ValueFormat::kInt8, 0.003, true, true, true},
+        Case{"dgc", ValueFormat::kInt4, 1.0, true}));
+
+// Every pattern of values, ties, zeros, denormals and overflows among them, on a sequence of
+// steps whose values have nothing to do with each other.
+TEST_F(CudaCompressorTest, AnyValues) {
+  for (const char* memory : {"none", "residual", "dgc"}) {
+    for (const ValueFormat values : {ValueFormat::kFp32, ValueFormat::kInt4}) {
+      Twins twins(OptionsOf(memory, values, 0.02));
+      OwnedBucket bucket(1, {5, 20000, 1024, 3, 9999});
+      DeviceBucket device(&bucket);
+      uint64_t step = 0;
+      for (uint32_t seed = 0; seed < 4; ++seed) {
+        for (int p = 0; p <= static_cast<int>(Pattern::kRawFinite); ++p, ++step) {
+          bucket.values = ValuesOf({static_cast<Pattern>(p), seed, bucket.values.size()});
+          FrameBytes frame;
+          ASSERT_TRUE(twins.Compress(&bucket, &device, step, &frame)) << memory << " " << p;
+          // Sums of huge values may overflow: both then say so and void the step.
+          twins.EndStep(std::to_integer<int>(frame[7]) == 0);
+          ASSERT_TRUE(twins.SameMemory()) << memory << " " << p;
+        }
+      }
+    }
+  }
+}
+
+TEST_F(CudaCompressorTest, NonFiniteGradientsLeaveNoTrace) {
+  Twins twins(OptionsOf("dgc", ValueFormat::kInt4));
+  OwnedBucket bucket(0, {50, 5000});
+  DeviceBucket device(&bucket);
+  FrameBytes frame;
+  for (uint64_t step = 0; step < 6; ++step) {
+    bucket.values = ValuesOf({Pattern::kUniform, 100 + static_cast<uint32_t>(step), 5050});
+    const bool bad = step % 2 == 1;
+    if (bad) {
+      bucket.values[step == 1 ? 7 : 4000] = step == 3 ? std::numeric_limits<float>::quiet_NaN()
+                                                      : std::numeric_limits<float>::infinity();
+    }
+    ASSERT_TRUE(twins.Compress(&bucket, &device, step, &frame)) << step;
+    EXPECT_EQ(std::to_integer<int>(frame[7]), bad ? 1 : 0);
+    twins.EndStep(!bad);
+    ASSERT_TRUE(twins.SameMemory()) << step;
+  }
+}
+
+// DDP regroups its buckets after the first step: memories follow their parameters.
+TEST_F(CudaCompressorTest, RegroupedBuckets) {
+  Twins twins(OptionsOf("dgc", ValueFormat::kInt4));
+  OwnedBucket all(0, {4001, 3, 9000, 1030});
+  DeviceBucket device_all(&all);
+  OwnedBucket first(0, {});
+  OwnedBucket second(1, {});
+  first.parameters = {all.parameters[3], all.parameters[1]};
+  second.parameters = {all.parameters[2], all.parameters[0]};
+  for (OwnedBucket* bucket : {&first, &second}) {
+    uint32_t offset = 0;
+    for (BucketParameter& parameter : bucket->parameters) {
+      parameter.offset = offset;
+      offset += parameter.count;
+    }
+    bucket->values.resize(offset);
+  }
+  DeviceBucket device_first(&first);
+  DeviceBucket device_second(&second);
+  FrameBytes frame;
+  for (uint64_t step = 0; step < 9; ++step) {
+    const auto fill = [&](OwnedBucket* bucket) {
+      bucket->values =
+          ValuesOf({Pattern::kUniform, static_cast<uint32_t>(10 * step), bucket->values.size()});
+    };
+    if (step % 3 == 0) {
+      fill(&all);
+      ASSERT_TRUE(twins.Compress(&all, &device_all, step, &frame)) << step;
+    } else {
+      fill(&first);
+      fill(&second);
+      ASSERT_TRUE(twins.Compress(&first, &device_first, step, &frame)) << step;
+      ASSERT_TRUE(twins.Compress(&second, &device_second, step, &frame)) << step;
+    }
+    twins.EndStep(true);
+    ASSERT_TRUE(twins.SameMemory()) << step;
+  }
+}
+
+TEST_F(CudaCompressorTest, GoesOnFromSavedState) {
+  const CompressorOptions options = OptionsOf("dgc", ValueFormat::kInt4);
+  Twins twins(options);
+  OwnedBucket bucket(0, {4001, 77});
+  DeviceBucket device(&bucket);
+  FrameBytes frame;
+  const auto fill = [&](uint64_t step) {
+    bucket.values = ValuesOf({Pattern::kUniform, static_cast<uint32_t>(step), 4078});
+  };
+  for (uint64_t step = 0; step < 3; ++step) {
+    fill(step);
+    ASSERT_TRUE(twins.Compress(&bucket, &device, step, &frame));
+    twins.EndStep(true);
+  }
+  MemoryState state;
+  ASSERT_TRUE(twins.gpu->Save(&state).ok());
+  ASSERT_TRUE(CudaCompressor::Create(options, nullptr, &twins.gpu).ok());
+  ASSERT_TRUE(twins.gpu->Load(state).ok());
+  for (uint64_t step = 3; step < 6; ++step) {
+    fill(step);
+    ASSERT_TRUE(twins.Compress(&bucket, &device, step, &frame)) << step;
+    twins.EndStep(true);
+    ASSERT_TRUE(twins.SameMemory()) << step;
+  }
+  // What does not fit is refused, and nothing changes.
+  state.begin()->second.pop_back();
+  EXPECT_EQ(twins.gpu->Load(state).code(), StatusCode::kInvalidArgument);
+  EXPECT_TRUE(twins.SameMemory());
+}
+
+// The frames of `ranks` ranks of one bucket.
+std::vector<FrameBytes> FramesOf(const CompressorOptions& options, OwnedBucket* bucket,
+                                 uint32_t ranks, std::vector<FrameId>* ids) {
+  std::vector<FrameBytes> frames(ranks);
+  ids->clear();
+  for (uint32_t rank = 0; rank < ranks; ++rank) {
+    std::unique_ptr<Compressor> compressor;
+    EXPECT_TRUE(Compressor::Create(options, &compressor).ok());
+    bucket->values = ValuesOf({Pattern::kUniform, 50 + rank, bucket->values.size()});
+    EXPECT_TRUE(compressor->Compress(bucket->At(4), rank, &frames[rank]).ok());
+    ids->push_back({.step = 4,
+                    .bucket = bucket->index,
+                    .rank = rank,
+                    .elements = static_cast<uint32_t>(bucket->values.size())});
+  }
+  return frames;
+}
+
+std::vector<float> ToHost(const DeviceArray<float>& array, size_t size) {
+  std::vector<float> values(size);
+  EXPECT_EQ(cudaMemcpy(values.data(), array.data(), size * sizeof(float), cudaMemcpyDeviceToHost),
+            cudaSuccess);
+  return values;
+}
+
+TEST_F(CudaCompressorTest, DecodesAsTheCpuDoes) {
+  for (const ValueFormat values :
+       {ValueFormat::kFp32, ValueFormat::kBf16, ValueFormat::kInt8, ValueFormat::kInt4}) {
+    for (const double ratio : {0.001, 0.05, 1.0}) {
+      const CompressorOptions options = OptionsOf("none", values, ratio);
+      OwnedBucket bucket(2, kCounts);
+      std::vector<FrameId> ids;
+      const std::vector<FrameBytes> frames = FramesOf(options, &bucket, ratio < 0.01 ? 40 : 5, &ids);
+      std::vector<float> want(bucket.values.size(), 0.0f);
+      for (size_t f = 0; f < frames.size(); ++f) {
+        FrameView view;
+        ASSERT_TRUE(ValidateFrame(frames[f], ids[f], want.size(), &view).ok());
+        DecodeAdd(view, want);
+      }
+      std::unique_ptr<CudaCompressor> gpu;
+      ASSERT_TRUE(CudaCompressor::Create(options, nullptr, &gpu).ok());
+      DeviceArray<float> dense;
+      ASSERT_TRUE(dense.Make(want.size()).ok());
+      ASSERT_EQ(cudaMemset(dense.data(), 0xff, want.size() * sizeof(float)), cudaSuccess);
+      const Status status = gpu->Sum(frames, ids, want.size(), dense.data());
+      ASSERT_TRUE(status.ok()) << status.message();
+      EXPECT_TRUE(SameBits(ToHost(dense, want.size()), want));
+    }
+  }
+}
+
+// Bytes of peers that are not what an encoder writes: refused as on the CPU, nothing outside
+// the gradient is written (compute-sanitizer would see it).
+TEST_F(CudaCompressorTest, CorruptFrames) {
+  RandomBits bits(9);
+  int refused = 0;
+  for (const ValueFormat values : {ValueFormat::kFp32, ValueFormat::kInt8, ValueFormat::kInt4}) {
+    const CompressorOptions options = OptionsOf("none", values, 0.05);
+    OwnedBucket bucket(2, {3000, 9, 1300});
+    std::vector<FrameId> ids;
+    std::vector<FrameBytes> frames = FramesOf(options, &bucket, 1, &ids);
+    std::unique_ptr<CudaCompressor> gpu;
+    ASSERT_TRUE(CudaCompressor::Create(options, nullptr, &gpu).ok());
+    DeviceArray<float> dense;
+    const size_t elements = bucket.values.size();
+    for (int i = 0; i < 400; ++i) {
+      FrameBytes altered = frames[0];
+      for (uint64_t n = 0; n <= bits.Below(3); ++n) {
+        altered[40 + bits.Below(altered.size() - 40)] ^= std::byte{1} << bits.Below(8);
+      }
+      Seal(&altered);
+      FrameView view;
+      const bool good = ValidateFrame(altered, ids[0], elements, &view).ok();
+      ASSERT_TRUE(dense.Make(elements).ok());
+      const Status status = gpu->Sum({&altered, 1}, ids, elements, dense.data());
+      EXPECT_EQ(status.ok(), good) << i << ": " << status.message();
+      refused += !good;
+      if (!good || !status.ok()) {
+        EXPECT_EQ(status.code(), StatusCode::kCorrupt);
+        continue;
+      }
+      std::vector<float> want(elements, 0.0f);
+      DecodeAdd(view, want);
+      EXPECT_TRUE(SameBits(ToHost(dense, elements), want));
+    }
+  }
+  EXPECT_GT(refused, 300);
+}
+
+// What needs no device.
+TEST(CudaCompressorOptions, AreRefused) {
+  const auto refused = [](const CompressorOptions& options, const char* word) {
+    std::unique_ptr<CudaCompressor> gpu;
+    const Status status = CudaCompressor::Create(options, nullptr, &gpu);
+    EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
+    EXPECT_NE(status.message().find(word), std::string::npos) << status.message();
+  };
+  CompressorOptions options;
+  options.selector.name = "randomk";
+  refused(options, "topk");
+  options = {};
+  options.memory = {.name = "dgc", .clip_norm = 1};
+  refused(options, "clip");
+  options = {};
+  options.adaptive_every = 10;
+  refused(options, "adaptive");
+  options = {};
+  options.format.indices = IndexFormat::kBitmap;
+  refused(options, "rice-blocks");
+  options = {};
+  options.format.values = ValueFormat::kSign;
+  refused(options, "int4");
+  options = {};
+  options.ratio = 2;
+  refused(options, "ratio");
+}
+
+TEST(CudaCompressorOptions, WithoutDeviceIsUnavailable) {
+  Status problem;
+  if (CudaDeviceCount(&problem) > 0) return;  // there is one: nothing to see
+  std::unique_ptr<CudaCompressor> gpu;
+  const Status status = CudaCompressor::Create({}, nullptr, &gpu);
+  EXPECT_EQ(status.code(), StatusCode::kUnavailable);
+  EXPECT_NE(status.message().find("CUDA"), std::string::npos) << status.message();
+}
+
+}  // namespace
+}  // namespace cddp
