@@ -168,29 +168,34 @@ size_t MaxFrameBytes(const FrameFormat& format, uint32_t elements, size_t entrie
          IndexCodec::kSlack;
 }
 
-Status EncodeFrame(const FrameFormat& format, const FrameId& id, std::span<const size_t> run_ends,
-                   bool non_finite, Selection* selection, std::vector<std::byte>* out) {
+Status CheckFrameLimits(const FrameFormat& format, const FrameId& id, size_t entries, size_t runs) {
   constexpr uint32_t kMax16 = std::numeric_limits<uint16_t>::max();
   if (id.bucket > kMax16 || id.rank > kMax16) {
     return Status::InvalidArgument(
         fmt::format("a frame numbers buckets and ranks up to {}, got bucket {} of rank {}", kMax16,
                     id.bucket, id.rank));
   }
+  const size_t most = MaxFrameBytes(format, id.elements, entries, runs);
+  if (most - kFrameHeaderBytes > std::numeric_limits<uint32_t>::max()) {
+    return Status::InvalidArgument(
+        fmt::format("{} entries may not fit a frame of 4 GiB; use smaller buckets", entries));
+  }
+  return Status::Ok();
+}
+
+Status EncodeFrame(const FrameFormat& format, const FrameId& id, std::span<const size_t> run_ends,
+                   bool non_finite, Selection* selection, std::vector<std::byte>* out) {
   const size_t entries = selection->size();
   if (entries > 0 && selection->indices.back() >= id.elements) {
     return Status::InvalidArgument(
         fmt::format("index {} in a bucket of {} elements", selection->indices.back(), id.elements));
   }
-  const size_t most = MaxFrameBytes(format, id.elements, entries, run_ends.size());
-  if (most - kFrameHeaderBytes > std::numeric_limits<uint32_t>::max()) {
-    return Status::InvalidArgument(
-        fmt::format("{} entries may not fit a frame of 4 GiB; use smaller buckets", entries));
-  }
+  CDDP_RETURN_IF_ERROR(CheckFrameLimits(format, id, entries, run_ends.size()));
   if (non_finite && entries > 0) {
     return Status::InvalidArgument(
         fmt::format("a non-finite frame has no entries, got {}", entries));
   }
-  out->resize(most);
+  out->resize(MaxFrameBytes(format, id.elements, entries, run_ends.size()));
   std::byte* const begin = out->data();
   const IndexFormat indices = format.indices == IndexFormat::kAuto
                                   ? SmallestIndexFormat(entries, id.elements)

@@ -72,6 +72,9 @@ inline bool TakeVarint(std::span<const std::byte>* bytes, uint64_t* number) {
 // Of stochastic rounding in the frame (Dither of core/value_codec.h).
 uint64_t DitherKey(const FrameFormat& format, const FrameId& id);
 
+// InvalidArgument when a number may not fit its field.
+Status CheckFrameLimits(const FrameFormat& format, const FrameId& id, size_t entries, size_t runs);
+
 // The frame of entries that were coded elsewhere: `coded` are its indices and values, in
 // the format's codecs, which are not auto. Requires what EncodeFrame requires.
 void AssembleFrame(const FrameFormat& format, const FrameId& id, std::span<const size_t> run_ends,

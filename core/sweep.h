@@ -43,6 +43,9 @@ struct MomentumState {
   float* residual_next;
 };
 
+// What is accumulated is read again after it was written: `next` must be none of the other
+// arrays, unless nothing is taken.
+
 // Leaves `values` as they are.
 Swept CompactAtLeast(std::span<const float> values, uint32_t threshold, uint32_t base, Entries out);
 

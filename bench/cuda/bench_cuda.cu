@@ -18,7 +18,8 @@
 
 #include "cddp/cuda_compressor.h"
 #include "core/cuda/device.h"
-#include "core/cuda/frame_codec.h"
+#include "core/cuda/frame_decoder.h"
+#include "core/cuda/frame_encoder.h"
 #include "core/cuda/selection.h"
 #include "core/frame_layout.h"
 
@@ -326,7 +327,9 @@ class Bench {
       gradient.Next();
       const double time =
           watch_.Microseconds([&] { Check(decoder.SumUploaded(dense.data(), nullptr)); });
-      Check(decoder.Check(nullptr));
+      bool good = false;
+      Check(decoder.Wait(nullptr, &good));
+      if (!good) throw StatusError(StatusCode::kInternal, "good frames were refused");
       if (i >= options_.warmup) times.push_back(time);
     }
     std::printf("%6g %6s | %8.1f\n", ratio, value_name.c_str(), Median(times));

@@ -11,8 +11,10 @@
 #include <string>
 #include <utility>
 
+#include "core/cuda/code_blocks.h"
 #include "core/cuda/device.h"
-#include "core/cuda/frame_codec.h"
+#include "core/cuda/frame_decoder.h"
+#include "core/cuda/frame_encoder.h"
 #include "core/cuda/selection.h"
 #include "core/frame_layout.h"
 
@@ -45,6 +47,7 @@ struct Home {
 
 // A bucket as it was last seen.
 struct BucketState {
+  bool prepared = false;
   std::vector<BucketParameter> parameters;
   std::shared_ptr<BucketMemory> memory;
   cuda::BucketSelection selection;
@@ -52,11 +55,25 @@ struct BucketState {
   std::vector<size_t> run_ends;
 };
 
+// That the kernels were built for the device.
+Status RequireCapability(int device) {
+  constexpr int kLeast = 8;
+  int major = 0;
+  CDDP_RETURN_IF_ERROR(
+      StatusOf(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device),
+               "asking for the compute capability"));
+  if (major >= kLeast) return Status::Ok();
+  return Status::Unavailable(
+      fmt::format("device {} has compute capability {}.x; compression on a GPU needs {}.0 or later",
+                  device, major, kLeast));
+}
+
 }  // namespace
 
 struct CudaCompressor::Impl {
   CompressorOptions options;
   cudaStream_t stream = nullptr;
+  int device = 0;
   cuda::MemoryKind memory = cuda::MemoryKind::kResidual;
   std::unique_ptr<Compressor> counts;  // for EntryCount only
 
@@ -126,20 +143,20 @@ Status CudaCompressor::Impl::MoveIn(std::span<const BucketParameter> parameters,
 }
 
 Status CudaCompressor::Impl::Prepare(const Bucket& bucket, BucketState* state) {
-  state->parameters.clear();  // unless all goes well, the next step prepares it again
+  state->prepared = false;  // unless all goes well, the next step prepares it again
   state->run_ends.clear();
   if (memory != cuda::MemoryKind::kNone) {
     std::shared_ptr<BucketMemory> moved;
     CDDP_RETURN_IF_ERROR(Allocate(bucket.values.size(), &moved));
     CDDP_RETURN_IF_ERROR(MoveIn(bucket.parameters, moved));
     state->memory = std::move(moved);
-    // A bucket that has lost a parameter is another one now.
-    for (auto& [index, other] : buckets) {
-      const bool lost = std::ranges::any_of(other.parameters, [&](const auto& parameter) {
-        return homes.find(parameter.name)->second.memory != other.memory;
-      });
-      if (lost) other.parameters.clear();
-    }
+    // A bucket that has lost a parameter is another one now, if it comes again.
+    std::erase_if(buckets, [&](const auto& item) {
+      return &item.second != state &&
+             std::ranges::any_of(item.second.parameters, [&](const auto& parameter) {
+               return homes.find(parameter.name)->second.memory != item.second.memory;
+             });
+    });
   }
   std::vector<cuda::Parameter> parameters;
   size_t entries = 0;
@@ -155,7 +172,9 @@ Status CudaCompressor::Impl::Prepare(const Bucket& bucket, BucketState* state) {
                           .masking = options.memory.momentum_masking};
   CDDP_RETURN_IF_ERROR(state->selection.Prepare(memory, rule, std::move(parameters), stream));
   CDDP_RETURN_IF_ERROR(state->encoder.Prepare(state->selection, options.format.values, stream));
+  CDDP_RETURN_IF_ERROR(staging.Make(state->encoder.max_bytes()));
   state->parameters.assign(bucket.parameters.begin(), bucket.parameters.end());
+  state->prepared = true;
   return Status::Ok();
 }
 
@@ -202,6 +221,8 @@ Status CudaCompressor::Create(const CompressorOptions& options, void* stream,
   impl->memory = options.memory.name == "none"       ? cuda::MemoryKind::kNone
                  : options.memory.name == "residual" ? cuda::MemoryKind::kResidual
                                                      : cuda::MemoryKind::kDgc;
+  CDDP_RETURN_IF_ERROR(StatusOf(cudaGetDevice(&impl->device), "asking for the device"));
+  CDDP_RETURN_IF_ERROR(RequireCapability(impl->device));
   CDDP_RETURN_IF_ERROR(impl->outcome.Make(1));
   compressor->reset(new CudaCompressor(std::move(impl)));
   return Status::Ok();
@@ -213,36 +234,48 @@ size_t CudaCompressor::EntryCount(const Bucket& bucket) const {
 
 Status CudaCompressor::Start(const Bucket& bucket, uint32_t rank) {
   Impl& impl = *impl_;
+  const cuda::DeviceGuard guard(impl.device);
+  impl.current = nullptr;
   if (reinterpret_cast<uintptr_t>(bucket.values.data()) % 16 != 0) {
     return Status::InvalidArgument(
         fmt::format("the gradients of bucket {} are not aligned to 16 bytes", bucket.index));
   }
+  const FrameId id{.step = bucket.step,
+                   .bucket = bucket.index,
+                   .rank = rank,
+                   .elements = static_cast<uint32_t>(bucket.values.size())};
+  CDDP_RETURN_IF_ERROR(
+      CheckFrameLimits(impl.options.format, id, EntryCount(bucket), bucket.parameters.size()));
   BucketState& state = impl.buckets[bucket.index];
-  if (!std::ranges::equal(state.parameters, bucket.parameters)) {
-    CDDP_RETURN_IF_ERROR(impl.Prepare(bucket, &state));
-  }
+  const bool known = state.prepared && std::ranges::equal(state.parameters, bucket.parameters);
+  if (!known) CDDP_RETURN_IF_ERROR(impl.Prepare(bucket, &state));
   impl.current = &state;
   impl.gradient = bucket.values.data();
-  impl.id = {.step = bucket.step,
-             .bucket = bucket.index,
-             .rank = rank,
-             .elements = static_cast<uint32_t>(bucket.values.size())};
+  impl.id = id;
   impl.key = DitherKey(impl.options.format, impl.id);
   if (state.memory != nullptr) state.memory->pending = true;
-  return impl.Enqueue(cuda::Thresholds::kForecast);
+  return impl.Enqueue(known ? cuda::Thresholds::kForecast : cuda::Thresholds::kExact);
 }
 
 Status CudaCompressor::Finish(std::vector<std::byte>* frame) {
   Impl& impl = *impl_;
-  BucketState& state = *impl.current;
+  if (impl.current == nullptr) {
+    return Status::InvalidArgument("Finish needs a bucket that was started, and only one");
+  }
+  const cuda::DeviceGuard guard(impl.device);
+  BucketState& state = *std::exchange(impl.current, nullptr);
   const auto wait = [&] { return StatusOf(cudaStreamSynchronize(impl.stream), "compressing"); };
   CDDP_RETURN_IF_ERROR(wait());
   if (impl.outcome->failed_parameters > 0) {
     impl.second_sweeps += impl.outcome->failed_parameters;
+    impl.current = &state;
     CDDP_RETURN_IF_ERROR(impl.Enqueue(cuda::Thresholds::kOfFailed));
+    impl.current = nullptr;
     CDDP_RETURN_IF_ERROR(wait());
     if (impl.outcome->failed_parameters > 0) {
-      return Status::Internal("a selection on the GPU failed with exact thresholds");
+      return Status::Internal(
+          fmt::format("exact thresholds failed for {} parameters of bucket {} in step {}",
+                      impl.outcome->failed_parameters, impl.id.bucket, impl.id.step));
     }
   }
   if (impl.outcome->non_finite != 0) {
@@ -250,7 +283,6 @@ Status CudaCompressor::Finish(std::vector<std::byte>* frame) {
     return EncodeFrame(impl.options.format, impl.id, {}, /*non_finite=*/true, &none, frame);
   }
   const size_t payload = size_t{impl.outcome->index_bytes} + state.encoder.value_bytes();
-  CDDP_RETURN_IF_ERROR(impl.staging.Make(payload));
   CDDP_RETURN_IF_ERROR(StatusOf(cudaMemcpyAsync(impl.staging.data(), state.encoder.payload(),
                                                 payload, cudaMemcpyDeviceToHost, impl.stream),
                                 "copying a frame from the device"));
@@ -261,14 +293,33 @@ Status CudaCompressor::Finish(std::vector<std::byte>* frame) {
 }
 
 Status CudaCompressor::Sum(std::span<const std::vector<std::byte>> frames,
-                           std::span<const FrameId> ids, size_t max_entries, float* gradient) {
+                           std::span<const FrameId> ids, size_t max_entries, float* gradient,
+                           bool* finite) {
+  if (frames.empty() || ids.size() != frames.size()) {
+    return Status::InvalidArgument(fmt::format(
+        "{} frames and {} ids: one of each is needed for every rank", frames.size(), ids.size()));
+  }
+  if (reinterpret_cast<uintptr_t>(gradient) % 16 != 0) {
+    return Status::InvalidArgument("the gradient to write to is not aligned to 16 bytes");
+  }
+  const cuda::DeviceGuard guard(impl_->device);
   std::vector<FrameView> views(frames.size());
+  *finite = true;
   for (size_t f = 0; f < frames.size(); ++f) {
     CDDP_RETURN_IF_ERROR(ReadFrameLayout(frames[f], ids[f], max_entries, &views[f]));
+    *finite &= !views[f].non_finite;
   }
+  bool good = false;
   CDDP_RETURN_IF_ERROR(impl_->decoder.Upload(views, impl_->stream));
   CDDP_RETURN_IF_ERROR(impl_->decoder.SumUploaded(gradient, impl_->stream));
-  return impl_->decoder.Check(impl_->stream);
+  CDDP_RETURN_IF_ERROR(impl_->decoder.Wait(impl_->stream, &good));
+  if (good) return Status::Ok();
+  // Which frame, and what of it, is for the CPU to say.
+  for (size_t f = 0; f < frames.size(); ++f) {
+    CDDP_RETURN_IF_ERROR(ValidateFrame(frames[f], ids[f], max_entries, &views[f]));
+  }
+  return Status::Internal(fmt::format("a GPU refuses frames of step {}, bucket {}, that are good",
+                                      ids[0].step, ids[0].bucket));
 }
 
 void CudaCompressor::EndStep(bool commit) {
@@ -280,6 +331,7 @@ void CudaCompressor::EndStep(bool commit) {
 }
 
 Status CudaCompressor::Save(MemoryState* state) const {
+  const cuda::DeviceGuard guard(impl_->device);
   state->clear();
   for (const auto& [name, home] : impl_->homes) {
     for (const auto& [suffix, is_velocity] : impl_->Parts()) {
@@ -302,13 +354,12 @@ Status CudaCompressor::Load(const MemoryState& state) {
   CDDP_RETURN_IF_ERROR(Save(&known));
   CDDP_RETURN_IF_ERROR(checker->Load(known));
   CDDP_RETURN_IF_ERROR(checker->Load(state));
-  impl_->buckets.clear();
-  impl_->current = nullptr;
-  impl_->homes.clear();
+  const cuda::DeviceGuard guard(impl_->device);
+  std::map<std::string, Home, std::less<>> loaded;
   for (const auto& [suffix, is_velocity] : impl_->Parts()) {
     for (const auto& [key, values] : state) {
       if (!key.ends_with(suffix)) continue;
-      Home& home = impl_->homes[key.substr(0, key.size() - std::strlen(suffix))];
+      Home& home = loaded[key.substr(0, key.size() - std::strlen(suffix))];
       home.elements = values.size();
       if (home.memory == nullptr) {
         CDDP_RETURN_IF_ERROR(impl_->Allocate(values.size(), &home.memory));
@@ -319,7 +370,12 @@ Status CudaCompressor::Load(const MemoryState& state) {
           "copying a memory to the device"));
     }
   }
-  return StatusOf(cudaStreamSynchronize(impl_->stream), "copying memories to the device");
+  CDDP_RETURN_IF_ERROR(
+      StatusOf(cudaStreamSynchronize(impl_->stream), "copying memories to the device"));
+  impl_->homes.swap(loaded);
+  impl_->buckets.clear();
+  impl_->current = nullptr;
+  return Status::Ok();
 }
 
 uint64_t CudaCompressor::second_sweeps() const { return impl_->second_sweeps; }

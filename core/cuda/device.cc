@@ -6,6 +6,7 @@ namespace cddp::cuda {
 
 Status StatusOf(cudaError_t error, const char* what) {
   if (error == cudaSuccess) return Status::Ok();
+  cudaGetLastError();  // who looks next must not find it again
   return Status::Unavailable(
       fmt::format("CUDA: {}: {} ({})", what, cudaGetErrorString(error), cudaGetErrorName(error)));
 }

@@ -19,6 +19,21 @@ Status StatusOf(cudaError_t error, const char* what);
 // Of memory: with how much was asked for, how much is free and what to lower.
 Status OutOfMemory(cudaError_t error, size_t bytes);
 
+// Makes a device the thread's current one, as it was before at the end.
+class DeviceGuard {
+ public:
+  explicit DeviceGuard(int device) {
+    cudaGetDevice(&before_);
+    if (device != before_) cudaSetDevice(device);
+  }
+  ~DeviceGuard() { cudaSetDevice(before_); }
+  DeviceGuard(const DeviceGuard&) = delete;
+  DeviceGuard& operator=(const DeviceGuard&) = delete;
+
+ private:
+  int before_ = 0;
+};
+
 // An array in device memory. It grows, and then its content is lost; Fill makes it as
 // long as what is copied.
 template <typename T>

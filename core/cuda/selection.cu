@@ -1,65 +1,17 @@
+// A step is six launches: thresholds, the sweep, two steps of ranking the candidates, counting
+// those that stay, and moving them.
 #include <algorithm>
 
-#include "core/cuda/block_scan.cuh"
-#include "core/cuda/selection.h"
+#include "core/cuda/selection.cuh"
 
 namespace cddp::cuda {
-
 namespace {
-
-constexpr int kThreads = 256;
-constexpr int kWarps = kThreads / kWarp;
-constexpr int kVectors = kTileElements / (4 * kThreads);  // that a thread sweeps of a tile
-constexpr uint32_t kNoTieEnd = 0xffffffffu;
 
 // Candidates are ranked by how far they are above the threshold, in units of 2^kFineBits
 // of the magnitude's bits, then exactly. The last bin is for all beyond: there, the
 // threshold was a third too low, or more.
-constexpr uint32_t kBins = 2048;
 constexpr uint32_t kFineBits = 11;
 constexpr uint32_t kFineBins = 1u << kFineBits;
-
-// ResolveThresholds goes through the bits of a magnitude by 11, 10 and 10.
-constexpr uint32_t kDigitBits = 10;
-constexpr int kResolveLevels = 3;
-__host__ __device__ constexpr uint32_t ResolveShift(int level) {
-  return level == 0 ? 20 : level == 1 ? 10 : 0;
-}
-
-__device__ inline uint32_t Magnitude(float value) {
-  return __float_as_uint(value) & kMagnitudeMask;
-}
-
-}  // namespace
-
-// What all kernels of a step are given.
-struct BucketSelection::Arguments {
-  const Parameter* parameters;
-  uint32_t parameter_count;
-  const Tile* tiles;
-  uint32_t tile_count;
-  const Chunk* chunks;
-  Progress* progress;
-  ThresholdForecast* forecasts;
-  uint32_t* histograms;  // kBins for each parameter, zero between kernels
-  uint32_t* candidate_indices;
-  float* candidate_values;
-  uint2* tile_candidates;
-  uint64_t* tile_kept;
-  uint64_t* group_kept;
-  uint32_t* arrived;
-  uint32_t* taken_indices;
-  float* taken_values;
-  Outcome* outcome;
-  const float* gradient;
-  States states;
-  MomentumRule rule;
-  Thresholds thresholds;
-};
-
-namespace {
-
-using Arguments = BucketSelection::Arguments;
 
 // Four consecutive elements of one array.
 struct Four {
@@ -85,105 +37,6 @@ __device__ inline void StoreFour(float* to, const Four& four, bool all, const bo
     for (int e = 0; e < 4; ++e) {
       if (inside[e]) to[e] = four.at[e];
     }
-  }
-}
-
-// The elements of a tile that this thread sweeps: vectors of four that all threads of the
-// block read side by side.
-class ThreadElements {
- public:
-  __device__ explicit ThreadElements(const Tile& tile) : tile_(tile) {}
-
-  // Of vector v, in the bucket.
-  __device__ uint32_t First(int v) const { return tile_.begin + 4 * (v * kThreads + threadIdx.x); }
-  __device__ bool All(int v) const { return First(v) >= tile_.low && First(v) + 4 <= tile_.high; }
-  __device__ bool Inside(uint32_t element) const {
-    return element >= tile_.low && element < tile_.high;
-  }
-  __device__ void Inside(int v, bool (&inside)[4]) const {
-    for (int e = 0; e < 4; ++e) inside[e] = Inside(First(v) + e);
-  }
-
- private:
-  Tile tile_;
-};
-
-// What has been accumulated for an element. Bit for bit core/sweep_scalar.cc.
-__device__ inline float Accumulate(float gradient, float residual) { return gradient + residual; }
-
-struct Momentum {
-  float velocity;
-  float sum;
-};
-__device__ inline Momentum Accumulate(const MomentumRule& rule, float gradient, float residual,
-                                      float velocity_old) {
-  const float g = rule.scale * gradient;
-  const float velocity = rule.momentum * velocity_old + g;
-  const float update = rule.nesterov ? rule.momentum * velocity + g : velocity;
-  return {velocity, residual + update};
-}
-
-// The same for any element, straight from memory.
-template <MemoryKind kMemory>
-__device__ inline float AccumulatedAt(const Arguments& a, uint32_t element) {
-  const float gradient = a.gradient[element];
-  if constexpr (kMemory == MemoryKind::kNone) {
-    return gradient;
-  } else if constexpr (kMemory == MemoryKind::kResidual) {
-    return Accumulate(gradient, a.states.residual_old[element]);
-  } else {
-    return Accumulate(a.rule, gradient, a.states.residual_old[element],
-                      a.states.velocity_old[element])
-        .sum;
-  }
-}
-
-// A bin of a histogram, and how many are in the bins above it.
-struct Bin {
-  uint32_t bin;
-  uint32_t above;
-  uint32_t count;
-};
-
-// The bin with the rank-th largest, ranks from 1; the bins are left zero. All threads of a
-// block.
-__device__ Bin TakeBinOfRank(uint32_t* histogram, uint32_t rank) {
-  constexpr int kEach = kBins / kThreads;
-  __shared__ uint32_t sums[kWarps];
-  __shared__ Bin found;
-  if (threadIdx.x == 0) found = {0, 0, 0};
-  // Bins from the top down.
-  const uint32_t last = kBins - 1 - threadIdx.x * kEach;
-  uint32_t counts[kEach];
-  uint32_t sum = 0;
-#pragma unroll
-  for (int i = 0; i < kEach; ++i) counts[i] = histogram[last - i];
-#pragma unroll
-  for (int i = 0; i < kEach; ++i) {
-    histogram[last - i] = 0;
-    sum += counts[i];
-  }
-  uint32_t total;
-  uint32_t above = BlockExclusiveSum<kThreads>(sum, sums, &total);
-  for (int i = 0; i < kEach; ++i) {
-    if (above < rank && rank <= above + counts[i]) {
-      found = {last - i, above, counts[i]};
-    }
-    above += counts[i];
-  }
-  __syncthreads();
-  return found;
-}
-
-__device__ inline void ClearBins(uint32_t* bins) {
-  for (uint32_t b = threadIdx.x; b < kBins; b += kThreads) bins[b] = 0;
-  __syncthreads();
-}
-
-__device__ inline void AddBins(const uint32_t* bins, uint32_t* histogram) {
-  __syncthreads();
-  for (uint32_t b = threadIdx.x; b < kBins; b += kThreads) {
-    if (bins[b] > 0) atomicAdd(&histogram[b], bins[b]);
   }
 }
 
@@ -490,132 +343,6 @@ __global__ __launch_bounds__(kThreads) void KeepLargest(const __grid_constant__ 
   }
 }
 
-// That ResolveThresholds looks for the parameter's threshold.
-__device__ inline bool IsSought(const Arguments& a, const Parameter& parameter,
-                                const Progress& progress) {
-  return !parameter.whole() && (progress.failed || a.thresholds == Thresholds::kExact);
-}
-
-// One digit of the k-th largest magnitude, from the highest, over all elements.
-template <MemoryKind kMemory>
-__global__ __launch_bounds__(kThreads) void ResolveDigit(const __grid_constant__ Arguments a,
-                                                         int level) {
-  __shared__ uint32_t bins[kBins];
-  const Tile tile = a.tiles[blockIdx.x];
-  const Parameter& parameter = a.parameters[tile.parameter];
-  Progress& progress = a.progress[tile.parameter];
-  if (!IsSought(a, parameter, progress)) return;
-  const ThreadElements elements(tile);
-  const uint32_t shift = ResolveShift(level);
-  const uint32_t digit_mask = level == 0 ? kBins - 1 : (1u << kDigitBits) - 1;
-  const uint32_t prefix = level == 0 ? 0 : progress.magnitude;  // the digits so far
-  const uint32_t prefix_shift = level == 0 ? 31 : ResolveShift(level - 1);
-  ClearBins(bins);
-#pragma unroll
-  for (int v = 0; v < kVectors; ++v) {
-    for (int e = 0; e < 4; ++e) {
-      const uint32_t element = elements.First(v) + e;
-      if (!elements.Inside(element)) continue;
-      const uint32_t magnitude = Magnitude(AccumulatedAt<kMemory>(a, element));
-      if (magnitude >> prefix_shift != prefix) continue;
-      atomicAdd(&bins[magnitude >> shift & digit_mask], 1);
-    }
-  }
-  uint32_t* const histogram = a.histograms + size_t{kBins} * tile.parameter;
-  AddBins(bins, histogram);
-  if (!IsLastBlock(&progress.arrived, parameter.tiles)) return;
-  const Bin found = TakeBinOfRank(histogram, level == 0 ? parameter.k : progress.rank);
-  if (threadIdx.x != 0) return;
-  progress.rank = (level == 0 ? parameter.k : progress.rank) - found.above;
-  if (level == 0) {
-    progress.magnitude = found.bin;
-  } else {
-    progress.magnitude = progress.magnitude << kDigitBits | found.bin;
-  }
-  if (level + 1 < kResolveLevels) return;
-  progress.threshold = progress.magnitude;
-  progress.tie_end = kNoTieEnd;
-  progress.ties = progress.rank;
-  progress.seek_ties = found.count > progress.rank;
-}
-
-// The ties of each tile, where not all of them are among the k largest.
-template <MemoryKind kMemory>
-__global__ __launch_bounds__(kThreads) void CountTies(const __grid_constant__ Arguments a) {
-  const Tile tile = a.tiles[blockIdx.x];
-  const Parameter& parameter = a.parameters[tile.parameter];
-  const Progress& progress = a.progress[tile.parameter];
-  if (!IsSought(a, parameter, progress) || !progress.seek_ties) return;
-  const ThreadElements elements(tile);
-  __shared__ uint32_t sums[kWarps];
-  uint32_t ties = 0;
-  for (int v = 0; v < kVectors; ++v) {
-    for (int e = 0; e < 4; ++e) {
-      const uint32_t element = elements.First(v) + e;
-      ties += elements.Inside(element) &&
-              Magnitude(AccumulatedAt<kMemory>(a, element)) == progress.magnitude;
-    }
-  }
-  uint32_t total;
-  BlockExclusiveSum<kThreads>(ties, sums, &total);
-  if (threadIdx.x == 0) a.tile_kept[blockIdx.x] = total;
-}
-
-// Where the last tie ends that is among the k largest: the lowest indices are. A block of
-// threads for each parameter.
-template <MemoryKind kMemory>
-__global__ __launch_bounds__(kThreads) void FindTieEnd(const __grid_constant__ Arguments a) {
-  const Parameter& parameter = a.parameters[blockIdx.x];
-  Progress& progress = a.progress[blockIdx.x];
-  if (!IsSought(a, parameter, progress) || !progress.seek_ties) return;
-  __shared__ uint32_t sums[kWarps];
-  __shared__ uint32_t found_at;  // tile
-  __shared__ uint32_t left;      // ties to go in it
-  const uint32_t wanted = progress.ties;
-  uint32_t before = 0;
-  for (uint32_t first = 0; first < parameter.tiles && before < wanted; first += kThreads) {
-    const uint32_t t = first + threadIdx.x;
-    const auto ties =
-        t < parameter.tiles ? static_cast<uint32_t>(a.tile_kept[parameter.first_tile + t]) : 0u;
-    uint32_t total;
-    const uint32_t here = before + BlockExclusiveSum<kThreads>(ties, sums, &total);
-    if (here < wanted && wanted <= here + ties) {
-      found_at = parameter.first_tile + t;
-      left = wanted - here;
-    }
-    before += total;
-    __syncthreads();
-  }
-  const Tile tile = a.tiles[found_at];
-  const ThreadElements elements(tile);
-  uint32_t remaining = left;
-  for (uint32_t first = 0; first < kTileElements && remaining > 0; first += kThreads) {
-    const uint32_t element = tile.begin + first + threadIdx.x;
-    const uint32_t tie = elements.Inside(element) &&
-                         Magnitude(AccumulatedAt<kMemory>(a, element)) == progress.magnitude;
-    uint32_t total;
-    const uint32_t here = BlockExclusiveSum<kThreads>(tie, sums, &total);
-    if (tie && here + 1 == remaining) progress.tie_end = element + 1;
-    remaining -= min(remaining, total);
-    __syncthreads();
-  }
-}
-
-// Calls launch.template operator()<kMemory>().
-template <typename Launch>
-void ForMemory(MemoryKind memory, Launch launch) {
-  switch (memory) {
-    case MemoryKind::kNone:
-      return launch.template operator()<MemoryKind::kNone>();
-    case MemoryKind::kResidual:
-      return launch.template operator()<MemoryKind::kResidual>();
-    case MemoryKind::kDgc:
-      return launch.template operator()<MemoryKind::kDgc>();
-  }
-}
-
-uint32_t CeilDiv(uint32_t a, uint32_t b) { return a / b + (a % b != 0); }
-
 // Room for candidates: four times what is taken while that is little of the parameter, and
 // not less than a 32nd of it: thresholds of small shares are the least certain.
 uint32_t CapacityOf(const Parameter& parameter) {
@@ -721,20 +448,6 @@ Status BucketSelection::Select(Thresholds thresholds, const float* gradient, con
     KeepLargest<kMemory><<<CeilDiv(tiles_, kWarps), kThreads, 0, stream>>>(a);
   });
   return StatusOf(cudaGetLastError(), "selecting");
-}
-
-Status BucketSelection::ResolveThresholds(Thresholds thresholds, const float* gradient,
-                                          const States& states, cudaStream_t stream) {
-  if (chunks_ == 0) return Status::Ok();
-  const Arguments a = ArgumentsOf(thresholds, gradient, states);
-  ForMemory(memory_, [&]<MemoryKind kMemory>() {
-    for (int level = 0; level < kResolveLevels; ++level) {
-      ResolveDigit<kMemory><<<tiles_, kThreads, 0, stream>>>(a, level);
-    }
-    CountTies<kMemory><<<tiles_, kThreads, 0, stream>>>(a);
-    FindTieEnd<kMemory><<<a.parameter_count, kThreads, 0, stream>>>(a);
-  });
-  return StatusOf(cudaGetLastError(), "looking for thresholds");
 }
 
 }  // namespace cddp::cuda

@@ -10,9 +10,8 @@
 // so: ResolveThresholds then finds the exact ones in three sweeps, and Select runs again,
 // for the parameters that failed only, of which the old memory is as it was.
 //
-// Nothing here waits for the device or allocates in a step, and all launches of a step are
-// the same: it may be captured in a graph. Deterministic, whatever the order in which
-// blocks run. One object per bucket; not thread safe.
+// Nothing here waits for the device or allocates in a step. Deterministic, whatever the order in
+// which blocks run. One object per bucket; not thread safe.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -28,11 +27,11 @@
 
 namespace cddp::cuda {
 
-// What the host needs to know of a step. The last members are the frame encoder's.
+// What the host needs to know of a step.
 struct Outcome {
   uint32_t failed_parameters;  // whose thresholds failed, or were not known
   uint32_t non_finite;         // not 0: a NaN or Inf was swept
-  uint32_t index_bytes;
+  uint32_t index_bytes;        // of the frame (frame_encoder.h)
 };
 
 // How far the selection from a parameter has come in this step.

@@ -8,7 +8,8 @@
 //
 // Selection is exact Top-K per parameter with one sweep of the memory in the usual case
 // (core/cuda/selection.h). GPU memory: 8 bytes per element with `residual`, 16 with `dgc`,
-// and some 50 for each entry sent.
+// twice that for a moment when DDP regroups its buckets; 32 for each entry sent, or a quarter
+// of a byte per element if that is more; 8 KiB for each parameter.
 //
 // One object per rank and stream; not thread safe. Deterministic. Needs a GPU of compute
 // capability 8.0 or later. Pointers are void and float: no CUDA types here.
@@ -30,10 +31,11 @@ namespace cddp {
 
 class CudaCompressor {
  public:
-  // On the current device; `stream` is a cudaStream_t (null: the default one). Of the
-  // options: the selector must be topk, clip_norm 0, adaptive_every 0, the index format
-  // auto or rice-blocks, the values fp32, bf16, int8 or int4; InvalidArgument otherwise.
-  // Unavailable when there is no usable device.
+  // On the device that is the thread's current one, which later calls use from any thread;
+  // `stream` is a cudaStream_t of it (null: the default one). Of the options: the selector
+  // must be topk, clip_norm 0, adaptive_every 0, the index format auto or rice-blocks, the
+  // values fp32, bf16, int8 or int4; InvalidArgument otherwise. Unavailable when there is no
+  // usable device.
   static Status Create(const CompressorOptions& options, void* stream,
                        std::unique_ptr<CudaCompressor>* compressor);
   ~CudaCompressor();
@@ -43,7 +45,8 @@ class CudaCompressor {
 
   // Enqueues all up to the frame. bucket.values are in device memory, aligned to 16 bytes,
   // and must stay as they are until Finish. Waits for the device only the first time that
-  // it sees a bucket or its layout has changed. Unavailable when memory runs out.
+  // it sees a bucket or its layout has changed. InvalidArgument for gradients that are not
+  // aligned or of another size than in the step before; Unavailable when memory runs out.
   Status Start(const Bucket& bucket, uint32_t rank);
   // Waits for the bucket that was started last, and replaces *frame by its frame. A
   // non-finite gradient gives a frame without entries that says so.
@@ -51,10 +54,11 @@ class CudaCompressor {
 
   // Replaces a gradient in device memory, aligned to 16 bytes, by the sum of frames (one or
   // more, of its bucket), added in the order given, and waits. Each frame is validated, with
-  // the id and the most entries that are expected of it. Corrupt names the frame; the
-  // gradient is unspecified then.
+  // the id and the most entries that are expected of it. *finite is false when a sender's
+  // gradient was not finite: the step is void then. Corrupt names the frame; the gradient
+  // is unspecified then.
   Status Sum(std::span<const std::vector<std::byte>> frames, std::span<const FrameId> ids,
-             size_t max_entries, float* gradient);
+             size_t max_entries, float* gradient, bool* finite);
 
   // Ends the step for all buckets. Every rank passes the same value.
   void EndStep(bool commit);

@@ -7,6 +7,7 @@
 #include <sstream>
 #include <string>
 
+#include "core/frame_layout.h"
 #include "tests/core/frame_bytes.h"
 #include "tests/core/generators.h"
 
@@ -186,6 +187,28 @@ TEST(Frame, LengthOfAFrameInALongerBuffer) {
   EXPECT_EQ(FrameLength({}, &length).code(), StatusCode::kCorrupt);
   Store<uint32_t>(&bytes, 28, 0xffffffffu);
   EXPECT_EQ(FrameLength(bytes, &length).code(), StatusCode::kCorrupt);
+}
+
+// What is coded elsewhere makes the same frame.
+TEST(Frame, AssembledFromItsParts) {
+  const FrameId id{.step = 9, .bucket = 2, .rank = 5, .elements = 5000};
+  const std::vector<size_t> run_ends = {3, 3, 300};
+  Selection selection;
+  for (uint32_t i = 0; i < 300; ++i) {
+    selection.indices.push_back(13 * i);
+    selection.values.push_back(static_cast<float>(i) - 100);
+  }
+  const FrameFormat format{.indices = IndexFormat::kRiceBlocks, .values = ValueFormat::kInt4};
+  FrameBytes frame;
+  ASSERT_TRUE(EncodeFrame(format, id, run_ends, false, &selection, &frame).ok());
+  FrameView view;
+  ASSERT_TRUE(ReadFrameLayout(frame, id, 300, &view).ok());
+  EXPECT_EQ(FrameRunEnds(view), (std::vector<size_t>{3, 300}));
+  FrameBytes coded(view.indices.begin(), view.indices.end());
+  coded.insert(coded.end(), view.values.begin(), view.values.end());
+  FrameBytes assembled;
+  AssembleFrame(format, id, run_ends, coded, &assembled);
+  EXPECT_EQ(assembled, frame);
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 
 #include "cddp/compressor.h"
 #include "core/cuda/device.h"
+#include "core/frame_layout.h"
 #include "tests/core/frame_bytes.h"
 #include "tests/core/generators.h"
 #include "tests/core/owned_bucket.h"
@@ -34,7 +35,7 @@ CompressorOptions OptionsOf(const std::string& memory, ValueFormat values, doubl
           .format = {.indices = IndexFormat::kRiceBlocks, .values = values}};
 }
 
-// A bucket whose gradient is in device memory as well, from `shift` elements on.
+// A bucket whose gradient is in device memory as well.
 class DeviceBucket {
  public:
   explicit DeviceBucket(OwnedBucket* bucket) : bucket_(*bucket) {
@@ -64,7 +65,8 @@ class Twins {
   // True when both frames are the same; *frame is it.
   bool Compress(OwnedBucket* bucket, DeviceBucket* device, uint64_t step, FrameBytes* frame) {
     FrameBytes want;
-    EXPECT_TRUE(cpu->Compress(bucket->At(step), 3, &want).ok());
+    const Status of_cpu = cpu->Compress(bucket->At(step), 3, &want);
+    EXPECT_TRUE(of_cpu.ok()) << of_cpu.message();
     Status status = gpu->Start(device->At(step), 3);
     EXPECT_TRUE(status.ok()) << status.message();
     status = gpu->Finish(frame);
@@ -129,13 +131,18 @@ TEST_P(SameAsCpu, Steps) {
     if (step == 5) {
       for (float& value : bucket.values) value *= 100;
     }
+    const uint64_t second_sweeps = twins.gpu->second_sweeps();
     FrameBytes frame;
     ASSERT_TRUE(twins.Compress(&bucket, &device, step, &frame)) << step;
+    // Without thresholds yet, nothing fails.
+    if (step == 0) {
+      EXPECT_EQ(twins.gpu->second_sweeps(), 0u);
+    }
+    if (step == 5 && c.ratio < 1) {
+      EXPECT_GT(twins.gpu->second_sweeps(), second_sweeps);
+    }
     twins.EndStep(/*commit=*/step % 4 != 2);
     ASSERT_TRUE(twins.SameMemory()) << step;
-  }
-  if (c.memory != "none" && c.ratio < 1) {
-    EXPECT_GT(twins.gpu->second_sweeps(), 0u);
   }
 }
 
@@ -293,7 +300,8 @@ TEST_F(CudaCompressorTest, DecodesAsTheCpuDoes) {
       const CompressorOptions options = OptionsOf("none", values, ratio);
       OwnedBucket bucket(2, kCounts);
       std::vector<FrameId> ids;
-      const std::vector<FrameBytes> frames = FramesOf(options, &bucket, ratio < 0.01 ? 40 : 5, &ids);
+      const std::vector<FrameBytes> frames =
+          FramesOf(options, &bucket, ratio < 0.01 ? 40 : 5, &ids);
       std::vector<float> want(bucket.values.size(), 0.0f);
       for (size_t f = 0; f < frames.size(); ++f) {
         FrameView view;
@@ -305,9 +313,11 @@ TEST_F(CudaCompressorTest, DecodesAsTheCpuDoes) {
       DeviceArray<float> dense;
       ASSERT_TRUE(dense.Make(want.size()).ok());
       ASSERT_EQ(cudaMemset(dense.data(), 0xff, want.size() * sizeof(float)), cudaSuccess);
-      const Status status = gpu->Sum(frames, ids, want.size(), dense.data());
+      bool finite = false;
+      const Status status = gpu->Sum(frames, ids, want.size(), dense.data(), &finite);
       ASSERT_TRUE(status.ok()) << status.message();
       EXPECT_TRUE(SameBits(ToHost(dense, want.size()), want));
+      EXPECT_TRUE(finite);
     }
   }
 }
@@ -317,7 +327,8 @@ TEST_F(CudaCompressorTest, DecodesAsTheCpuDoes) {
 TEST_F(CudaCompressorTest, CorruptFrames) {
   RandomBits bits(9);
   int refused = 0;
-  for (const ValueFormat values : {ValueFormat::kFp32, ValueFormat::kInt8, ValueFormat::kInt4}) {
+  for (const ValueFormat values :
+       {ValueFormat::kFp32, ValueFormat::kBf16, ValueFormat::kInt8, ValueFormat::kInt4}) {
     const CompressorOptions options = OptionsOf("none", values, 0.05);
     OwnedBucket bucket(2, {3000, 9, 1300});
     std::vector<FrameId> ids;
@@ -335,7 +346,8 @@ TEST_F(CudaCompressorTest, CorruptFrames) {
       FrameView view;
       const bool good = ValidateFrame(altered, ids[0], elements, &view).ok();
       ASSERT_TRUE(dense.Make(elements).ok());
-      const Status status = gpu->Sum({&altered, 1}, ids, elements, dense.data());
+      bool finite = false;
+      const Status status = gpu->Sum({&altered, 1}, ids, elements, dense.data(), &finite);
       EXPECT_EQ(status.ok(), good) << i << ": " << status.message();
       refused += !good;
       if (!good || !status.ok()) {
@@ -348,6 +360,127 @@ TEST_F(CudaCompressorTest, CorruptFrames) {
     }
   }
   EXPECT_GT(refused, 300);
+}
+
+// Lengths of blocks that add up to more than 32 bits, so that some end where they should.
+TEST_F(CudaCompressorTest, HostileLengthsOfBlocks) {
+  constexpr uint32_t kRuns = 65600;
+  const FrameId id{.step = 1, .elements = kRuns};
+  std::vector<size_t> run_ends(kRuns);
+  for (size_t r = 0; r < kRuns; ++r) run_ends[r] = r + 1;
+  const std::vector<std::byte> coded(2 * kRuns + 5 * kRuns, std::byte{0xff});
+  const FrameFormat format{.indices = IndexFormat::kRiceBlocks, .values = ValueFormat::kInt4};
+  FrameBytes frame;
+  AssembleFrame(format, id, run_ends, coded, &frame);
+  std::unique_ptr<CudaCompressor> gpu;
+  ASSERT_TRUE(CudaCompressor::Create(OptionsOf("none", format.values), nullptr, &gpu).ok());
+  DeviceArray<float> dense;
+  ASSERT_TRUE(dense.Make(kRuns).ok());
+  bool finite = false;
+  const Status status = gpu->Sum({&frame, 1}, {&id, 1}, kRuns, dense.data(), &finite);
+  EXPECT_EQ(status.code(), StatusCode::kCorrupt) << status.message();
+  EXPECT_EQ(cudaDeviceSynchronize(), cudaSuccess);
+  // Bytes behind a frame without entries.
+  AssembleFrame(format, id, {}, std::vector<std::byte>(2), &frame);
+  EXPECT_EQ(gpu->Sum({&frame, 1}, {&id, 1}, kRuns, dense.data(), &finite).code(),
+            StatusCode::kCorrupt);
+}
+
+TEST_F(CudaCompressorTest, TheFrameThatIsBadIsNamed) {
+  const CompressorOptions options = OptionsOf("none", ValueFormat::kInt4, 0.05);
+  OwnedBucket bucket(2, {3000});
+  std::vector<FrameId> ids;
+  std::vector<FrameBytes> frames = FramesOf(options, &bucket, 40, &ids);
+  // Behind the header and the number and length of the one run: the first block's length.
+  frames[39][40 + 3 + 1] ^= std::byte{0x40};
+  Seal(&frames[39]);
+  std::unique_ptr<CudaCompressor> gpu;
+  ASSERT_TRUE(CudaCompressor::Create(options, nullptr, &gpu).ok());
+  DeviceArray<float> dense;
+  ASSERT_TRUE(dense.Make(3000).ok());
+  bool finite = false;
+  const Status status = gpu->Sum(frames, ids, 3000, dense.data(), &finite);
+  EXPECT_EQ(status.code(), StatusCode::kCorrupt);
+  EXPECT_NE(status.message().find("rank 39"), std::string::npos) << status.message();
+}
+
+TEST_F(CudaCompressorTest, ASenderThatIsNotFiniteIsSeen) {
+  const CompressorOptions options = OptionsOf("none", ValueFormat::kInt4, 0.05);
+  OwnedBucket bucket(2, {3000});
+  std::vector<FrameId> ids;
+  std::vector<FrameBytes> frames = FramesOf(options, &bucket, 2, &ids);
+  Selection none;
+  ASSERT_TRUE(EncodeFrame(options.format, ids[1], {}, /*non_finite=*/true, &none, &frames[1]).ok());
+  std::unique_ptr<CudaCompressor> gpu;
+  ASSERT_TRUE(CudaCompressor::Create(options, nullptr, &gpu).ok());
+  DeviceArray<float> dense;
+  ASSERT_TRUE(dense.Make(3000).ok());
+  bool finite = true;
+  ASSERT_TRUE(gpu->Sum(frames, ids, 3000, dense.data(), &finite).ok());
+  EXPECT_FALSE(finite);
+}
+
+// More ties than candidates have room for, in more tiles than a block of threads looks at.
+TEST_F(CudaCompressorTest, ManyTies) {
+  Twins twins(OptionsOf("residual", ValueFormat::kFp32));
+  OwnedBucket bucket(0, {77, 2'500'001});
+  DeviceBucket device(&bucket);
+  for (uint64_t step = 0; step < 3; ++step) {
+    for (size_t i = 0; i < bucket.values.size(); ++i) {
+      bucket.values[i] = i % 1000 == 0 ? -4.0f : step == 2 ? 0.0f : 1.0f;
+    }
+    FrameBytes frame;
+    ASSERT_TRUE(twins.Compress(&bucket, &device, step, &frame)) << step;
+    twins.EndStep(true);
+    ASSERT_TRUE(twins.SameMemory()) << step;
+  }
+}
+
+TEST_F(CudaCompressorTest, AnotherStreamAndEmptyBuckets) {
+  cudaStream_t stream = nullptr;
+  ASSERT_EQ(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), cudaSuccess);
+  {
+    Twins twins(OptionsOf("dgc", ValueFormat::kInt4), stream);
+    uint32_t index = 0;
+    for (const std::vector<uint32_t>& counts :
+         std::vector<std::vector<uint32_t>>{{}, {0, 0}, {4000, 10}}) {
+      OwnedBucket bucket(index++, counts);
+      bucket.values = ValuesOf({Pattern::kUniform, 3, bucket.values.size()});
+      DeviceBucket device(&bucket);
+      FrameBytes frame;
+      EXPECT_TRUE(twins.Compress(&bucket, &device, 0, &frame)) << counts.size();
+    }
+    twins.EndStep(true);
+    EXPECT_TRUE(twins.SameMemory());
+  }
+  cudaStreamDestroy(stream);
+}
+
+TEST_F(CudaCompressorTest, WrongCallsAreRefused) {
+  std::unique_ptr<CudaCompressor> gpu;
+  ASSERT_TRUE(
+      CudaCompressor::Create(OptionsOf("residual", ValueFormat::kInt4), nullptr, &gpu).ok());
+  FrameBytes frame;
+  EXPECT_EQ(gpu->Finish(&frame).code(), StatusCode::kInvalidArgument);
+  OwnedBucket bucket(0, {2000});
+  DeviceBucket device(&bucket);
+  Bucket shifted = device.At(0);
+  shifted.values = {shifted.values.data() + 1, shifted.values.size()};
+  EXPECT_EQ(gpu->Start(shifted, 0).code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ(gpu->Start(device.At(0), 70'000).code(), StatusCode::kInvalidArgument);
+  ASSERT_TRUE(gpu->Start(device.At(0), 0).ok());
+  ASSERT_TRUE(gpu->Finish(&frame).ok());
+  EXPECT_EQ(gpu->Finish(&frame).code(), StatusCode::kInvalidArgument);
+  gpu->EndStep(true);
+  OwnedBucket larger(0, {2001});
+  larger.parameters[0].name = bucket.parameters[0].name;
+  DeviceBucket device_larger(&larger);
+  const Status status = gpu->Start(device_larger.At(1), 0);
+  EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
+  EXPECT_NE(status.message().find("2001 elements"), std::string::npos) << status.message();
+  // And goes on as before.
+  ASSERT_TRUE(gpu->Start(device.At(1), 0).ok());
+  EXPECT_TRUE(gpu->Finish(&frame).ok());
 }
 
 // What needs no device.

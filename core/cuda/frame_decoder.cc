@@ -1,65 +1,16 @@
-// What of encoding and decoding on the device is done by the host.
-#include "core/cuda/frame_codec.h"
+// What of decoding is done by the host.
+#include "core/cuda/frame_decoder.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 
+#include "core/cuda/code_blocks.h"
 #include "core/frame_layout.h"
-#include "core/index_codec.h"
-#include "core/runs.h"
-#include "core/value_codec.h"
 
 namespace cddp::cuda {
-
-bool CodesOnDevice(ValueFormat format) {
-  return format == ValueFormat::kFp32 || format == ValueFormat::kBf16 ||
-         format == ValueFormat::kInt8 || format == ValueFormat::kInt4;
-}
-
-std::vector<CodeBlock> CodeBlocksOf(std::span<const size_t> run_ends, ValueFormat values) {
-  const ValueCodec& codec = *ValueCodecOf(values);
-  std::vector<CodeBlock> blocks;
-  size_t at = 0;
-  size_t begin = 0;
-  for (size_t p = 0; p < run_ends.size(); ++p) {
-    for (; begin < run_ends[p]; begin += blocks.back().count) {
-      const size_t count = std::min(kBlockEntries, run_ends[p] - begin);
-      blocks.push_back({static_cast<uint32_t>(p), static_cast<uint32_t>(begin),
-                        static_cast<uint32_t>(count), static_cast<uint32_t>(at)});
-      at += codec.BlockBytes(count);
-    }
-  }
-  return blocks;
-}
-
-Status FrameEncoder::Prepare(const BucketSelection& selection, ValueFormat values,
-                             cudaStream_t stream) {
-  values_ = values;
-  std::vector<size_t> run_ends;
-  uint64_t elements = 0;
-  for (const Parameter& parameter : selection.parameters()) {
-    run_ends.push_back(size_t{parameter.taken_at} + parameter.k);
-    elements += parameter.count;
-  }
-  const std::vector<CodeBlock> blocks = CodeBlocksOf(run_ends, values);
-  blocks_ = static_cast<uint32_t>(blocks.size());
-  value_bytes_ = 0;
-  if (!blocks.empty()) {
-    value_bytes_ = blocks.back().values_at +
-                   static_cast<uint32_t>(ValueCodecOf(values)->BlockBytes(blocks.back().count));
-  }
-  max_bytes_ =
-      RiceBlocksCodec().MaxBytes(selection.entries(), static_cast<uint32_t>(elements), blocks_) +
-      value_bytes_;
-  CDDP_RETURN_IF_ERROR(code_blocks_.Fill(blocks, stream));
-  CDDP_RETURN_IF_ERROR(codes_.Make(blocks_));
-  CDDP_RETURN_IF_ERROR(block_at_.Make(blocks_));
-  CDDP_RETURN_IF_ERROR(arrived_.MakeZero(1, stream));
-  return payload_.Make(max_bytes_);
-}
-
 namespace {
 
 // What lies behind each other in one upload, each from a multiple of 16 bytes on.
@@ -80,10 +31,9 @@ class Layout {
 
 Status FrameDecoder::Upload(std::span<const FrameView> frames, cudaStream_t stream) {
   Layout layout;
-  ids_.clear();
   frames_.clear();
   std::vector<std::vector<CodeBlock>> blocks;
-  uint32_t entries = 0;
+  uint64_t entries = 0;
   uint32_t block_count = 0;
   most_blocks_ = 0;
   value_format_ = frames.front().value_format;
@@ -99,12 +49,11 @@ Status FrameDecoder::Upload(std::span<const FrameView> frames, cudaStream_t stre
           "given the same options",
           view.id.rank));
     }
-    ids_.push_back(view.id);
     blocks.push_back(CodeBlocksOf(FrameRunEnds(view), view.value_format));
     frames_.push_back({.elements = view.id.elements,
                        .entries = view.entries,
                        .blocks = static_cast<uint32_t>(blocks.back().size()),
-                       .first_entry = entries,
+                       .first_entry = static_cast<uint32_t>(entries),
                        .first_block = block_count,
                        .code_blocks = layout.Add(blocks.back().size() * sizeof(CodeBlock)),
                        .indices = layout.Add(view.indices.size()),
@@ -114,6 +63,12 @@ Status FrameDecoder::Upload(std::span<const FrameView> frames, cudaStream_t stre
     block_count += frames_.back().blocks;
     most_blocks_ = std::max(most_blocks_, frames_.back().blocks);
   }
+  if (entries > std::numeric_limits<uint32_t>::max()) {
+    return Status::InvalidArgument(
+        fmt::format("{} entries of all ranks are too many to be summed up on a GPU at once; use "
+                    "smaller buckets",
+                    entries));
+  }
   layout.Add(kReadAheadBytes);
   CDDP_RETURN_IF_ERROR(staging_.Make(layout.size()));
   CDDP_RETURN_IF_ERROR(uploaded_.Make(layout.size()));
@@ -121,7 +76,7 @@ Status FrameDecoder::Upload(std::span<const FrameView> frames, cudaStream_t stre
   CDDP_RETURN_IF_ERROR(spans_.Make(block_count));
   CDDP_RETURN_IF_ERROR(block_at_.Make(block_count));
   CDDP_RETURN_IF_ERROR(bad_.Make(1));
-  CDDP_RETURN_IF_ERROR(bad_frames_.Make(1));
+  CDDP_RETURN_IF_ERROR(any_bad_.Make(1));
   const auto stage = [this](size_t at, const void* from, size_t bytes) {
     if (bytes > 0) std::memcpy(staging_.data() + at, from, bytes);
   };
@@ -136,15 +91,9 @@ Status FrameDecoder::Upload(std::span<const FrameView> frames, cudaStream_t stre
                   "copying frames to the device");
 }
 
-Status FrameDecoder::Check(cudaStream_t stream) {
+Status FrameDecoder::Wait(cudaStream_t stream, bool* good) {
   CDDP_RETURN_IF_ERROR(StatusOf(cudaStreamSynchronize(stream), "decoding"));
-  for (size_t f = 0; f < ids_.size(); ++f) {
-    if ((*bad_frames_ >> std::min<size_t>(f, 31) & 1) == 0) continue;
-    return Status::Corrupt(fmt::format(
-        "frame of rank {}, step {}, bucket {}: its indices or values are not what an encoder "
-        "writes",
-        ids_[f].rank, ids_[f].step, ids_[f].bucket));
-  }
+  *good = *any_bad_ == 0;
   return Status::Ok();
 }
 
