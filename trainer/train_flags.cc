@@ -1,5 +1,9 @@
 #include "trainer/train_flags.h"
 
+#include <algorithm>
+#include <string>
+#include <thread>
+
 #include "cddp/frame.h"
 #include "trainer/data/catalog.h"
 #include "trainer/schedule.h"
@@ -188,7 +192,15 @@ void AddLaunchOptions(CLI::App* app, TrainOptions* o) {
       ->group("Compression");
 
   app->add_option("--workers", o->workers,
-                  "Start N workers on this machine (not under torchrun, which starts its own)")
+                  "Start N workers on this machine (not under torchrun, which starts its own), or "
+                  "auto: one of one thread for each core, which is faster than one with all cores; "
+                  "--batch-size is of each")
+      ->transform(
+          [](const std::string& workers) {
+            const unsigned cores = std::max(1u, std::thread::hardware_concurrency());
+            return workers == "auto" ? std::to_string(cores) : workers;
+          },
+          "", "auto")
       ->check(CLI::Range(1, 1024))
       ->group("Running");
   app->add_option("--rendezvous", o->rendezvous,

@@ -1,5 +1,6 @@
 // Configurations, from the file to what the program does.
 #include <fstream>
+#include <thread>
 
 #include "tests/program/program.h"
 
@@ -37,6 +38,14 @@ TEST_F(ConfigTest, EachConfigIsRead) {
     EXPECT_FALSE(resolved.empty()) << name;
     // What is resolved stays as it is.
     EXPECT_EQ(Resolved({"--config", Write(resolved)}), resolved) << name;
+  }
+}
+
+TEST_F(ConfigTest, AutomaticWorkersAreOneForEachCore) {
+  const std::string cores = std::to_string(std::thread::hardware_concurrency());
+  for (const std::string& resolved :
+       {Resolved({"--workers", "auto"}), Resolved({"--config", Write("workers: auto\n")})}) {
+    EXPECT_NE(resolved.find("\nworkers: " + cores + "\n"), std::string::npos) << resolved;
   }
 }
 
