@@ -8,6 +8,8 @@
 //
 // A block is of one of two kinds: one where outliers are exceptions, and one for gaps
 // of two sizes, small ones within clusters and large ones between them.
+//
+// Longer than other files: three codecs that share these codes.
 #include <algorithm>
 #include <bit>
 #include <cmath>

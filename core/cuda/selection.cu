@@ -1,5 +1,6 @@
 // A step is six launches: thresholds, the sweep, two steps of ranking the candidates, counting
-// those that stay, and moving them.
+// those that stay, and moving them. Longer than other files, for these belong together: each
+// relies on what the one before leaves.
 #include <algorithm>
 
 #include "core/cuda/selection.cuh"

@@ -1,4 +1,5 @@
-// The GPU's compressor against the CPU's: the same frames, memories and sums, bit for bit.
+// The GPU's compressor against the CPU's: the same frames, memories and sums, bit for bit. Longer
+// than other files: all of it shares the two of one rank, and runs in one go on a GPU.
 #include "cddp/cuda_compressor.h"
 
 #include <cuda_runtime_api.h>
