@@ -193,8 +193,7 @@ void AddLaunchOptions(CLI::App* app, TrainOptions* o) {
 
   app->add_option("--workers", o->workers,
                   "Start N workers on this machine (not under torchrun, which starts its own), or "
-                  "auto: one of one thread for each core, which is faster than one with all cores; "
-                  "--batch-size is of each")
+                  "auto: one of one thread for each core; --batch-size is of each")
       ->transform(
           [](const std::string& workers) {
             const unsigned cores = std::max(1u, std::thread::hardware_concurrency());

@@ -1,3 +1,4 @@
+// Longer than other files: what a run keeps, from the first step to the summary, in one class.
 #include "trainer/training.h"
 
 #include <fmt/format.h>
