@@ -47,7 +47,11 @@ struct Rank {
 class InProcessTraining {
  public:
   InProcessTraining(const TrainOptions& options, const DatasetSplits& data)
-      : options_(options), train_(*data.train), test_(*data.test), pool_(options.workers) {
+      : options_(options),
+        train_(*data.train),
+        test_(*data.test),
+        tested_(SamplesTested(options, data)),
+        pool_(options.workers) {
     torch::manual_seed(options.seed);
     model_ = MakeModel(ModelFor(options, train_.format()));
     uint32_t offset = 0;
@@ -227,9 +231,8 @@ class InProcessTraining {
     model_->eval();
     double loss = 0;
     double correct = 0;
-    for (int64_t at = 0; at < test_.count(); at += kEvaluationBatch) {
-      std::vector<int64_t> numbers(
-          static_cast<size_t>(std::min(kEvaluationBatch, test_.count() - at)));
+    for (int64_t at = 0; at < tested_; at += kEvaluationBatch) {
+      std::vector<int64_t> numbers(static_cast<size_t>(std::min(kEvaluationBatch, tested_ - at)));
       std::iota(numbers.begin(), numbers.end(), at);
       test_.Make(numbers, /*epoch=*/0, &batch_);
       const auto [inputs, targets] = AsTensors(batch_, test_.format());
@@ -237,13 +240,14 @@ class InProcessTraining {
       loss += loss_sum.item<double>();
       correct += CountCorrect(logits, targets);
     }
-    const double count = static_cast<double>(test_.count()) * test_.format().targets_per_sample();
+    const double count = static_cast<double>(tested_) * test_.format().targets_per_sample();
     return {{"test_loss", loss / count}, {"test_accuracy_percent", 100.0 * correct / count}};
   }
 
   const TrainOptions& options_;
   const Samples& train_;
   const Samples& test_;
+  const int64_t tested_;
   Batch batch_;
   uint64_t epoch_ = 0;
   std::vector<Rank> ranks_;

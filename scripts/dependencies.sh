@@ -9,10 +9,9 @@ BUILD_PACKAGES=(
   gnuplot-nox
 )
 TEST_PACKAGES=(
-  libgtest-dev librapidcheck-dev
+  clang libclang-rt-dev libgtest-dev librapidcheck-dev
   iproute2 mpich openmpi-bin python3-torch python3-torchvision
 )
-FUZZ_PACKAGES=(clang libclang-rt-dev)
 
 # require_dependencies PACKAGE...: installs what building needs and these packages
 # besides, on Debian and its relatives; where that can't be done lists what is

@@ -47,7 +47,8 @@ def systems_of(model, arguments):
     def cddp(workers, threads, per_worker, *flags):
         return [arguments.cddp, "train", "--model", model, "--dataset", dataset, "--epochs", 1,
                 "--workers", workers, "--threads", threads, "--batch-size", per_worker,
-                "--max-train-samples", batch * (steps + 3), "--log-dir", arguments.log_dir, *flags]
+                "--max-train-samples", batch * (steps + 3), "--max-test-samples", batch,
+                "--log-dir", arguments.log_dir, *flags]
 
     systems = {"python": (python, batch),
                "python, channels last": ([*python, "--channels-last"], batch),

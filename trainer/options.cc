@@ -237,6 +237,7 @@ nlohmann::json ToJson(const TrainOptions& o) {
           {"tokens", o.tokens},
           {"context", o.context},
           {"max_train_samples", o.max_train_samples},
+          {"max_test_samples", o.max_test_samples},
           {"epochs", o.epochs},
           {"batch_size", o.batch_size},
           {"seed", o.seed},

@@ -22,6 +22,7 @@ struct TrainOptions {
   std::string tokens = "bytes";
   int context = 128;               // tokens of a window of text
   uint32_t max_train_samples = 0;  // 0: all
+  uint32_t max_test_samples = 0;   // 0: all
   int epochs = 3;
   int64_t batch_size = 64;  // per worker
   uint64_t seed = 1;

@@ -29,7 +29,7 @@ std::vector<std::string> ScheduleNames() { return {"constant", "multistep", "cos
 RateSchedule::RateSchedule(const TrainOptions& options, int world_size, uint64_t steps_per_epoch)
     : name_(options.schedule),
       start_(options.scale_lr ? options.lr : 0.0),
-      peak_(options.scale_lr ? options.lr * world_size : options.lr),
+      peak_(options.scale_lr ? options.lr * world_size * options.accumulate : options.lr),
       gamma_(options.gamma),
       milestones_(options.milestones),
       steps_per_epoch_(steps_per_epoch),

@@ -15,8 +15,9 @@ std::vector<std::string> ScheduleNames();
 
 // The learning rate of each step of a run. Thread safe.
 //
-// The peak rate is options.lr, with scale_lr times `world_size` (the linear scaling
-// rule: Goyal et al. 2017, section 2.1). In the W steps of the first lr_warmup_epochs
+// The peak rate is options.lr, with scale_lr times the batches that make a step:
+// `world_size` times options.accumulate (the linear scaling rule: Goyal et al. 2017,
+// section 2.1). In the W steps of the first lr_warmup_epochs
 // it climbs to the peak by equal amounts: from 0 to peak/W, 2 peak/W, ...; with scale_lr
 // from options.lr instead of 0 (section 2.2). After that, by `schedule`:
 //

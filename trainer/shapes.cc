@@ -9,7 +9,6 @@
 #include <functional>
 #include <limits>
 #include <map>
-#include <ranges>
 #include <set>
 #include <sstream>
 
@@ -212,12 +211,12 @@ std::vector<std::vector<BucketParameter>> BucketsOf(const std::vector<ParameterS
   std::vector<std::vector<BucketParameter>> buckets;
   uint64_t bytes = 0;
   bool full = true;
-  for (const ParameterShape& shape : std::views::reverse(shapes)) {
+  for (auto shape = shapes.rbegin(); shape != shapes.rend(); ++shape) {
     if (full) buckets.emplace_back();
     if (full) bytes = 0;
     buckets.back().push_back(
-        {shape.name, static_cast<uint32_t>(bytes / sizeof(float)), shape.elements()});
-    bytes += sizeof(float) * uint64_t{shape.elements()};
+        {shape->name, static_cast<uint32_t>(bytes / sizeof(float)), shape->elements()});
+    bytes += sizeof(float) * uint64_t{shape->elements()};
     full =
         bytes >= (buckets.size() == 1 ? std::min(kFirstBucketBytes, bucket_bytes) : bucket_bytes);
   }

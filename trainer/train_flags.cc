@@ -67,6 +67,10 @@ void AddModelOptions(CLI::App* app, TrainOptions* o) {
                   "Train on the first N samples only (0: all)")
       ->check(CLI::NonNegativeNumber)
       ->group("Training");
+  app->add_option("--max-test-samples", o->max_test_samples,
+                  "Evaluate on the first N samples only (0: all)")
+      ->check(CLI::NonNegativeNumber)
+      ->group("Training");
   app->add_option("--epochs", o->epochs, "Passes over the training data")->group("Training");
   app->add_option("--batch-size", o->batch_size, "Samples per worker and step")->group("Training");
   app->add_option("--seed", o->seed,
@@ -101,7 +105,8 @@ void AddOptimisationOptions(CLI::App* app, TrainOptions* o) {
       "Epochs in which the rate climbs to its peak by equal amounts: from 0, with --scale-lr "
       "from --lr");
   app->add_flag("--scale-lr", o->scale_lr,
-                "Peak rate is --lr times the number of workers (linear scaling rule)")
+                "Peak rate is --lr times the number of workers and times --accumulate (linear "
+                "scaling rule)")
       ->group("Optimisation");
   add("--clip-grad-norm", o->clip_grad_norm,
       "Largest L2 norm of the averaged gradient of all parameters together, as the optimiser "

@@ -76,6 +76,7 @@ class TrainingRun {
         world_(world),
         test_(*data.test),
         samples_(SamplesPerEpoch(options, data)),
+        tested_(SamplesTested(options, data)),
         loader_(data.train,
                 DistributedSampler(samples_, world.size(), world.rank(),
                                    CheckedBatchSize(options, world.size(), data), options.seed)),
@@ -360,8 +361,8 @@ class TrainingRun {
     const torch::NoGradGuard no_grad;
     step_->engine().SyncBuffers();
     model_->eval();
-    const int64_t begin = int64_t{test_.count()} * world_.rank() / world_.size();
-    const int64_t end = int64_t{test_.count()} * (world_.rank() + 1) / world_.size();
+    const int64_t begin = tested_ * world_.rank() / world_.size();
+    const int64_t end = tested_ * (world_.rank() + 1) / world_.size();
     Tally tally;
     // Windows of text take the memory that training gives them.
     const int64_t size = test_.format().context > 0 ? options_.batch_size : kEvaluationBatch;
@@ -409,6 +410,7 @@ class TrainingRun {
   World& world_;
   const Samples& test_;
   uint32_t samples_;
+  int64_t tested_;  // samples of an evaluation
   Loader loader_;
   RateSchedule schedule_;
   std::unique_ptr<ResumedCheckpoint> resumed_;  // until it is loaded
@@ -445,6 +447,11 @@ TrainingSummary Train(const TrainOptions& options, World& world, const DatasetSp
 uint32_t SamplesPerEpoch(const TrainOptions& options, const DatasetSplits& data) {
   if (options.max_train_samples == 0) return data.train->count();
   return std::min(options.max_train_samples, data.train->count());
+}
+
+uint32_t SamplesTested(const TrainOptions& options, const DatasetSplits& data) {
+  if (options.max_test_samples == 0) return data.test->count();
+  return std::min(options.max_test_samples, data.test->count());
 }
 
 void RequireBatchFits(const TrainOptions& options, int world_size, const DatasetSplits& data) {

@@ -40,6 +40,9 @@ void RequireBatchFits(const TrainOptions& options, int world_size, const Dataset
 // Samples of an epoch: all, or as many as the options say.
 uint32_t SamplesPerEpoch(const TrainOptions& options, const DatasetSplits& data);
 
+// Samples that an evaluation takes: the test split, or its first --max-test-samples.
+uint32_t SamplesTested(const TrainOptions& options, const DatasetSplits& data);
+
 // What `auto` had decided in the run that goes on; null in a new one.
 struct PlanSoFar {
   const Plan* plan = nullptr;

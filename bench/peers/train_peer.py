@@ -7,9 +7,15 @@ compare `cddp train` with.
 Everything that could slow Python down besides training is left out: the data are random
 images that lie in memory, normalised, and a batch is one gather. Augmentation is left out,
 which cddp does. Writes the median time of a step, from the gather to the optimiser.
+
+    bench/peers/train_peer.py --model resnet18 --cifar10 data/cifar10 --steps 300
+
+trains on the first images of CIFAR-10, as many as the steps need, each once; the losses of
+the steps are what scripts/loss_curves.py compares.
 """
 import argparse
 import json
+import pathlib
 import statistics
 import sys
 import time
@@ -43,6 +49,15 @@ def resnet(name):
     return model
 
 
+def cifar10(folder, count):
+    """The first `count` training images, normalised as cddp does, and their labels."""
+    records = torch.cat([torch.frombuffer(bytearray(path.read_bytes()), dtype=torch.uint8)
+                         for path in sorted(folder.glob("data_batch_*.bin"))]).view(-1, 3073)[:count]
+    mean = torch.tensor([0.4914, 0.4822, 0.4465]).view(3, 1, 1)
+    std = torch.tensor([0.2470, 0.2435, 0.2616]).view(3, 1, 1)
+    return (records[:, 1:].view(-1, 3, 32, 32) / 255.0 - mean) / std, records[:, 0].long()
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -52,24 +67,32 @@ def main():
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--warmup", type=int, default=3)
     parser.add_argument("--channels-last", action="store_true")
+    parser.add_argument("--lr", type=float, default=0.01)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--cifar10", type=pathlib.Path, metavar="DIR")
     parser.add_argument("--json", metavar="FILE")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    torch.manual_seed(1)
+    torch.manual_seed(arguments.seed)
     if arguments.model == "simple_cnn":
         model, shape = SimpleCNN(), (1, 28, 28)
     else:
         model, shape = resnet(arguments.model), (3, 32, 32)
-    images = torch.randn(4096, *shape)
-    labels = torch.randint(10, (4096,))
+    total = arguments.warmup + arguments.steps
+    if arguments.cifar10:
+        images, labels = cifar10(arguments.cifar10, total * arguments.batch_size)
+        order = torch.randperm(len(images)).split(arguments.batch_size)
+    else:
+        images = torch.randn(4096, *shape)
+        labels = torch.randint(10, (4096,))
+        order = torch.randint(len(images), (total, arguments.batch_size))
     if arguments.channels_last:
         model = model.to(memory_format=torch.channels_last)
         images = images.contiguous(memory_format=torch.channels_last)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+    optimizer = torch.optim.SGD(model.parameters(), lr=arguments.lr, momentum=0.9)
     model.train()
-    times = []
-    for _ in range(arguments.warmup + arguments.steps):
-        chosen = torch.randint(len(images), (arguments.batch_size,))
+    times, losses = [], []
+    for chosen in order:
         start = time.perf_counter()
         batch, targets = images[chosen], labels[chosen]
         if arguments.channels_last:
@@ -79,11 +102,12 @@ def main():
         loss.backward()
         optimizer.step()
         times.append(time.perf_counter() - start)
+        losses.append(loss.item())
     step = statistics.median(times[arguments.warmup:])
     report = {"model": arguments.model, "torch": torch.__version__,
               "batch_size": arguments.batch_size, "threads": arguments.threads,
               "channels_last": arguments.channels_last, "steps": arguments.steps,
-              "step_ms_median": 1e3 * step, "images_per_s": arguments.batch_size / step}
+              "step_ms_median": 1e3 * step, "images_per_s": arguments.batch_size / step, "losses": losses}
     text = json.dumps(report)
     if arguments.json:
         with open(arguments.json, "w") as out:

@@ -4,6 +4,8 @@
 
 namespace cddp {
 
+const uint64_t kManySteps = 1'000 / CDDP_CASE_DIVISOR;
+
 void RunRanks(int world_size, const std::function<void(Transport&)>& rank_main,
               std::chrono::milliseconds timeout) {
   std::vector<std::thread> threads;

@@ -58,7 +58,7 @@ TEST(Split, WithInfiniteBudgetEqualsGather) {
     RunRanks(ranks, [](Transport& transport) {
       const auto gather = GatherOver(&transport, 0.05);
       const auto split = SplitOver(&transport, {.ratio = 0.05, .whole_limit = 4}, kInfinity);
-      for (uint64_t step = 0; step < 20; ++step) {
+      for (uint64_t step = 0; step < (kInstrumented ? 6 : 20); ++step) {
         for (OwnedBucket& bucket : LargerBuckets()) {
           FillGradient(transport.rank(), step, &bucket);
           OwnedBucket same = bucket;
@@ -135,7 +135,7 @@ TEST(Split, ReplicasBitIdentical) {
           &transport,
           {.ratio = 0.02, .memory = {.name = "dgc"}, .format = {.values = ValueFormat::kInt4}});
       auto& mine = updates[static_cast<size_t>(transport.rank())];
-      for (uint64_t step = 0; step < 100; ++step) {
+      for (uint64_t step = 0; step < (kInstrumented ? 12 : 100); ++step) {
         for (OwnedBucket& bucket : LargerBuckets()) {
           FillGradient(transport.rank(), step, &bucket);
           ASSERT_TRUE(split->AllReduceMean(bucket.At(step)).ok());

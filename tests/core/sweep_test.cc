@@ -92,7 +92,8 @@ class SweepTest : public OnSimdTarget {
         }
       }
       for (size_t length : {63, 64, 65, 127, 1'000, 4'099, 20'011}) {
-        CheckSpan({static_cast<Pattern>(pattern), ++seed, length}, seed % 17, check);
+        ++seed;
+        CheckSpan({static_cast<Pattern>(pattern), seed, length}, seed % 17, check);
       }
       if (HasFatalFailure()) return;
     }
@@ -170,7 +171,7 @@ TEST_P(SweepTest, AccumulateMomentum) {
     const size_t n = gradient.size();
     const std::vector<float> velocity(gradient.rbegin(), gradient.rend());
     std::vector<float> residual(gradient.begin(), gradient.end());
-    std::ranges::rotate(residual, residual.begin() + static_cast<ptrdiff_t>(n / 3));
+    std::rotate(residual.begin(), residual.begin() + static_cast<ptrdiff_t>(n / 3), residual.end());
     for (const MomentumRule& rule :
          {MomentumRule{0.9f, false, 1.0f}, MomentumRule{0.9f, true, 0.3f},
           MomentumRule{0.9f, false, 1.0f, false}, MomentumRule{0.0f, threshold % 2 == 0, 1.0f}}) {

@@ -130,9 +130,9 @@ TEST_F(CheckpointTest, SignalsSaveAndEndWith75) {
   const nlohmann::json whole = Result(how + Options{"--save-every", "0"});
   const Options into = how + Options{"--checkpoint-dir", "checkpoints", "--resume", "auto"};
   for (const int signal : {SIGTERM, SIGUSR1}) {
-    Child child = Start(Training(into + Options{"--save-every-steps", "4", "--keep", "100"}));
+    Child child = Start(Training(into + Options{"--save-every-steps", "20", "--keep", "100"}));
     ASSERT_TRUE(
-        WaitFor(folder_.path() / "checkpoints" / (signal == SIGTERM ? "step-4" : "step-160")));
+        WaitFor(folder_.path() / "checkpoints" / (signal == SIGTERM ? "step-20" : "step-160")));
     child.Signal(signal);
     ASSERT_EQ(child.Wait(), 75) << child.err();
     EXPECT_NE(child.err().find("go on with --resume checkpoints/last"), std::string::npos)

@@ -7,7 +7,8 @@ namespace {
 class OptimisationTest : public ProgramTest {
  protected:
   nlohmann::json Result(std::vector<std::string> arguments) {
-    arguments.insert(arguments.end(), {"--data-dir", CDDP_DATA, "--json", "result.json"});
+    arguments.insert(arguments.end(), {"--data-dir", CDDP_DATA, "--max-test-samples", "1000",
+                                       "--json", "result.json"});
     Child child = Start(arguments);
     EXPECT_EQ(child.Wait(), 0) << child.err();
     return Json("result.json");

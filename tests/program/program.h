@@ -23,9 +23,10 @@ class ProgramTest : public testing::Test {
     return Child(arguments, environment, folder_.path());
   }
 
-  // A training run of MNIST with the data of the build.
+  // A training run of MNIST with the data of the build, evaluated on some of the images.
   static std::vector<std::string> Train(const std::vector<std::string>& more) {
-    std::vector<std::string> arguments{"train", "--data-dir", CDDP_DATA};
+    std::vector<std::string> arguments{"train", "--data-dir", CDDP_DATA, "--max-test-samples",
+                                       "1000"};
     arguments.insert(arguments.end(), more.begin(), more.end());
     return arguments;
   }

@@ -106,6 +106,15 @@ TEST(RateSchedule, ScaledRateClimbsFromTheUnscaledOne) {
   EXPECT_DOUBLE_EQ(schedule.Rate(30 * 156), 0.32);
 }
 
+// A step of four accumulated batches is as large as one of four times the workers.
+TEST(RateSchedule, ScaledRateCountsAccumulatedBatches) {
+  TrainOptions options = RunOf("constant", 3);
+  options.accumulate = 4;
+  EXPECT_DOUBLE_EQ(RateSchedule(options, 8, 100).Rate(0), 0.1);
+  options.scale_lr = true;
+  EXPECT_DOUBLE_EQ(RateSchedule(options, 8, 100).Rate(0), 3.2);
+}
+
 TEST(LossScaler, HalvesAfterAVoidStepAndDoublesAfterManyGoodOnes) {
   LossScaler scaler;
   EXPECT_EQ(scaler.scale(), 65536);
