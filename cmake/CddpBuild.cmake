@@ -26,7 +26,7 @@ target_compile_options(cddp_flags INTERFACE
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # False alarms of GCC 12 inside libstdc++ at -O3.
   target_compile_options(cddp_flags INTERFACE
-    $<$<COMPILE_LANGUAGE:CXX>:-Wno-restrict -Wno-maybe-uninitialized>)
+    $<$<COMPILE_LANGUAGE:CXX>:-Wno-restrict -Wno-maybe-uninitialized -Wno-stringop-overflow>)
 endif()
 if(CDDP_SANITIZE)
   target_compile_options(cddp_flags INTERFACE -fsanitize=${CDDP_SANITIZE} -fno-omit-frame-pointer)

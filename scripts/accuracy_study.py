@@ -1,17 +1,21 @@
 #!/usr/bin/env python3
-"""What compression costs in accuracy: SimpleCNN on MNIST, 3 epochs, 16 samples per
-worker and step, over paired seeds, in one process per run (cddp bench accuracy).
+"""What compression costs in accuracy, over paired seeds, in one process per run (cddp bench
+accuracy): SimpleCNN on MNIST, 3 epochs, 16 samples per worker and step; or a language model.
 
     scripts/accuracy_study.py memory   8 workers: dense, and each memory at 1% and 0.1%,
                                        values fp32
     scripts/accuracy_study.py split    8 workers: dense, and collective split with values
                                        int4 and owner budget 1 at 1% and 0.1%
     scripts/accuracy_study.py values   4 workers, memory dgc, 1%: each value codec
+    scripts/accuracy_study.py transformer
+                                       4 workers: a small Transformer with AdamW on a novel,
+                                       dense and 1% with the defaults (memory residual, int4)
 
 Options of cddp bench accuracy may follow. Each run's JSON is kept in the output folder
 (results/STUDY_study); runs that are there already are not repeated, so a study can be
-stopped and started again; with other options choose another folder (--out). Ends with a table of the mean paired difference to the first
-variant and its 95% interval (Student's t), in summary.md.
+stopped and started again; with other options choose another folder (--out). Ends with a
+table of the mean paired difference to the first variant and its 95% interval (Student's
+t), in summary.md.
 """
 import argparse
 import concurrent.futures
@@ -30,6 +34,13 @@ T = [None, 12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262]
 def compressed(memory, ratio, *more):
     return ["--compress", "--memory", memory, "--ratio", ratio, *more]
 
+
+# What all variants of a study have in common.
+MNIST = ["--batch-size", "16", "--epochs", "3", "--lr", "0.05", "--schedule", "cosine"]
+TEXT = ["--dataset", "text", "--model", "transformer", "--layers", "4", "--heads", "4",
+        "--width", "128", "--context", "128", "--batch-size", "8", "--epochs", "2",
+        "--optimizer", "adamw", "--lr", "0.001", "--weight-decay", "0.1",
+        "--schedule", "cosine", "--clip-grad-norm", "1"]
 
 # Workers, and the variants; the first one is what the others are compared with.
 STUDIES = {
@@ -50,6 +61,10 @@ STUDIES = {
                compressed("dgc", ratio, "--values", "int4", "--collective", "split",
                           "--owner-budget", "1", "--momentum-masking", masking)
            for ratio, masking in (("0.01", "on"), ("0.001", "off"))},
+    }),
+    "transformer": (4, {
+        "dense": [],
+        "residual-0.01": ["--compress", "--ratio", "0.01"],
     }),
     "values": (4, {
         **{values: compressed("dgc", "0.01", "--values", values)
@@ -72,6 +87,8 @@ def main():
     parser.add_argument("--only", nargs="*", help="some of the variants")
     arguments, options = parser.parse_known_args()
     workers, variants = STUDIES[arguments.study]
+    of_text = arguments.study == "transformer"
+    common = TEXT if of_text else MNIST
     out = arguments.out or pathlib.Path("results") / f"{arguments.study}_study"
     out.mkdir(parents=True, exist_ok=True)
     chosen = arguments.only or list(variants)
@@ -86,8 +103,7 @@ def main():
         print(f"{name}, seed {seed} ...", flush=True)
         subprocess.run(
             [arguments.program, "bench", "accuracy", "--workers", str(workers),
-             "--batch-size", "16", "--epochs", "3", "--lr", "0.05", "--schedule", "cosine",
-             "--seed", str(seed), "--threads", "1", "--log-level", "error",
+             *common, "--seed", str(seed), "--threads", "1", "--log-level", "error",
              "--json", str(report), *variants[name], *options], check=True,
             env=os.environ | {"OMP_NUM_THREADS": "1"})
 
@@ -101,21 +117,24 @@ def main():
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 
-    def accuracy(name, seed):
+    def figure(name, seed):
         report = out / f"{name}-seed{seed}.json"
-        return json.loads(report.read_text())["test_accuracy_percent"] if report.exists() else None
+        key = "test_loss" if of_text else "test_accuracy_percent"
+        return json.loads(report.read_text())[key] if report.exists() else None
 
     baseline = next(iter(variants))
-    table = [f"| | accuracy (%), mean | difference to {baseline} (points), mean | 95% interval "
+    what, unit = ("validation loss (nats)", "%") if of_text else ("accuracy (%)", "points")
+    table = [f"| | {what}, mean | difference to {baseline} ({unit}), mean | 95% interval "
              "| seeds |", "|---|---|---|---|---|"]
     for name in variants:
-        pairs = [(accuracy(name, seed), accuracy(baseline, seed))
+        pairs = [(figure(name, seed), figure(baseline, seed))
                  for seed in range(1, arguments.seeds + 1)]
         pairs = [pair for pair in pairs if None not in pair]
         if not pairs:
             continue
-        differences = [ours - theirs for ours, theirs in pairs]
-        row = [name, f"{statistics.mean(ours for ours, _ in pairs):.2f}"]
+        differences = [100 * (ours / theirs - 1) if of_text else ours - theirs
+                       for ours, theirs in pairs]
+        row = [name, f"{statistics.mean(ours for ours, _ in pairs):.{3 if of_text else 2}f}"]
         if name == baseline:
             row += ["", ""]
         elif len(pairs) < 2:

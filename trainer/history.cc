@@ -18,13 +18,13 @@ std::string HistoryCsv(const std::vector<EpochRecord>& history) {
   std::string csv;
   for (const EpochRecord& record : history) {
     const nlohmann::json row = ToJson(record);
-    if (csv.empty()) {
-      for (const auto& [key, value] : row.items()) csv += (csv.empty() ? "" : ",") + key;
-      csv += '\n';
+    std::vector<std::string> names, values;
+    for (const auto& [key, value] : row.items()) {
+      names.push_back(key);
+      values.push_back(value.dump());
     }
-    std::string line;
-    for (const auto& [key, value] : row.items()) line += (line.empty() ? "" : ",") + value.dump();
-    csv += line + '\n';
+    if (csv.empty()) csv = fmt::format("{}\n", fmt::join(names, ","));
+    csv += fmt::format("{}\n", fmt::join(values, ","));
   }
   return csv;
 }

@@ -59,6 +59,40 @@ TEST(CorruptPeer, FlippedBitInEveryByteNamesTheRank) {
   }
 }
 
+// What rank 1 sends to the owners, and what it sends as an owner.
+TEST(CorruptPeer, FlippedBitOfSplitNamesTheRankInBothExchanges) {
+  for (int exchange : {0, 1}) {
+    for (size_t byte = 0; byte < 100; ++byte) {
+      SCOPED_TRACE(::testing::Message() << "exchange " << exchange << ", byte " << byte);
+      std::atomic<int> refusals = 0;
+      RunRanks(kRanks, [&](Transport& transport) {
+        int messages = 0;  // of this step, one to each rank in an exchange
+        bool tampering = false;
+        TamperingTransport tampered(&transport, [&](std::vector<std::byte>* message) {
+          if (messages++ / kRanks != exchange || !tampering || message->empty()) return;
+          (*message)[byte % message->size()] ^= std::byte{1} << (byte % 8);
+        });
+        std::unique_ptr<Collective> split;
+        ASSERT_TRUE(MakeSplitCollective(&tampered, {.ratio = 0.01}, 1, &split).ok());
+        OwnedBucket bucket(5, {20'000});
+        FillGradient(transport.rank(), 0, &bucket);
+        ASSERT_TRUE(split->AllReduceMean(bucket.At(0)).ok());
+        ASSERT_EQ(split->EndStep(), StepOutcome::kCommitted);
+
+        messages = 0;
+        tampering = transport.rank() == kTamperer;
+        FillGradient(transport.rank(), 1, &bucket);
+        const Status status = split->AllReduceMean(bucket.At(1));
+        if (transport.rank() == kTamperer) return;
+        EXPECT_EQ(status.code(), StatusCode::kCorrupt) << status.message();
+        EXPECT_NE(status.message().find("rank 1"), std::string::npos) << status.message();
+        refusals += status.code() == StatusCode::kCorrupt;
+      });
+      ASSERT_EQ(refusals, kRanks - 1);
+    }
+  }
+}
+
 TEST(CorruptPeer, ReplayedFrameIsRefused) {
   std::vector<std::byte> first;
   RunRanks(2, [&](Transport& transport) {

@@ -14,19 +14,27 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 using std::chrono::steady_clock;
 
-std::unique_ptr<Collective> Make(bool dense, Transport* transport) {
-  return dense ? MakeDenseCollective(transport) : GatherOver(transport, 0.1);
+constexpr const char* kWays[] = {"dense", "gather", "split"};
+
+std::unique_ptr<Collective> Make(const std::string& way, Transport* transport) {
+  if (way == "dense") return MakeDenseCollective(transport);
+  if (way == "gather") return GatherOver(transport, 0.1);
+  std::unique_ptr<Collective> split;
+  const Status status = MakeSplitCollective(transport, {.ratio = 0.1}, 1, &split);
+  EXPECT_TRUE(status.ok()) << status.message();
+  return split;
 }
 
 TEST(LostPeer, RankThatLeavesIsNamed) {
-  for (bool dense : {false, true}) {
+  for (const std::string way : kWays) {
+    SCOPED_TRACE(way);
     for (int ranks : {2, 3, 5, 8}) {
       const int leaver = ranks / 2;
       const auto start = steady_clock::now();
       std::atomic<int> told = 0;
       RunRanks(ranks, [&](Transport& transport) {
-        const auto collective = Make(dense, &transport);
-        OwnedBucket bucket(0, {100});
+        const auto collective = Make(way, &transport);
+        OwnedBucket bucket(0, {100, 20'000});
         for (uint64_t step = 0; step < 10; ++step) {
           if (step == 3 && transport.rank() == leaver) return;
           FillGradient(transport.rank(), step, &bucket);
@@ -65,7 +73,8 @@ TEST(LostPeer, LastMessagesOfALeaverArrive) {
 }
 
 TEST(LostPeer, RankThatFallsSilentIsNamed) {
-  for (bool dense : {false, true}) {
+  for (const std::string way : kWays) {
+    SCOPED_TRACE(way);
     constexpr int kRanks = 3;
     constexpr int kSilent = 1;
     std::latch others_gave_up(kRanks - 1);
@@ -77,7 +86,7 @@ TEST(LostPeer, RankThatFallsSilentIsNamed) {
             others_gave_up.wait();
             return;
           }
-          const auto collective = Make(dense, &transport);
+          const auto collective = Make(way, &transport);
           OwnedBucket bucket(0, {10});
           const Status status = collective->AllReduceMean(bucket.At(0));
           EXPECT_EQ(status.code(), StatusCode::kPeerLost);

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <fstream>
 #include <sstream>
 #include <thread>
@@ -40,7 +41,8 @@ TEST_F(ProgramTest, ComparisonOfOneWorkerHasNoReduction) {
 TEST_F(ProgramTest, JsonHistoryAndConfigurationAreWritten) {
   Child child =
       Start(Train({"--workers", "2", "--compress", "--collective", "gather", "--ratio", "0.02",
-                   "--epochs", "2", "--max-train-samples", "1300", "--json", "result.json"}));
+                   "--epochs", "2", "--max-train-samples", "1300", "--max-test-samples", "3",
+                   "--json", "result.json"}));
   ASSERT_EQ(child.Wait(), 0) << child.err();
   const nlohmann::json result = Json("result.json");
   for (const char* key :
@@ -52,6 +54,9 @@ TEST_F(ProgramTest, JsonHistoryAndConfigurationAreWritten) {
   EXPECT_EQ(result["world_size"], 2);
   EXPECT_EQ(result["steps"], 22);
   EXPECT_EQ(result["ratio"], 0.02);
+  // Of three images some thirds are right.
+  const double thirds = result["test_accuracy_percent"].get<double>() * 3 / 100;
+  EXPECT_NEAR(thirds, std::round(thirds), 1e-9);
   ASSERT_EQ(Runs().size(), 1u);
   const std::filesystem::path run = Runs()[0];
   const auto config = nlohmann::json::parse(ReadText(run / "config.json"));
