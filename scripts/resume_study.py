@@ -66,6 +66,7 @@ def main():
             folder = pathlib.Path(name)
             base = [os.path.abspath(options.cddp), "train", "--data-dir", os.path.abspath(options.data_dir),
                     "--workers", "2", "--threads", "1", "--epochs", "2", "--max-train-samples", "4000",
+                    "--max-test-samples", "500",
                     *WAYS[way]]
             start = time.monotonic()
             whole = run(base + ["--save-every", "0"], folder)
