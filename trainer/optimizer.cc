@@ -44,8 +44,12 @@ std::unique_ptr<torch::optim::Optimizer> MakeOptimizer(const TrainOptions& optio
 }
 
 void TakeStep(torch::optim::Optimizer& optimizer, double rate, const TrainOptions& options) {
-  for (auto& group : optimizer.param_groups()) group.options().set_lr(rate);
-  if (options.clip_grad_norm > 0) ClipGradientNorm(optimizer.parameters(), options.clip_grad_norm);
+  std::vector<at::Tensor> parameters;
+  for (auto& group : optimizer.param_groups()) {
+    group.options().set_lr(rate);
+    parameters.insert(parameters.end(), group.params().begin(), group.params().end());
+  }
+  if (options.clip_grad_norm > 0) ClipGradientNorm(parameters, options.clip_grad_norm);
   optimizer.step();
 }
 

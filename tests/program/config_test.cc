@@ -41,6 +41,13 @@ TEST_F(ConfigTest, EachConfigIsRead) {
   }
 }
 
+// As its first lines say.
+TEST_F(ConfigTest, Cifar10FastTakesTheSmallNet) {
+  const std::string resolved = Resolved(
+      {"--config", std::string(kConfigs) + "cifar10_fast.yaml", "--model", "resnet8"});
+  EXPECT_NE(resolved.find("\nmodel: resnet8\n"), std::string::npos) << resolved;
+}
+
 TEST_F(ConfigTest, AutomaticWorkersAreOneForEachCore) {
   const std::string cores = std::to_string(std::thread::hardware_concurrency());
   for (const std::string& resolved :

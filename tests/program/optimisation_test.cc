@@ -11,6 +11,7 @@ class OptimisationTest : public ProgramTest {
                                        "--json", "result.json"});
     Child child = Start(arguments);
     EXPECT_EQ(child.Wait(), 0) << child.err();
+    EXPECT_EQ(child.err().find("Warning"), std::string::npos) << child.err();
     return Json("result.json");
   }
 };
