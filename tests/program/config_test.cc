@@ -43,8 +43,8 @@ TEST_F(ConfigTest, EachConfigIsRead) {
 
 // As its first lines say.
 TEST_F(ConfigTest, Cifar10FastTakesTheSmallNet) {
-  const std::string resolved = Resolved(
-      {"--config", std::string(kConfigs) + "cifar10_fast.yaml", "--model", "resnet8"});
+  const std::string resolved =
+      Resolved({"--config", std::string(kConfigs) + "cifar10_fast.yaml", "--model", "resnet8"});
   EXPECT_NE(resolved.find("\nmodel: resnet8\n"), std::string::npos) << resolved;
 }
 
