@@ -101,8 +101,9 @@ def main():
             with tempfile.TemporaryDirectory() as folder:
                 losses = losses_of(arguments, seed, pathlib.Path(folder))
             runs[f"{name}, seed {seed}"] = losses
-            print(f"{name}, seed {seed}: mean loss of the last {WINDOW} of {len(losses)} steps "
-                  f"{statistics.fmean(losses[-WINDOW:]):.3f}", flush=True)
+            last = losses[-WINDOW:]
+            print(f"{name}, seed {seed}: mean loss of the last {len(last)} of {len(losses)} steps "
+                  f"{statistics.fmean(last):.3f}", flush=True)
     report = {"date": datetime.date.today().isoformat(), "steps": arguments.steps,
               "batch_size": arguments.batch_size, "lr": arguments.lr, "losses": runs}
     (arguments.out / "loss_curves.json").write_text(json.dumps(report, indent=1) + "\n")
