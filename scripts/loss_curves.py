@@ -29,7 +29,7 @@ set xlabel "step"
 set ylabel "cross-entropy loss (nats)"
 set yrange [0:*]
 set grid lc rgb "#dddddd"
-set key top right
+set key outside bottom center horizontal
 plot {curves}
 """
 
