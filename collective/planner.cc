@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
+#include <utility>
 
 #include "collective/probe.h"
 #include "core/median.h"
@@ -216,9 +218,7 @@ void Planner::Decide(uint64_t step, const std::vector<PlannedBucket>& buckets, b
     incumbent_ = ways_;
     StartTrials(buckets);
   } else if (!settled_) {
-    trial_seconds_.push_back(periods_.size() > 1 ? MedianOf({periods_.begin() + 1, periods_.end()})
-                                                 : trials_[trial_seconds_.size()].seconds);
-    if (trial_seconds_.size() == trials_.size()) Settle();
+    EndTrial();
   } else if (!periods_.empty()) {
     if (settled_seconds_ == 0) settled_seconds_ = MedianOf(periods_);
     check_steps_ = std::min(check_steps_ + kCheckSteps, kMostCheckSteps);
@@ -226,40 +226,75 @@ void Planner::Decide(uint64_t step, const std::vector<PlannedBucket>& buckets, b
   if (settled_) {
     next_decision_ = step + check_steps_;
   } else {
-    ways_ = trials_[trial_seconds_.size()].ways;
-    next_decision_ = step + kTrialSteps;
+    ways_ = trials_[trial_].plan.ways;
+    next_decision_ = step + (kTrialSteps << round_);
   }
 }
 
 void Planner::StartTrials(const std::vector<PlannedBucket>& buckets) {
-  trials_ = CandidatePlans(costs_, owner_budget_, buckets);
+  trials_.clear();
+  for (Candidate& plan : CandidatePlans(costs_, owner_budget_, buckets)) {
+    trials_.push_back({.plan = std::move(plan), .seconds = {}});
+  }
   Log(TableOf(buckets));
-  const double limit = kWorthTrying * trials_.front().seconds;
-  std::erase_if(trials_, [&](const Candidate& plan) { return plan.seconds > limit; });
-  trial_seconds_.clear();
+  const double limit = kWorthTrying * trials_.front().plan.seconds;
+  std::erase_if(trials_, [&](const Trial& trial) { return trial.plan.seconds > limit; });
+  trial_ = 0;
+  round_ = 0;
   settled_ = trials_.size() == 1;
   if (!settled_) return;
-  ways_ = trials_.front().ways;
+  ways_ = trials_.front().plan.ways;
   settled_seconds_ = 0;  // the next check measures it
   Log(fmt::format("auto: {}; nothing else is near", NameOf(ways_)));
 }
 
+void Planner::EndTrial() {
+  Trial& trial = trials_[trial_];
+  if (periods_.size() > 1) {
+    trial.seconds.assign(periods_.begin() + 1, periods_.end());
+  } else if (trial.seconds.empty()) {
+    trial.seconds = {trial.plan.seconds};
+  }
+  do {
+    ++trial_;
+  } while (trial_ < trials_.size() && trials_[trial_].out);
+  if (trial_ == trials_.size()) EndRound();
+}
+
+void Planner::EndRound() {
+  double best = std::numeric_limits<double>::infinity();
+  for (const Trial& trial : trials_) {
+    if (!trial.out) best = std::min(best, MedianOf(trial.seconds));
+  }
+  for (Trial& trial : trials_) trial.out |= *std::ranges::min_element(trial.seconds) > best;
+  ++round_;
+  const auto in_race = std::ranges::count(trials_, false, &Trial::out);
+  if (round_ == kTrialRounds || in_race == 1) {
+    Settle();
+  } else {
+    trial_ = static_cast<size_t>(std::ranges::find(trials_, false, &Trial::out) - trials_.begin());
+  }
+}
+
 void Planner::Settle() {
-  auto best =
-      static_cast<size_t>(std::ranges::min_element(trial_seconds_) - trial_seconds_.begin());
-  const auto incumbent = static_cast<size_t>(
-      std::ranges::find(trials_, incumbent_, &Candidate::ways) - trials_.begin());
-  if (incumbent < trials_.size() &&
-      kWorthChanging * trial_seconds_[best] > trial_seconds_[incumbent]) {
+  const Trial* best = nullptr;
+  const Trial* incumbent = nullptr;
+  for (const Trial& trial : trials_) {
+    if (trial.out) continue;
+    if (best == nullptr || MedianOf(trial.seconds) < MedianOf(best->seconds)) best = &trial;
+    if (trial.plan.ways == incumbent_) incumbent = &trial;
+  }
+  if (incumbent != nullptr &&
+      kWorthChanging * MedianOf(best->seconds) > MedianOf(incumbent->seconds)) {
     best = incumbent;
   }
   settled_ = true;
-  settled_seconds_ = trial_seconds_[best];
-  ways_ = trials_[best].ways;
+  settled_seconds_ = MedianOf(best->seconds);
+  ways_ = best->plan.ways;
   std::string lines = fmt::format("auto: {}; steps of the plans tried:", NameOf(ways_));
-  for (size_t t = 0; t < trials_.size(); ++t) {
-    lines +=
-        fmt::format("\n  {:<24} {:10.2f} ms", NameOf(trials_[t].ways), 1e3 * trial_seconds_[t]);
+  for (const Trial& trial : trials_) {
+    lines += fmt::format("\n  {:<24} {:10.2f} ms", NameOf(trial.plan.ways),
+                         1e3 * MedianOf(trial.seconds));
   }
   Log(lines);
 }
@@ -278,8 +313,9 @@ std::string Planner::TableOf(const std::vector<PlannedBucket>& buckets) const {
       table += fmt::format(" {:10.2f}", 1e3 * (stages.prepare + stages.exchange));
     }
   }
-  for (const Candidate& plan : trials_) {
-    table += fmt::format("\n  a step, {}: {:.2f}", NameOf(plan.ways), 1e3 * plan.seconds);
+  for (const Trial& trial : trials_) {
+    table +=
+        fmt::format("\n  a step, {}: {:.2f}", NameOf(trial.plan.ways), 1e3 * trial.plan.seconds);
   }
   return table;
 }
