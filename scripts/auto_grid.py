@@ -2,7 +2,7 @@
 """Whether --collective auto is ever slower than the best fixed choice: scripts/sync_study.py
 over models, workers and links, five alternated rounds in each cell.
 
-    scripts/auto_grid.py                      all 18 cells, about 45 minutes on 2 cores
+    scripts/auto_grid.py                      all 18 cells, about an hour on 2 cores
     scripts/auto_grid.py --rates none --models simple_cnn
 
 In each cell auto is compared with our dense, gather and split and with PyTorch's own
@@ -21,6 +21,7 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 FIXED = ["cddp-dense", "cddp-gather", "cddp-split", "ddp-dense"]
 GRADIENTS = {"simple_cnn": 421_642, "resnet18": 11_689_512, "resnet50": 25_557_032}
+COMPRESSED_STEPS = {"simple_cnn": 1000, "resnet18": 100, "resnet50": 40}  # some 4 seconds
 WORKERS = [2, 4]
 MBIT = {"100mbit": 100, "1gbit": 1000, "none": 4000}  # none: about what dense gets of loopback
 WANTED = 0.95
@@ -37,9 +38,9 @@ def comma_separated(known, kind=str):
 
 
 def steps_of(model, workers, rate):
-    """As many as dense does in 4 seconds at the links' rate."""
+    """Of dense: as many as it does in 3 seconds at the links' rate."""
     dense_bits = 32 * GRADIENTS[model] * 2 * (workers - 1) / workers
-    return min(1000, max(2, int(4e6 * MBIT[rate] / dense_bits)))
+    return min(1000, max(2, int(3e6 * MBIT[rate] / dense_bits)))
 
 
 def measure(model, workers, rate, arguments):
@@ -47,7 +48,8 @@ def measure(model, workers, rate, arguments):
     if not (report.exists() and json.loads(report.read_text())["rounds_done"] >= arguments.rounds):
         steps = steps_of(model, workers, rate)
         subprocess.run([ROOT / "scripts" / "sync_study.py", "--workers", str(workers), "--rate", rate,
-                        "--shapes", model, "--steps", str(steps), "--warmup",
+                        "--shapes", model, "--steps", str(steps), "--compressed-steps",
+                        str(COMPRESSED_STEPS[model]), "--warmup",
                         str(min(3, max(1, steps // 2))), "--rounds", str(arguments.rounds),
                         "--systems", ",".join([*FIXED, "cddp-auto"]), "--cddp", arguments.cddp,
                         "--out", str(arguments.out)], check=True, stdout=subprocess.DEVNULL)
