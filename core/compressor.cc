@@ -116,15 +116,26 @@ Status Compressor::Take(const Bucket& bucket, std::span<const size_t> counts) {
     taken_.run_ends.push_back(taken_.selection.size());
   }
   if (!taken_.finite) taken_.Clear();
+  Count(bucket);
+  statistics_.time += std::chrono::steady_clock::now() - start;
+  return Status::Ok();
+}
 
+void Compressor::Count(const Bucket& bucket) {
   ++statistics_.calls;
   statistics_.elements += bucket.values.size();
   statistics_.entries += taken_.selection.size();
   statistics_.selections = selector_->calls() - selections_before_;
   statistics_.second_sweeps = selector_->second_sweeps() - second_sweeps_before_;
   statistics_.bytes_in += bucket.values.size_bytes();
-  statistics_.time += std::chrono::steady_clock::now() - start;
-  return Status::Ok();
+  size_t begin = 0;
+  for (size_t p = 0; p < taken_.run_ends.size(); ++p) {
+    ParameterStatistics& statistics = parameter_statistics_[bucket.parameters[p].name];
+    statistics.elements = bucket.parameters[p].count;
+    ++statistics.steps;
+    statistics.entries += taken_.run_ends[p] - begin;
+    begin = taken_.run_ends[p];
+  }
 }
 
 Status Compressor::TakeAll(const Bucket& bucket) {

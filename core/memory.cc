@@ -57,6 +57,7 @@ class NoMemory final : public Memory {
   }
   void Reset() override {}
   double ResidualNorm() const override { return 0; }
+  double ResidualNorm(std::string_view) const override { return 0; }
   size_t BytesPerElement() const override { return 0; }
 
  private:

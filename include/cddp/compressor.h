@@ -78,6 +78,14 @@ struct CompressionStatistics {
   std::chrono::nanoseconds time{0};
 };
 
+// Of one parameter, sums since the start.
+struct ParameterStatistics {
+  uint32_t elements = 0;
+  uint64_t steps = 0;    // in which it was compressed
+  uint64_t entries = 0;  // entries selected
+};
+using StatisticsByParameter = std::map<std::string, ParameterStatistics, std::less<>>;
+
 class Compressor {
  public:
   // InvalidArgument for a ratio outside (0, 1] or an unknown name.
@@ -135,18 +143,21 @@ class Compressor {
   const Memory& memory() const { return *memory_; }
 
   const CompressionStatistics& statistics() const { return statistics_; }
+  const StatisticsByParameter& parameter_statistics() const { return parameter_statistics_; }
   void ResetStatistics();
 
  private:
   explicit Compressor(const CompressorOptions& options) : options_(options) {}
 
   void MeasureEnergy(const BucketParameter& parameter, std::span<const float> gradient);
+  void Count(const Bucket& bucket);
   void TakeWhole(const BucketParameter& parameter, Accumulation& accumulation);
 
   CompressorOptions options_;
   std::unique_ptr<Selector> selector_;
   std::unique_ptr<Memory> memory_;
   CompressionStatistics statistics_;
+  StatisticsByParameter parameter_statistics_;
   uint64_t selections_before_ = 0;  // counted by the selector before the last reset
   uint64_t second_sweeps_before_ = 0;
   TakenEntries taken_;

@@ -81,6 +81,8 @@ class Memory {
 
   // L2 norm of the residuals of all parameters, between steps. One pass over them.
   virtual double ResidualNorm() const = 0;
+  // That of one parameter; 0 for one that is not known.
+  virtual double ResidualNorm(std::string_view parameter) const = 0;
 
   // Memory used by the state, in bytes per element of a parameter.
   virtual size_t BytesPerElement() const = 0;
