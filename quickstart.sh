@@ -37,6 +37,8 @@ elif [ "$code" -ne 0 ]; then
 fi
 
 step="training"
+plots=()
+command -v gnuplot > /dev/null || plots=(--no-plots)
 # Not --collective auto: on one machine it may find that dense steps are shorter.
 $cddp compare --dataset $dataset --workers 2 --epochs 4 --lr 0.05 --schedule cosine \
-  --collective gather "$@"
+  --collective gather "${plots[@]}" "$@"

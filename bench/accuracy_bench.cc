@@ -8,13 +8,13 @@
 #include <chrono>
 #include <cmath>
 #include <memory>
-#include <numeric>
 #include <vector>
 
 #include "cddp/collective.h"
 #include "cddp/counting_transport.h"
 #include "cddp/status.h"
 #include "core/worker_pool.h"
+#include "trainer/evaluation.h"
 #include "trainer/history.h"
 #include "trainer/load_dataset.h"
 #include "trainer/model.h"
@@ -23,7 +23,6 @@
 #include "trainer/sampler.h"
 #include "trainer/schedule.h"
 #include "trainer/tensor_batch.h"
-#include "trainer/train_step.h"
 #include "trainer/training.h"
 #include "trainer/worker.h"
 
@@ -31,8 +30,6 @@ namespace cddp {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-constexpr int64_t kEvaluationBatch = 500;
 
 // One rank's part: its samples, its gradient and its end of the collective.
 struct Rank {
@@ -227,21 +224,13 @@ class InProcessTraining {
   }
 
   nlohmann::json Evaluate() {
-    const torch::NoGradGuard no_grad;
-    model_->eval();
-    double loss = 0;
-    double correct = 0;
-    for (int64_t at = 0; at < tested_; at += kEvaluationBatch) {
-      std::vector<int64_t> numbers(static_cast<size_t>(std::min(kEvaluationBatch, tested_ - at)));
-      std::iota(numbers.begin(), numbers.end(), at);
-      test_.Make(numbers, /*epoch=*/0, &batch_);
-      const auto [inputs, targets] = AsTensors(batch_, test_.format());
-      const auto [logits, loss_sum] = Predict(*model_, inputs, targets, options_.amp);
-      loss += loss_sum.item<double>();
-      correct += CountCorrect(logits, targets);
-    }
-    const double count = static_cast<double>(tested_) * test_.format().targets_per_sample();
-    return {{"test_loss", loss / count}, {"test_accuracy_percent", 100.0 * correct / count}};
+    Tally tally;
+    ForEachBatch(*model_, test_, {.end = tested_, .amp = options_.amp},
+                 [&](const EvaluatedBatch& batch) {
+                   tally.Add(batch.prediction.logits, batch.targets,
+                             batch.prediction.loss_sum.item<double>());
+                 });
+    return {{"test_loss", tally.mean_loss()}, {"test_accuracy_percent", tally.accuracy_percent()}};
   }
 
   const TrainOptions& options_;

@@ -11,6 +11,7 @@
 #include "bench/scaling_report.h"
 #include "cddp/status.h"
 #include "trainer/history.h"
+#include "trainer/plots/gnuplot.h"
 
 namespace cddp {
 namespace {
@@ -108,9 +109,11 @@ void AddScalingOptions(CLI::App* app, ScalingOptions* o) {
   app->add_option("--json", o->outputs.json, "Write as JSON to this file (-: standard output)")
       ->group("Output");
   app->add_option("--csv", o->outputs.csv, "Write the table as CSV to this file")->group("Output");
-  app->add_option("--plot", o->plot,
-                  "Draw speed-up, efficiency and the parts of a step into this PNG file; data and "
-                  "gnuplot script are kept beside it")
+  app->add_option(
+         "--plot", o->plot,
+         "Draw speed-up, efficiency and the parts of a step into this PNG file, and steps "
+         "over other bandwidths into FILE-bandwidth.png; data and gnuplot scripts are kept "
+         "beside them")
       ->group("Output");
   app->footer(
       "Fits, to the measured times of each collective,\n"

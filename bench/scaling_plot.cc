@@ -3,36 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
-#include <chrono>
 #include <vector>
 
-#include "cddp/status.h"
-#include "trainer/data/child_process.h"
-#include "trainer/data/file_bytes.h"
-#include "trainer/data/temporary_folder.h"
-#include "trainer/history.h"
+#include "bench/scaling_bandwidth.h"
+#include "bench/scaling_style.h"
+#include "trainer/plots/gnuplot.h"
 
 namespace cddp {
 namespace {
-
-// Colours of Okabe and Ito (2008); marker and dashes tell without colour.
-struct Style {
-  const char* collective;
-  const char* color;
-  int marker;
-  const char* dashes;
-};
-constexpr std::array<Style, 4> kStyles = {{
-    {"dense", "#000000", 5, "(18,8)"},
-    {"gather", "#56b4e9", 9, "(4,5)"},
-    {"split", "#d55e00", 7, "(9,6)"},
-    {"auto", "#009e73", 13, "(14,5,3,5)"},
-}};
-
-const Style& StyleOf(const std::string& collective) {
-  return *std::ranges::find(kStyles, collective, &Style::collective);
-}
 
 std::string Line(const ScalingRow& row) {
   // A longer step is a smaller speed-up.
@@ -94,13 +72,6 @@ std::string GroupLabels(const ScalingReport& report) {
   return labels;
 }
 
-// Quotes within a quoted string are doubled.
-std::string Quoted(const std::string& text) {
-  std::string quoted = "'";
-  for (char c : text) quoted += c == '\'' ? std::string("''") : std::string(1, c);
-  return quoted + "'";
-}
-
 // A band of the models with a point left out, a dashed line of the model and markers of
 // what was measured, for each collective; the bands lie below.
 std::string Curves(const ScalingReport& report, int column) {
@@ -114,7 +85,7 @@ std::string Curves(const ScalingReport& report, int column) {
         last ? "title 'projected, range without any one point'" : "notitle");
   }
   for (const CollectiveStudy& study : report.studies) {
-    const Style& style = StyleOf(study.model.collective);
+    const ScalingStyle& style = StyleOf(study.model.collective);
     plots += fmt::format(
         ", data index '{0} projected' using 1:{1} with lines dt {5} lw 4 lc rgb '{2}' title '{0}, "
         "projected (held-out error {4:.0f}%)', data index '{0} measured' using 1:{1} with points "
@@ -159,12 +130,6 @@ constexpr const char* kBarPlots =
     "unset multiplot\n";
 
 }  // namespace
-
-void RequirePngName(const std::filesystem::path& png) {
-  if (png.empty() || png.extension() == ".png") return;
-  throw StatusError(StatusCode::kInvalidArgument,
-                    fmt::format("--plot {}: the name must end in .png", png.string()));
-}
 
 std::string ScalingPlotData(const ScalingReport& report) {
   std::string data =
@@ -219,26 +184,12 @@ std::string ScalingPlotScript(const ScalingReport& report, const std::string& st
 void PlotScaling(const ScalingReport& report, const std::filesystem::path& png) {
   RequirePngName(png);
   const std::string stem = png.stem().string();
-  const std::string script = ScalingPlotScript(report, stem);
-  const std::string data = ScalingPlotData(report);
-  WriteWhole(std::filesystem::path(png).replace_extension(".dat"), data);
-  WriteWhole(std::filesystem::path(png).replace_extension(".gp"), script);
-  const TemporaryFolder folder;
-  WriteWhole(folder.path() / (stem + ".dat"), data);
-  WriteWhole(folder.path() / (stem + ".gp"), script);
-  try {
-    RunProgram({"gnuplot", stem + ".gp"}, folder.path(), folder.path() / "log",
-               std::chrono::seconds(120));
-  } catch (const StatusError& error) {
-    throw StatusError(
-        error.code(),
-        fmt::format(
-            "--plot: gnuplot (Debian package gnuplot-nox) did not draw {2}: {0}; {1}.gp and "
-            "{1}.dat are written: gnuplot {1}.gp draws it",
-            error.what(), stem, png.string()));
-  }
-  constexpr uint64_t kMaxBytes = uint64_t{64} << 20;
-  WriteResult(png, ReadFileBytes(folder.path() / png.filename(), kMaxBytes));
+  std::vector<Picture> pictures{
+      {.name = stem, .data = ScalingPlotData(report), .script = ScalingPlotScript(report, stem)}};
+  pictures.push_back(BandwidthPicture(report.studies, MostMeasured(report),
+                                      ProjectedWorkers(report.settings.max_workers).back(),
+                                      stem + "-bandwidth"));
+  DrawPictures(png.parent_path(), pictures);
 }
 
 }  // namespace cddp

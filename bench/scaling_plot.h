@@ -1,4 +1,5 @@
-// The picture of `cddp scaling`: speed-up, efficiency, and what a step consists of.
+// The pictures of `cddp scaling`: speed-up, efficiency, and what a step consists of; and, as
+// FILE-bandwidth.png, steps over other bandwidths.
 #pragma once
 
 #include <filesystem>
@@ -14,9 +15,6 @@ namespace cddp {
 // written or gnuplot is not there, naming the package: the other two files are written
 // all the same.
 void PlotScaling(const ScalingReport& report, const std::filesystem::path& png);
-
-// Throws StatusError(kInvalidArgument), naming the flag, unless the name ends in .png.
-void RequirePngName(const std::filesystem::path& png);
 
 // What the two files hold, for a picture named STEM.png.
 std::string ScalingPlotData(const ScalingReport& report);

@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "bench/amdahl.h"
+#include "bench/scaling_bandwidth.h"
 
 namespace cddp {
 namespace {
@@ -114,7 +115,23 @@ Json BreakEvenJson(const ScalingReport& report) {
   return rows;
 }
 
+Json BandwidthsJson(const ScalingReport& report) {
+  Json rows = Json::array();
+  for (const BandwidthRow& row : ProjectBandwidths(report.studies, report.settings.max_workers)) {
+    rows.push_back(ToJson(row));
+  }
+  return rows;
+}
+
 }  // namespace
+
+int MostMeasured(const ScalingReport& report) {
+  int most = std::numeric_limits<int>::max();
+  for (const CollectiveStudy& study : report.studies) {
+    most = std::min(most, study.points.back().workers);
+  }
+  return most;
+}
 
 ScalingReport MakeScalingReport(const std::vector<SyncPoint>& points,
                                 const ScalingSettings& settings) {
@@ -163,6 +180,7 @@ Json ScalingSummaryJson(const ScalingReport& report) {
   const ScalingSettings& settings = report.settings;
   return {{"collectives", collectives},
           {"break_even", BreakEvenJson(report)},
+          {"bandwidths", BandwidthsJson(report)},
           {"baseline",
            {{"step_ms", report.baseline.step_ms}, {"projected", report.baseline.projected}}},
           {"parameters", report.points.front().parameters},
@@ -191,7 +209,6 @@ std::vector<std::string> ScalingWarnings(const ScalingReport& report) {
                     "workers share cores?",
                     shortest.compute_ms, shortest.source, longest.compute_ms, longest.source));
   }
-  int measured = std::numeric_limits<int>::max();
   for (const CollectiveStudy& study : report.studies) {
     const int most = study.points.back().workers;
     const double error = SyncErrorPercent(study.held_out);
@@ -201,8 +218,8 @@ std::vector<std::string> ScalingWarnings(const ScalingReport& report) {
                       "trust its projections",
                       study.model.collective, most, error));
     }
-    measured = std::min(measured, most);
   }
+  const int measured = MostMeasured(report);
   if (report.settings.max_workers > kFarWorkers * measured) {
     warnings.push_back(
         fmt::format("projected from {} workers: beyond {} only the order of magnitude means "

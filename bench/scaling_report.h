@@ -21,6 +21,9 @@
 //   break_even   one object per compressed collective and number of workers, when dense
 //                was measured: collective, workers, projected, mbit_s (see
 //                BreakEvenMbitS), held_out_error_percent (the larger of both models)
+//   bandwidths   projected steps over bandwidths of a worker's link: collective, workers,
+//                mbit_s, projected (true), sync_ms, step_ms, times_as_fast_as_dense (null
+//                without dense), held_out_step_error_percent
 //   baseline     step_ms, projected
 //   parameters, batch_size, samples, price, points (the measured reports), warnings
 #pragma once
@@ -52,6 +55,9 @@ std::span<const char* const> ScalingColumns();
 
 nlohmann::json ScalingRowsJson(const ScalingReport& report);
 nlohmann::json ScalingSummaryJson(const ScalingReport& report);  // all but rows
+
+// The most workers that every collective was measured with.
+int MostMeasured(const ScalingReport& report);
 
 // What a reader of the projections must be told, a sentence each.
 std::vector<std::string> ScalingWarnings(const ScalingReport& report);

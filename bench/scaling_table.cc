@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "bench/scaling_bandwidth.h"
 #include "bench/scaling_report.h"
 #include "trainer/progress.h"
 
@@ -74,6 +75,7 @@ std::string ScalingTable(const ScalingReport& report) {
       "held-out", "collective", "workers", "", "(ms)", "(ms)", "(ms)", "(ms)", "per step", "per s",
       "speed-up", "efficiency", "epoch", "error");
   for (const ScalingRow& row : report.rows) table += Line(row);
+  table += BandwidthTable(report.studies, MostMeasured(report));
   for (const std::string& warning : ScalingWarnings(report)) table += "note: " + warning + '\n';
   return table;
 }

@@ -11,6 +11,7 @@
 #include "bench/select_plot.h"
 #include "bench/select_report.h"
 #include "cddp/status.h"
+#include "trainer/plots/gnuplot.h"
 
 namespace cddp {
 namespace {
@@ -67,7 +68,7 @@ int SelectBench(const SelectBenchOptions& options) {
   RequireMemory(cases);
   RequireOutputs(options.outputs);
   RequireOutput("--plot", options.plot);
-  if (!options.plot.empty()) RequireGnuplot();
+  RequirePngName(options.plot);
   Recording recording;
   if (!options.gradients.empty()) {
     recording = ReadGradientRecording(options.gradients);

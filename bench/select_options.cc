@@ -92,7 +92,9 @@ void AddSelectBenchOptions(CLI::App* app, SelectBenchOptions* o) {
   app->add_option("--json", o->outputs.json, "Write as JSON to this file (-: standard output)")
       ->group("Output");
   app->add_option("--csv", o->outputs.csv, "Write the table as CSV to this file")->group("Output");
-  app->add_option("--plot", o->plot, "Draw time against size into this PNG file (needs gnuplot)")
+  app->add_option("--plot", o->plot,
+                  "Draw time against size into this PNG file; data and gnuplot script are kept "
+                  "beside it")
       ->group("Output");
   app->footer(
       "Each case first compares some steps with an exact model (a difference ends it with exit\n"

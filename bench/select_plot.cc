@@ -4,22 +4,15 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <limits>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "cddp/status.h"
-#include "trainer/data/child_process.h"
-#include "trainer/data/file_bytes.h"
-#include "trainer/data/temporary_folder.h"
-#include "trainer/history.h"
+#include "trainer/plots/gnuplot.h"
 
 namespace cddp {
 namespace {
-
-using std::chrono::seconds;
 
 struct Method {
   const char* key;
@@ -59,13 +52,13 @@ Series Choose(const nlohmann::json& rows) {
 }
 
 std::string DataBlock(const Series& series, const Method& method) {
-  std::string block = fmt::format("${} << END\n", method.key);
+  std::string block = fmt::format("# {}\n", method.key);
   for (const nlohmann::json& row : series) {
     if (row.at(method.key).is_null()) continue;
     block += fmt::format("{} {}\n", row.at("elements").get<uint64_t>(),
                          row.at(method.key).get<double>());
   }
-  return block + "END\n";
+  return block + "\n\n";
 }
 
 // [low, high] with some room, on a logarithmic axis.
@@ -73,16 +66,22 @@ std::string Range(double low, double high) {
   return fmt::format("[{}:{}]", 0.75 * low, 1.4 * high);
 }
 
-std::string Script(const Series& series) {
+std::string Data(const Series& series) {
+  std::string data = "# Elements and median time (ms), a block for each method.\n\n\n";
+  for (const Method& method : kMethods) {
+    if (!series.front().at(method.key).is_null()) data += DataBlock(series, method);
+  }
+  return data;
+}
+
+std::string Script(const Series& series, const std::string& stem) {
   const nlohmann::json& first = series.front();
-  std::string script;
   std::string plots;
   double slowest = 0;
   double fastest = std::numeric_limits<double>::infinity();
   for (const Method& method : kMethods) {
     if (first.at(method.key).is_null()) continue;
-    script += DataBlock(series, method);
-    plots += fmt::format("{}${} using 1:2 with linespoints lw 2 ps 1.5 {} title \"{}\"",
+    plots += fmt::format("{}data index '{}' using 1:2 with linespoints lw 2 ps 1.5 {} title \"{}\"",
                          plots.empty() ? "plot " : ", ", method.key, method.style, method.title);
     for (const nlohmann::json& row : series) {
       slowest = std::max(slowest, row.at(method.key).get<double>());
@@ -94,7 +93,8 @@ std::string Script(const Series& series) {
   const int threads = first.at("threads").get<int>();
   return fmt::format(
       "set terminal pngcairo size 1100,750 font 'DejaVu Sans,13' background 'white'\n"
-      "set output 'plot.png'\n"
+      "set output {}\n"
+      "data = {}\n"
       "set title \"Selecting the top {}% of a gradient with error feedback\\n"
       "{{/*0.85 {} gradients, memory {}, {} thread{}, cold caches}}\"\n"
       "set xlabel 'gradient elements'\n"
@@ -106,32 +106,22 @@ std::string Script(const Series& series) {
       "set format y '%g'\n"
       "set grid xtics mxtics ytics lc rgb '#bbbbbb', lc rgb '#e6e6e6'\n"
       "set key top left reverse Left box lc rgb '#cccccc' opaque samplen 3\n"
-      "{}{}\n",
-      100 * first.at("ratio").get<double>(), first.at("distribution").get<std::string>(),
-      first.at("memory").get<std::string>(), threads, threads == 1 ? "" : "s",
+      "{}\n",
+      Quoted(stem + ".png"), Quoted(stem + ".dat"), 100 * first.at("ratio").get<double>(),
+      first.at("distribution").get<std::string>(), first.at("memory").get<std::string>(), threads,
+      threads == 1 ? "" : "s",
       // The key stands above the lines.
-      Range(elements(smallest), elements(largest)), Range(fastest, 10 * slowest), script, plots);
+      Range(elements(smallest), elements(largest)), Range(fastest, 10 * slowest), plots);
 }
 
 }  // namespace
 
-void RequireGnuplot() {
-  const TemporaryFolder folder;
-  try {
-    RunProgram({"gnuplot", "--version"}, folder.path(), folder.path() / "log", seconds(30));
-  } catch (const StatusError& error) {
-    throw StatusError(
-        error.code(),
-        fmt::format("--plot needs gnuplot (Debian package gnuplot-nox): {}", error.what()));
-  }
-}
-
 void PlotSelect(const nlohmann::json& rows, const std::filesystem::path& png) {
-  const TemporaryFolder folder;
-  WriteWhole(folder.path() / "plot.gp", Script(Choose(rows)));
-  RunProgram({"gnuplot", "plot.gp"}, folder.path(), folder.path() / "log", seconds(120));
-  constexpr uint64_t kMaxBytes = uint64_t{64} << 20;
-  WriteResult(png, ReadFileBytes(folder.path() / "plot.png", kMaxBytes));
+  RequirePngName(png);
+  const Series series = Choose(rows);
+  const std::string stem = png.stem().string();
+  DrawPictures(png.parent_path(),
+               {{.name = stem, .data = Data(series), .script = Script(series, stem)}});
 }
 
 }  // namespace cddp

@@ -7,12 +7,9 @@
 
 namespace cddp {
 
-// Throws StatusError(kUnavailable), naming the package, when gnuplot is not there.
-void RequireGnuplot();
-
 // Draws rows that differ only in their size: of those with the most sizes the ones
-// with a ratio of 1%, or else the first. Writes a PNG file. Throws
-// StatusError(kUnavailable).
+// with a ratio of 1%, or else the first. Writes FILE.dat and FILE.gp beside FILE.png.
+// Throws StatusError: kInvalidArgument unless the name ends in .png; as DrawPictures.
 void PlotSelect(const nlohmann::json& rows, const std::filesystem::path& png);
 
 }  // namespace cddp

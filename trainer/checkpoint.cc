@@ -19,8 +19,6 @@ namespace fs = std::filesystem;
 using Json = nlohmann::json;
 
 constexpr const char* kOptimizer = "optimizer.safetensors";
-constexpr const char* kState = "state.json";
-constexpr uint64_t kMostStateBytes = uint64_t{1} << 30;
 // What Sum carries for each rank: it adds doubles, which hold 32 bits of a hash for sure.
 constexpr size_t kNumbersOfDigest = 4;
 
@@ -82,7 +80,8 @@ void CheckpointWriter::WriteShared(const TrainedState& state, const LoopState& l
                     {"plan", plan == nullptr ? Json() : ToJson(*plan)},
                     {"plan_settled", state.collective.settled()},
                     {"loop", loop.shared}};
-  (*files)[kState] = WriteCheckpointFile(folder / kState, shared);
+  const fs::path state_file = StateFile(folder);
+  (*files)[state_file.filename()] = WriteCheckpointFile(state_file, shared);
 }
 
 std::optional<FileDigests> CheckpointWriter::DigestsOfRanks(const FileDigest* own) {
@@ -187,9 +186,9 @@ std::unique_ptr<ResumedCheckpoint> ResumedCheckpoint::Find(const TrainOptions& o
 }
 
 void ResumedCheckpoint::ReadShared(const TrainOptions& options) {
-  const fs::path file = path_ / kState;
+  const fs::path file = StateFile(path_);
   try {
-    const Json json = Json::parse(ReadFileBytes(file, kMostStateBytes));
+    const Json json = Json::parse(ReadFileBytes(file, kMaxStateBytes));
     step_ = json.at("step");
     world_size_ = json.at("world_size");
     configuration_ = json.at("configuration");
@@ -235,7 +234,10 @@ void ResumedCheckpoint::RequireNoLaterOnes(const TrainOptions& options) const {
 void ResumedCheckpoint::LogDifferences(const TrainOptions& options) const {
   std::string differences;
   for (const auto& [flag, now] : AgreedConfiguration(options)) {
-    if (flag == "--resume" || flag.starts_with("--save-every")) continue;  // no hyper-parameters
+    // These are no hyper-parameters.
+    if (flag == "--resume" || flag == "--eval-every-steps" || flag.starts_with("--save-every")) {
+      continue;
+    }
     const auto it = configuration_.find(flag);
     const std::string saved = it == configuration_.end() ? "not there" : it->second;
     if (saved != now) differences += fmt::format("\n  {}: {} then, {} now", flag, saved, now);

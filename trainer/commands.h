@@ -12,11 +12,6 @@ namespace cddp {
 // local workers are started.
 int TrainCommand(const TrainOptions& options, const std::vector<std::string>& arguments);
 
-// The same training dense and compressed as `options` say, and one table; with a
-// target_accuracy above 0 (percent) also when the test accuracy was there.
-int CompareCommand(const TrainOptions& options, double target_accuracy,
-                   const std::vector<std::string>& arguments);
-
 // Five checks of this build on this machine, two of them with two workers.
 int ValidateCommand(const TrainOptions& options, const std::vector<std::string>& arguments);
 

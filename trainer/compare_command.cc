@@ -1,17 +1,26 @@
+#include "trainer/compare_command.h"
+
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
 #include <cstdio>
-#include <optional>
 
+#include "cddp/status.h"
 #include "ddp/launch_environment.h"
-#include "trainer/commands.h"
-#include "trainer/data/samples.h"
+#include "trainer/comparison.h"
+#include "trainer/plots/comparison_plot.h"
+#include "trainer/solo_world.h"
 #include "trainer/training.h"
 #include "trainer/worker.h"
 
 namespace cddp {
 namespace {
+
+// One of the trainings.
+struct Variant {
+  std::string label;
+  TrainOptions options;  // resolved
+};
 
 // The same training without what is of compression.
 TrainOptions Dense(TrainOptions options) {
@@ -25,104 +34,112 @@ TrainOptions Dense(TrainOptions options) {
   options.values = none.values;
   options.indices = none.indices;
   options.stochastic_rounding = none.stochastic_rounding;
+  options.plan = none.plan;
   Resolve(options);
   return options;
 }
 
-// Seconds of training, without evaluations, after which the test accuracy was there; no
-// more exact than to an epoch.
-std::optional<double> SecondsToAccuracy(const TrainingSummary& summary, double percent) {
-  double seconds = 0;
-  for (const EpochRecord& epoch : summary.history) {
-    seconds += epoch.epoch_s;
-    if (epoch.test_accuracy_percent >= percent) return seconds;
+std::vector<Variant> VariantsOf(const CompareOptions& compare) {
+  std::vector<Variant> variants;
+  const TrainOptions dense = Dense(compare.run);
+  if (compare.baseline) variants.push_back({kBaseline, dense});
+  variants.push_back({kDense, dense});
+  const std::vector<double> one{compare.run.ratio};
+  for (const double ratio : compare.ratios.empty() ? one : compare.ratios) {
+    TrainOptions options = compare.run;
+    options.ratio = ratio;
+    Resolve(options);
+    variants.push_back({fmt::format("top {:g}%", 100 * ratio), options});
   }
-  return std::nullopt;
+  return variants;
 }
 
-double Times(double a, double b) { return b > 0 ? a / b : 0.0; }
-
-void PrintTable(std::FILE* out, const TrainOptions& options, double target_accuracy,
-                const TrainingSummary& dense, const TrainingSummary& sparse) {
-  fmt::print(out, "\n{} on {}, {} worker(s), {} epoch(s), {} parameters, seed {}\n\n", dense.model,
-             dense.dataset, dense.world_size, dense.epochs, dense.parameters, options.seed);
-  const auto row = [&](const char* name, const std::string& a, const std::string& b,
-                       const std::string& c) {
-    fmt::print(out, "{:<34} {:>14} {:>14} {:>14}\n", name, a, b, c);
-  };
-  row("", "dense", fmt::format("top {}%", 100 * sparse.ratio), "ratio");
-  row("test accuracy (%)", fmt::format("{:.2f}", dense.test_accuracy_percent),
-      fmt::format("{:.2f}", sparse.test_accuracy_percent),
-      fmt::format("{:+.2f} points", sparse.test_accuracy_percent - dense.test_accuracy_percent));
-  row("epoch time (s)", fmt::format("{:.2f}", dense.epoch_s_mean),
-      fmt::format("{:.2f}", sparse.epoch_s_mean),
-      fmt::format("{:.2f}x", Times(dense.epoch_s_mean, sparse.epoch_s_mean)));
-  if (target_accuracy > 0) {
-    const auto a = SecondsToAccuracy(dense, target_accuracy);
-    const auto b = SecondsToAccuracy(sparse, target_accuracy);
-    const auto text = [](const std::optional<double>& seconds) {
-      return seconds ? fmt::format("{:.2f}", *seconds) : std::string("not reached");
-    };
-    row(fmt::format("time to {}% test accuracy (s)", target_accuracy).c_str(), text(a), text(b),
-        a && b ? fmt::format("{:.2f}x", Times(*a, *b)) : "-");
+std::string FolderName(const std::string& label) {
+  std::string name = "compare-" + label;
+  for (char& c : name) {
+    if (c == ' ') c = '-';
+    if (c == '%') c = 'p';
   }
-  row("step time, median (ms)", fmt::format("{:.2f}", dense.step_ms_median),
-      fmt::format("{:.2f}", sparse.step_ms_median),
-      fmt::format("{:.2f}x", Times(dense.step_ms_median, sparse.step_ms_median)));
-  row("images/s", fmt::format("{:.0f}", dense.images_per_s),
-      fmt::format("{:.0f}", sparse.images_per_s),
-      fmt::format("{:.2f}x", Times(sparse.images_per_s, dense.images_per_s)));
-  row("bytes sent per worker and step", fmt::format("{:.0f}", dense.tx_bytes_per_step),
-      fmt::format("{:.0f}", sparse.tx_bytes_per_step),
-      sparse.tx_bytes_per_step > 0
-          ? fmt::format("{:.1f}x", Times(dense.tx_bytes_per_step, sparse.tx_bytes_per_step))
-          : "-");
-  fmt::print(out, "\nBytes are what the workers' own sockets carried (TCP_INFO).\n");
+  return name;
+}
+
+ComparedRun TrainVariant(const Variant& variant, World& world, const DatasetSplits& data) {
+  const auto folder = NewRunFolder(FolderName(variant.label), variant.options, world);
+  spdlog::info("{}:", variant.label);
+  TrainingSummary summary = Train(variant.options, world, data, folder.get());
+  return {variant.label, folder ? folder->path().string() : "", std::move(summary)};
+}
+
+void Report(const CompareOptions& compare, const Comparison& comparison, World& world) {
+  const TrainingSummary& dense = comparison.runs.back().summary;
+  const std::string title = fmt::format(
+      "{} on {}, {} worker(s), {} epoch(s), {} parameters, seed {}", dense.model, dense.dataset,
+      dense.world_size, dense.epochs, dense.parameters, compare.run.seed);
+  const std::string note = "Bytes are what the workers' own sockets carried (TCP_INFO).";
+  const auto table = TableOf(comparison);
+  std::FILE* out = compare.run.json == "-" ? stderr : stdout;
+  fmt::print(out, "\n{}\n\n{}\n{}\n", title, AlignedTable(table), note);
+  std::fflush(out);
+
+  const nlohmann::json report = ToJson(comparison);
+  const auto folder = NewRunFolder("compare", compare.run, world)->path();
+  WriteWhole(folder / "comparison.json", report.dump(2) + '\n');
+  WriteWhole(folder / "comparison.md",
+             fmt::format("# {}\n\n{}\n{}\n", title, MarkdownTable(table), note));
+  WriteWhole(folder / "comparison.csv", CsvOf(comparison));
+  WriteJsonReport(compare.run.json, report);
+  spdlog::info("comparison in {}", folder.string());
+  if (!compare.no_plots) WriteComparisonPlot(folder);
 }
 
 }  // namespace
 
-int CompareCommand(const TrainOptions& options, double target_accuracy,
-                   const std::vector<std::string>& arguments) {
-  const TrainOptions dense_options = Dense(options);
-  return RunTraining("compare", options, arguments, [&](World& world, const DatasetSplits& data) {
-    const auto dense_folder = NewRunFolder("compare-dense", dense_options, world);
-    const auto sparse_folder = NewRunFolder("compare-compressed", options, world);
-    if (world.size() == 1) {
-      spdlog::warn("compare with one worker: nothing is sent, so there is no traffic to compare");
-    }
-    spdlog::info("dense:");
-    const TrainingSummary dense = Train(dense_options, world, data, dense_folder.get());
-    spdlog::info("compressed (top {}%):", 100 * options.ratio);
-    const TrainingSummary sparse = Train(options, world, data, sparse_folder.get());
-    if (world.rank() != 0) return;
+void AddCompareOptions(CLI::App* app, CompareOptions* o) {
+  app->add_option(
+         "--ratios", o->ratios,
+         "Ratios to train with, one after another, such as 0.1,0.01,0.001 (empty: --ratio)")
+      ->delimiter(',')
+      ->group("Comparison");
+  app->add_flag("--baseline", o->baseline,
+                "Train with one worker, of as many threads as each of the others has, before")
+      ->group("Comparison");
+  app->add_option("--target-accuracy", o->target_accuracy,
+                  "Say when an evaluation found this test accuracy, in percent (0: don't); see "
+                  "--eval-every-steps")
+      ->check(CLI::Range(0.0, 100.0))
+      ->group("Comparison");
+  app->add_flag("--no-plots", o->no_plots, "Draw no picture")->group("Comparison");
+  app->add_option("--save-every", o->run.save_every,
+                  "Epochs from one checkpoint to the next, in each run's folder (0: none)")
+      ->group("Checkpoints");
+  app->add_option("--keep", o->run.keep,
+                  "How many of the last checkpoints are kept, besides the best one")
+      ->group("Checkpoints");
+}
 
-    PrintTable(options.json == "-" ? stderr : stdout, options, target_accuracy, dense, sparse);
-    nlohmann::json reduction;  // null where nothing was sent
-    if (sparse.tx_bytes_per_step > 0) {
-      reduction = Times(dense.tx_bytes_per_step, sparse.tx_bytes_per_step);
-    }
-    nlohmann::json seconds;  // null where none was asked for
-    if (target_accuracy > 0) {
-      const auto number = [&](const TrainingSummary& summary) {
-        const auto reached = SecondsToAccuracy(summary, target_accuracy);
-        return reached ? nlohmann::json(*reached) : nlohmann::json();
-      };
-      seconds = {{"target_accuracy_percent", target_accuracy},
-                 {"dense", number(dense)},
-                 {"compressed", number(sparse)}};
-    }
-    const nlohmann::json report = {
-        {"dense", ToJson(dense)},
-        {"compressed", ToJson(sparse)},
-        {"accuracy_difference_percent", sparse.test_accuracy_percent - dense.test_accuracy_percent},
-        {"tx_bytes_reduction", reduction},
-        {"epoch_speedup", Times(dense.epoch_s_mean, sparse.epoch_s_mean)},
-        {"seconds_to_accuracy", seconds},
-        {"run_folders", {dense_folder->path().string(), sparse_folder->path().string()}}};
-    WriteWhole(sparse_folder->path() / "comparison.json", report.dump(2) + '\n');
-    WriteJsonReport(options.json, report);
-  });
+int CompareCommand(const CompareOptions& compare, const std::vector<std::string>& arguments) {
+  const std::vector<Variant> variants = VariantsOf(compare);
+  // What workers must agree on beside the options of the first compressed training.
+  const std::string command = fmt::format("compare of {} trainings, ratios {}", variants.size(),
+                                          fmt::join(compare.ratios, " "));
+  return RunTraining(
+      command, variants.back().options, arguments, [&](World& world, const DatasetSplits& data) {
+        if (world.size() == 1) {
+          spdlog::warn(
+              "compare with one worker: nothing is sent, so there is no traffic to compare");
+        }
+        Comparison comparison{.target_accuracy_percent = compare.target_accuracy};
+        for (const Variant& variant : variants) {
+          if (variant.label == kBaseline && world.size() > 1) {
+            OnRankZeroAlone(world, [&](World& solo) {
+              comparison.runs.push_back(TrainVariant(variant, solo, data));
+            });
+          } else {
+            comparison.runs.push_back(TrainVariant(variant, world, data));
+          }
+        }
+        if (world.rank() == 0) Report(compare, comparison, world);
+      });
 }
 
 }  // namespace cddp

@@ -58,9 +58,18 @@ nlohmann::json ToJson(const EpochRecord& r) {
   return json;
 }
 
+nlohmann::json ToJson(const EvaluationRecord& r) {
+  return {{"step", r.step},
+          {"train_s", r.train_s},
+          {"test_loss", r.test_loss},
+          {"test_accuracy_percent", r.test_accuracy_percent}};
+}
+
 nlohmann::json ToJson(const TrainingSummary& s) {
   nlohmann::json history = nlohmann::json::array();
   for (const EpochRecord& record : s.history) history.push_back(ToJson(record));
+  nlohmann::json evaluations = nlohmann::json::array();
+  for (const EvaluationRecord& record : s.evaluations) evaluations.push_back(ToJson(record));
   nlohmann::json json = {{"compress", s.compress},
                          {"ratio", s.ratio},
                          {"memory", s.memory},
@@ -81,6 +90,7 @@ nlohmann::json ToJson(const TrainingSummary& s) {
                          {"second_sweep_fraction", s.second_sweep_fraction},
                          {"void_steps", s.void_steps},
                          {"parameters_xxh3", s.parameters_xxh3},
+                         {"evaluations", evaluations},
                          {"history", history}};
   if (s.test_bits_per_byte) json["test_bits_per_byte"] = *s.test_bits_per_byte;
   return json;

@@ -41,6 +41,15 @@ struct EpochRecord {
   StepMeans means;
 };
 
+// What the test split said at a moment of training: after each epoch, and in between with
+// --eval-every-steps.
+struct EvaluationRecord {
+  uint64_t step = 0;   // steps done
+  double train_s = 0;  // seconds of training until then, evaluations left out
+  double test_loss = 0;
+  double test_accuracy_percent = 0;
+};
+
 struct TrainingSummary {
   bool compress = false;
   double ratio = 1.0;  // 1 without compression
@@ -64,16 +73,18 @@ struct TrainingSummary {
   double second_sweep_fraction = 0;  // of rank 0's selections, see cddp/selection.h
   std::string parameters_xxh3;       // of the final parameters, the same on all workers
   std::vector<EpochRecord> history;
+  std::vector<EvaluationRecord> evaluations;
   std::string checkpoint_failure;  // why the last one could not be saved, or empty; not in JSON
 };
 
 nlohmann::json ToJson(const StepMeans& means);
 nlohmann::json ToJson(const EpochRecord& record);  // the means among the rest
+nlohmann::json ToJson(const EvaluationRecord& record);
 nlohmann::json ToJson(const TrainingSummary& summary);
 
 // A new folder `<log_dir>/<date>-<name>` (with a number behind it if it exists)
 // that holds config.json, history.csv, history.json and summary.json; beside them
-// config.yaml (config_file.h) and metrics.jsonl (metrics_log.h).
+// config.yaml (config_file.h), metrics.jsonl (metrics_log.h) and layers.json (layer_log.h).
 class RunFolder {
  public:
   // Writes config.json. Throws StatusError(kUnavailable) when that can't be done.

@@ -18,11 +18,15 @@
 #include "cddp/status.h"
 #include "ddp/launch_environment.h"
 #include "trainer/commands.h"
+#include "trainer/compare_command.h"
 #include "trainer/config_file.h"
 #include "trainer/data/catalog.h"
 #include "trainer/data/data_command.h"
 #include "trainer/failure.h"
 #include "trainer/nearest_name.h"
+#include "trainer/plots/plot_command.h"
+#include "trainer/report/report_command.h"
+#include "trainer/test_command.h"
 #include "trainer/train_flags.h"
 
 namespace cddp {
@@ -132,19 +136,38 @@ int Main(int argc, char** argv) {
   AddCheckpointOptions(train_app, &train);
   ConfigArguments config;
   AddConfigOptions(train_app, &config);
-  TrainOptions compare;
-  compare.compress = true;
-  compare.save_every = 0;
+  CompareOptions compare;
   CLI::App* compare_app =
       app.add_subcommand("compare", "Run the same training dense and compressed; print one table");
-  AddTrainingOptions(compare_app, &compare);
-  double target_accuracy = 0;
-  compare_app
-      ->add_option("--target-accuracy", target_accuracy,
-                   "Say when the test accuracy was there, in percent, to an epoch (0: don't)")
-      ->check(CLI::Range(0.0, 100.0))
-      ->group("Output");
+  AddTrainingOptions(compare_app, &compare.run);
+  AddCompareOptions(compare_app, &compare);
   AddConfigOptions(compare_app, &config);
+  compare_app->footer(
+      "Examples:\n"
+      "  cddp compare --workers 2                    dense, and the top 1%\n"
+      "  cddp compare --workers 4 --baseline --ratios 0.1,0.01,0.001\n"
+      "                                              one worker, four dense, four at each ratio");
+
+  TestOptions test;
+  CLI::App* test_app = app.add_subcommand(
+      "test", "Evaluate a checkpoint: report of the classes, confusions, calibration, pictures");
+  AddTestOptions(test_app, &test);
+
+  std::vector<std::string> plotted;
+  CLI::App* plot_app =
+      app.add_subcommand("plot", "Draw the pictures of run folders, by gnuplot, into them");
+  plot_app->add_option("folder", plotted, "Folders of train, test and compare")
+      ->required()
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+
+  ReportOptions page;
+  CLI::App* report_app =
+      app.add_subcommand("report", "Runs as one page of HTML, with curves to hover and zoom");
+  report_app->add_option("run", page.runs, "Folders of train and compare")
+      ->required()
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  report_app->add_option("--output", page.output,
+                         "The page (empty: report.html in the first folder)");
 
   ScalingOptions scaling;
   CLI::App* scaling_app = app.add_subcommand(
@@ -260,11 +283,18 @@ int Main(int argc, char** argv) {
       return TrainCommand(train, arguments);
     }
     if (compare_app->parsed()) {
-      Resolve(compare);
-      if (config.print) return Print(ToYaml(compare));
-      SetLogLevel(compare.log_level);
-      return CompareCommand(compare, target_accuracy, arguments);
+      TrainOptions resolved = compare.run;
+      Resolve(resolved);
+      if (config.print) return Print(ToYaml(resolved));
+      SetLogLevel(resolved.log_level);
+      return CompareCommand(compare, arguments);
     }
+    if (test_app->parsed()) {
+      SetLogLevel(test.run.log_level);
+      return TestCommand(test, arguments);
+    }
+    if (plot_app->parsed()) return PlotCommand(plotted);
+    if (report_app->parsed()) return ReportCommand(page);
     if (scaling_app->parsed()) return Scaling(scaling);
     if (validate_app->parsed()) {
       Resolve(validate);

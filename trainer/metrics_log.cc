@@ -1,13 +1,14 @@
 #include "trainer/metrics_log.h"
 
 #include <chrono>
+#include <iostream>
 #include <utility>
 #include <vector>
 
 namespace cddp {
 
-MetricsLog::MetricsLog(const std::filesystem::path& folder, bool tensorboard)
-    : lines_(folder / "metrics.jsonl") {
+MetricsLog::MetricsLog(const std::filesystem::path& folder, bool tensorboard, bool echo)
+    : echo_(echo), lines_(folder / "metrics.jsonl") {
   lines_.CutTornLine();
   if (tensorboard) events_.emplace(folder);
 }
@@ -22,7 +23,9 @@ void MetricsLog::Append(const std::string& kind, uint64_t step, const nlohmann::
     line[name] = value;
     if (value.is_number()) values.emplace_back(kind + '/' + name, value.get<float>());
   }
-  lines_.Append(line.dump() + '\n');
+  const std::string text = line.dump();
+  lines_.Append(text + '\n');
+  if (echo_) std::cout << text << std::endl;
   if (events_) events_->Append(wall_time, static_cast<int64_t>(step), values);
 }
 

@@ -27,13 +27,15 @@ class MetricsLog {
  public:
   // `folder` exists. Of a log that is there already, from before a resume, a torn last line
   // is cut off; then it goes on. Throws StatusError(kUnavailable), here and below.
-  MetricsLog(const std::filesystem::path& folder, bool tensorboard);
+  // With `echo`, every line goes to standard output as well.
+  MetricsLog(const std::filesystem::path& folder, bool tensorboard, bool echo = false);
 
   // `scalars` is an object of numbers, name -> value; what is not finite becomes null in
   // JSON, and null is left out of the event file.
   void Append(const std::string& kind, uint64_t step, const nlohmann::json& scalars);
 
  private:
+  bool echo_;
   AppendFile lines_;
   std::optional<EventFile> events_;
 };

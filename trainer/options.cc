@@ -152,6 +152,7 @@ void Resolve(TrainOptions& options) {
   RequireRange("--record-every", options.record_every, 1, 1'000'000'000);
   RequireRange("--save-every", options.save_every, 0, 1'000'000);
   RequireRange("--save-every-steps", options.save_every_steps, 0, 1'000'000'000);
+  RequireRange("--eval-every-steps", options.eval_every_steps, 0, 1'000'000'000);
   RequireRange("--keep", options.keep, 1, 1'000'000);
   if (options.resume == "auto" && options.checkpoint_dir.empty()) {
     Refuse(
@@ -163,6 +164,11 @@ void Resolve(TrainOptions& options) {
   if (options.rendezvous != "env" && !options.rendezvous.starts_with("file:")) {
     Refuse(fmt::format("--rendezvous is env or file:PATH, got \"{}\"", options.rendezvous));
   }
+
+  if (options.json_lines && options.json == "-") {
+    Refuse("--json-lines and --json - both take standard output: give --json a file");
+  }
+  if (options.quiet) options.log_level = "warning";
 
   options.device = "cpu";
   ResolveOptimizer(options);
@@ -238,6 +244,7 @@ nlohmann::json ToJson(const TrainOptions& o) {
           {"context", o.context},
           {"max_train_samples", o.max_train_samples},
           {"max_test_samples", o.max_test_samples},
+          {"eval_every_steps", o.eval_every_steps},
           {"epochs", o.epochs},
           {"batch_size", o.batch_size},
           {"seed", o.seed},
@@ -289,6 +296,8 @@ nlohmann::json ToJson(const TrainOptions& o) {
           {"record_gradients", o.record_gradients},
           {"record_every", o.record_every},
           {"json", o.json},
+          {"json_lines", o.json_lines},
+          {"quiet", o.quiet},
           {"log_level", o.log_level},
           {"checkpoint_dir", o.checkpoint_dir},
           {"save_every", o.save_every},
@@ -300,9 +309,9 @@ nlohmann::json ToJson(const TrainOptions& o) {
 std::map<std::string, std::string> AgreedConfiguration(const TrainOptions& options) {
   // Where a worker lies may differ from worker to worker; what it computes may not.
   static const std::set<std::string> kLocal = {
-      "data_dir", "text_file",    "workers",          "rendezvous",    "interface", "threads",
-      "log_dir",  "log_every",    "tensorboard",      "json",          "plan",      "log_level",
-      "keep",     "record_every", "record_gradients", "checkpoint_dir"};
+      "data_dir", "text_file",    "workers",          "rendezvous",     "interface",  "threads",
+      "log_dir",  "log_every",    "tensorboard",      "json",           "plan",       "log_level",
+      "keep",     "record_every", "record_gradients", "checkpoint_dir", "json_lines", "quiet"};
   std::map<std::string, std::string> agreed;
   const nlohmann::json json = ToJson(options);
   for (const auto& [key, value] : json.items()) {

@@ -23,6 +23,7 @@ struct TrainOptions {
   int context = 128;               // tokens of a window of text
   uint32_t max_train_samples = 0;  // 0: all
   uint32_t max_test_samples = 0;   // 0: all
+  int eval_every_steps = 0;        // besides after each epoch; 0: no more
   int epochs = 3;
   int64_t batch_size = 64;  // per worker
   uint64_t seed = 1;
@@ -79,6 +80,8 @@ struct TrainOptions {
   std::string record_gradients;  // file; empty: none
   int record_every = 20;         // steps
   std::string json;
+  bool json_lines = false;  // the records of metrics.jsonl on standard output too
+  bool quiet = false;       // the same as log_level = "warning"
   std::string log_level = "info";
 
   // Checkpoints.

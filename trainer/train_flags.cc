@@ -195,7 +195,10 @@ void AddLaunchOptions(CLI::App* app, TrainOptions* o) {
   app->add_option("--plan", o->plan,
                   "Repeat what --collective auto has decided in the run whose plan.json this is")
       ->group("Compression");
+  AddWorkerOptions(app, o);
+}
 
+void AddWorkerOptions(CLI::App* app, TrainOptions* o) {
   app->add_option("--workers", o->workers,
                   "Start N workers on this machine (not under torchrun, which starts its own), or "
                   "auto: one of one thread for each core; --batch-size is of each")
@@ -225,12 +228,22 @@ void AddTrainingOptions(CLI::App* app, TrainOptions* o) {
   AddOptimisationOptions(app, o);
   AddCompressionOptions(app, o);
   AddLaunchOptions(app, o);
+  app->add_option("--eval-every-steps", o->eval_every_steps,
+                  "Evaluate every N steps, besides after each epoch (0: no more); the time that "
+                  "takes is not counted as training")
+      ->check(CLI::NonNegativeNumber)
+      ->group("Training");
   app->add_flag("--find-unused-parameters", o->find_unused_parameters,
                 "For models that leave parameters out in some steps (costs a walk over the graph "
                 "and one more agreement per step)")
       ->group("Running");
   app->add_option("--device", o->device, "Device: auto, cpu")->group("Running");
   AddReportOptions(app, o);
+  app->add_flag("--quiet", o->quiet, "Only warnings and errors: --log-level warning")
+      ->group("Output");
+  app->add_flag("--json-lines", o->json_lines,
+                "Write the records of metrics.jsonl to standard output too, as they come")
+      ->group("Output");
   app->add_option("--log-dir", o->log_dir, "Each run makes a folder here")->group("Output");
   app->add_option("--log-every", o->log_every,
                   "Steps from one record of the run folder's metrics.jsonl to the next (0: epochs "

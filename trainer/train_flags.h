@@ -16,7 +16,8 @@ void AddModelOptions(CLI::App* app, TrainOptions* o);         // what is trained
 void AddOptimisationOptions(CLI::App* app, TrainOptions* o);  // and how
 void AddCompressOption(CLI::App* app, TrainOptions* o);       // whether gradients are compressed
 void AddCompressionOptions(CLI::App* app, TrainOptions* o);   // and how
-void AddLaunchOptions(CLI::App* app, TrainOptions* o);        // where several processes meet
+void AddLaunchOptions(CLI::App* app, TrainOptions* o);        // how several synchronise
+void AddWorkerOptions(CLI::App* app, TrainOptions* o);        // among them: where they meet
 void AddReportOptions(CLI::App* app, TrainOptions* o);
 void AddTrainingOptions(CLI::App* app, TrainOptions* o);  // what train and compare have in common
 void AddCheckpointOptions(CLI::App* app, TrainOptions* o);

@@ -16,36 +16,12 @@
 #include "ddp/engine.h"
 #include "ddp/world.h"
 #include "trainer/loss_scaler.h"
-#include "trainer/model.h"
 #include "trainer/options.h"
+#include "trainer/prediction.h"
 #include "trainer/step_log.h"
 #include "trainer/training_progress.h"
 
 namespace cddp {
-
-// Sums over the targets seen by one worker: a label for each image, the next token for
-// each of a text.
-struct Tally {
-  double loss = 0;
-  double correct = 0;
-  double samples = 0;
-
-  void Add(const at::Tensor& logits, const at::Tensor& targets, double loss_sum);
-  Tally& operator+=(const Tally& other);
-  // Of no samples there is no mean: not a number, null in JSON.
-  double mean_loss() const;
-  double accuracy_percent() const;
-};
-
-// The model's output in fp32 and the sum of the targets' cross entropies.
-struct Prediction {
-  at::Tensor logits;
-  at::Tensor loss_sum;
-};
-
-// Forward in the precision `amp` (none, bf16, fp16), the loss in fp32.
-Prediction Predict(Model& model, const at::Tensor& inputs, const at::Tensor& targets,
-                   const std::string& amp, double label_smoothing = 0);
 
 // What a worker does in one batch of the global one.
 struct LocalBatch {

@@ -10,12 +10,13 @@
 #include <chrono>
 #include <cmath>
 #include <numbers>
-#include <numeric>
 #include <thread>
 
 #include "cddp/collective.h"
 #include "cddp/status.h"
 #include "ddp/c10d_transport.h"
+#include "trainer/evaluation.h"
+#include "trainer/layer_log.h"
 #include "trainer/loader.h"
 #include "trainer/metrics_log.h"
 #include "trainer/model.h"
@@ -35,8 +36,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr int64_t kEvaluationBatch = 500;
-
 std::string TestedWords(const EpochRecord& record) {
   return record.test_bits_per_byte
              ? fmt::format("{:.3f} bits per byte", *record.test_bits_per_byte)
@@ -44,12 +43,6 @@ std::string TestedWords(const EpochRecord& record) {
 }
 
 double Seconds(Clock::duration duration) { return std::chrono::duration<double>(duration).count(); }
-
-Tally SumOverWorkers(World& world, const Tally& tally) {
-  std::vector<double> sums{tally.loss, tally.correct, tally.samples};
-  world.Sum(sums);
-  return {sums[0], sums[1], sums[2]};
-}
 
 std::unique_ptr<Collective> MakeCollective(const TrainOptions& options, int rank,
                                            const ResumedCheckpoint* resumed, Transport* transport) {
@@ -85,9 +78,9 @@ class TrainingRun {
         transport_(world),
         collective_(MakeCollective(options, world.rank(), resumed_.get(), &transport_)),
         folder_(folder),
-        metrics_(folder == nullptr
-                     ? nullptr
-                     : std::make_unique<MetricsLog>(folder->path(), options.tensorboard)),
+        metrics_(folder == nullptr ? nullptr
+                                   : std::make_unique<MetricsLog>(
+                                         folder->path(), options.tensorboard, options.json_lines)),
         log_(metrics_.get(), options.log_every, collective_.get(),
              [this] { return transport_.traffic(); }) {
     torch::manual_seed(options.seed);
@@ -148,6 +141,7 @@ class TrainingRun {
                                     summary.epochs));
     }
     summary.checkpoint_failure = checkpoints.failure();
+    summary.evaluations = progress_.evaluations;
     return summary;
   }
 
@@ -173,9 +167,14 @@ class TrainingRun {
     resumed_.reset();
   }
 
-  void WriteFolder(const TrainingSummary& summary) const {
+  void WriteFolder(TrainingSummary& summary) const {
     if (folder_ == nullptr) return;
+    summary.evaluations = progress_.evaluations;
     folder_->Write(summary);
+    if (const Compressor* compressor = collective_->compressor()) {
+      WriteWhole(folder_->path() / "layers.json",
+                 layers_.Record(summary.epochs, *compressor).dump(1) + '\n');
+    }
     if (collective_->plan() != nullptr) {
       WriteWhole(folder_->path() / "plan.json", ToJson(*collective_->plan()).dump(1) + '\n');
     }
@@ -253,6 +252,8 @@ class TrainingRun {
     world_.Barrier();
     const TrafficBytes before = transport_.traffic();
     log_.BeginEpoch();
+    if (const Compressor* compressor = collective_->compressor()) layers_.BeginEpoch(*compressor);
+    aside_ = {};
     const auto start = Clock::now();
     const auto saving_before = checkpoints->time();
     const EpochSums before_start = epoch_sums_;
@@ -260,14 +261,16 @@ class TrainingRun {
     // What is counted of the epoch, in the time that training took.
     const auto sums_now = [&] {
       const TrafficBytes now = transport_.traffic();
-      const auto saving = checkpoints->time() - saving_before;
+      const auto aside = checkpoints->time() - saving_before + aside_.time;
       return EpochSums{
           .loss = tally.loss,
           .correct = tally.correct,
           .samples = tally.samples,
-          .sent = before_start.sent + static_cast<double>(now.sent - before.sent),
-          .received = before_start.received + static_cast<double>(now.received - before.received),
-          .seconds = before_start.seconds + Seconds(Clock::now() - start - saving)};
+          .sent =
+              before_start.sent + static_cast<double>(now.sent - before.sent - aside_.traffic.sent),
+          .received = before_start.received +
+                      static_cast<double>(now.received - before.received - aside_.traffic.received),
+          .seconds = before_start.seconds + Seconds(Clock::now() - start - aside)};
     };
     EpochRecord record;
     {
@@ -276,6 +279,7 @@ class TrainingRun {
       for (uint32_t step = first; step < steps; ++step) {
         progress_.void_steps += Step(epoch, step, steps, &tally) == StepOutcome::kVoid;
         progress_.samples += BatchesOf(loader_.sampler(), step, Accumulated(options_)).samples;
+        if (EvaluationDue() && step + 1 < steps) EvaluateWithin(epoch, sums_now().seconds);
         checkpoints->AfterStep(step_->engine().steps(), [&] { return StateOfLoop(sums_now()); });
         bar.Update(step + 1, [&] {
           const double done = static_cast<double>(step + 1 - first);
@@ -298,7 +302,7 @@ class TrainingRun {
     const double counted_steps = std::max(1u, counted_before_ ? steps : steps - first);
     const double worker_steps = counted_steps * world_.size();
     const Tally trained = SumOverWorkers(world_, tally);
-    const Tally tested = Evaluate();
+    const Tally tested = Evaluated();
 
     record.epoch = epoch;
     record.void_steps = progress_.void_steps;
@@ -311,6 +315,7 @@ class TrainingRun {
     }
     record.learning_rate = schedule_.Rate(static_cast<uint64_t>(epoch) * steps - 1);
     record.epoch_s = sums[2] / world_.size();
+    RecordEvaluation(tested, record.epoch_s);
     record.images_per_s = counted_steps / steps * samples_ / record.epoch_s;
     record.tx_bytes_per_step = sums[0] / worker_steps;
     record.rx_bytes_per_step = sums[1] / worker_steps;
@@ -357,25 +362,41 @@ class TrainingRun {
     return outcome;
   }
 
-  Tally Evaluate() {
-    const torch::NoGradGuard no_grad;
+  Tally Evaluated() {
     step_->engine().SyncBuffers();
-    model_->eval();
-    const int64_t begin = tested_ * world_.rank() / world_.size();
-    const int64_t end = tested_ * (world_.rank() + 1) / world_.size();
-    Tally tally;
-    // Windows of text take the memory that training gives them.
-    const int64_t size = test_.format().context > 0 ? options_.batch_size : kEvaluationBatch;
-    Batch batch;
-    for (int64_t at = begin; at < end; at += size) {
-      std::vector<int64_t> numbers(static_cast<size_t>(std::min(size, end - at)));
-      std::iota(numbers.begin(), numbers.end(), at);
-      test_.Make(numbers, /*epoch=*/0, &batch);
-      const auto [inputs, targets] = AsTensors(batch, test_.format());
-      const auto [logits, loss_sum] = Predict(*model_, inputs, targets, options_.amp);
-      tally.Add(logits, targets, loss_sum.item<double>());
+    return Evaluate(*model_, test_, tested_, options_.batch_size, options_.amp, world_);
+  }
+
+  bool EvaluationDue() const {
+    return options_.eval_every_steps > 0 &&
+           step_->engine().steps() % static_cast<uint64_t>(options_.eval_every_steps) == 0;
+  }
+
+  // Between two steps of an epoch that has trained for `seconds`.
+  void EvaluateWithin(int epoch, double seconds) {
+    const auto start = Clock::now();
+    const TrafficBytes before = transport_.traffic();
+    const Tally tested = Evaluated();
+    model_->train();
+    RecordEvaluation(tested, seconds);
+    if (metrics_) {
+      nlohmann::json record = ToJson(progress_.evaluations.back());
+      record["epoch"] = epoch;
+      metrics_->Append("evaluation", step_->engine().steps(), record);
     }
-    return SumOverWorkers(world_, tally);
+    const TrafficBytes now = transport_.traffic();
+    aside_.traffic.sent += now.sent - before.sent;
+    aside_.traffic.received += now.received - before.received;
+    aside_.time += Clock::now() - start;
+  }
+
+  // `seconds`: of the epoch in progress.
+  void RecordEvaluation(const Tally& tested, double seconds) {
+    for (const EpochRecord& epoch : progress_.history) seconds += epoch.epoch_s;
+    progress_.evaluations.push_back({.step = step_->engine().steps(),
+                                     .train_s = seconds,
+                                     .test_loss = tested.mean_loss(),
+                                     .test_accuracy_percent = tested.accuracy_percent()});
   }
 
   // Parameters, and buffers as they were evaluated with.
@@ -425,6 +446,12 @@ class TrainingRun {
   TrainingProgress progress_;
   EpochSums epoch_sums_;  // of the epoch in progress, before this process
   bool counted_before_ = false;
+  LayerLog layers_;
+  // Of the epoch in progress, what is not training: its evaluations.
+  struct {
+    Clock::duration time{0};
+    TrafficBytes traffic;
+  } aside_;
 };
 
 }  // namespace

@@ -59,6 +59,8 @@ double MeritOf(const EpochRecord& record) {
 Json ToJson(const TrainingProgress& progress) {
   Json history = Json::array();
   for (const EpochRecord& record : progress.history) history.push_back(ToJson(record));
+  Json evaluations = Json::array();
+  for (const EvaluationRecord& record : progress.evaluations) evaluations.push_back(ToJson(record));
   return {{"epoch", progress.epoch},
           {"best", progress.best ? Json(*progress.best) : Json()},
           {"samples", progress.samples},
@@ -66,7 +68,8 @@ Json ToJson(const TrainingProgress& progress) {
           {"loss_scale", progress.step.loss_scale},
           {"steps_at_scale", progress.step.steps_at_scale},
           {"void_in_a_row", progress.step.void_in_a_row},
-          {"history", history}};
+          {"history", history},
+          {"evaluations", evaluations}};
 }
 
 Json ToJson(const EpochSums& sums) {
@@ -85,6 +88,13 @@ TrainingProgress ProgressFromJson(const Json& json) {
     if (const Json& best = json.at("best"); !best.is_null()) progress.best = best.get<double>();
     for (const Json& record : json.at("history")) {
       progress.history.push_back(RecordFromJson(record));
+    }
+    // Checkpoints of older programs have none.
+    for (const Json& record : json.value("evaluations", Json::array())) {
+      progress.evaluations.push_back({.step = record.at("step"),
+                                      .train_s = record.at("train_s"),
+                                      .test_loss = NumberOf(record.at("test_loss")),
+                                      .test_accuracy_percent = record.at("test_accuracy_percent")});
     }
     return progress;
   });

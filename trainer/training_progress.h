@@ -24,6 +24,7 @@ struct TrainingProgress {
   std::optional<double> best;  // merit of the best checkpoint
   StepState step;
   std::vector<EpochRecord> history;
+  std::vector<EvaluationRecord> evaluations;
 };
 
 // What makes one epoch's parameters better than another's, the more the better: test

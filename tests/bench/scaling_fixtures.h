@@ -2,15 +2,12 @@
 // share.
 #pragma once
 
-#include <gtest/gtest.h>
-
-#include <functional>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 #include "bench/scaling_points.h"
-#include "cddp/status.h"
+#include "tests/expect_refusal.h"
 
 namespace cddp {
 
@@ -53,21 +50,6 @@ inline std::vector<SyncPoint> Points(const std::string& collective, const KnownM
                            model.Bytes(collective, count)));
   }
   return points;
-}
-
-inline void ExpectRefusal(const std::function<void()>& call, StatusCode code,
-                          const std::vector<std::string>& fragments) {
-  try {
-    call();
-  } catch (const StatusError& error) {
-    EXPECT_EQ(error.code(), code) << error.what();
-    for (const std::string& fragment : fragments) {
-      EXPECT_NE(std::string(error.what()).find(fragment), std::string::npos)
-          << "no '" << fragment << "' in: " << error.what();
-    }
-    return;
-  }
-  ADD_FAILURE() << "nothing was thrown: expected " << fragments.front();
 }
 
 }  // namespace cddp

@@ -53,8 +53,8 @@ void CollectRows(const Json& json, std::vector<Json>* rows) {
 TEST(ScalingReportTest, EveryNumberOfTheSummaryThatHasWorkersIsFlagged) {
   std::vector<Json> rows;
   CollectRows(ScalingSummaryJson(Report()), &rows);
-  // Amdahl 3 x 8, break-even 2 x 8, fitted 3 x 3, held out 3.
-  EXPECT_EQ(rows.size(), 24u + 16 + 9 + 3);
+  // Amdahl 3 x 8, break-even 2 x 8, bandwidths 3 x 8 x 7, fitted 3 x 3, held out 3.
+  EXPECT_EQ(rows.size(), 24u + 16 + 168 + 9 + 3);
   for (const Json& row : rows) EXPECT_EQ(row.value("projected", false), true) << row;
 }
 

@@ -39,6 +39,7 @@ DatasetInfo Mnist() {
                    "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
                    "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
                    "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"});
+  info.class_names = {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"};
   info.mean = {0.1307f};
   info.std = {0.3081f};
   info.sources = {
@@ -55,6 +56,8 @@ DatasetInfo FashionMnist() {
                    "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
                    "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
                    "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34"});
+  info.class_names = {"T-shirt", "trouser", "pullover", "dress", "coat",
+                      "sandal",  "shirt",   "sneaker",  "bag",   "ankle boot"};
   info.mean = {0.2860f};
   info.std = {0.3530f};
   info.sources = {
@@ -88,6 +91,8 @@ DatasetInfo Cifar10() {
   info.rows = 32;
   info.cols = 32;
   info.classes = 10;
+  info.class_names = {"airplane", "automobile", "bird",  "cat",  "deer",
+                      "dog",      "frog",       "horse", "ship", "truck"};
   info.mean = {0.4914f, 0.4822f, 0.4465f};
   info.std = {0.2470f, 0.2435f, 0.2616f};
   info.sources = {

@@ -46,6 +46,7 @@ struct DatasetInfo {
   uint32_t rows = 0;
   uint32_t cols = 0;
   int classes = 0;
+  std::vector<std::string> class_names;
   // Of each channel of the training pixels, scaled to [0, 1].
   std::vector<float> mean;
   std::vector<float> std;

@@ -1,0 +1,51 @@
+#include "trainer/evaluation.h"
+
+#include <algorithm>
+#include <chrono>
+#include <numeric>
+#include <vector>
+
+#include "trainer/tensor_batch.h"
+
+namespace cddp {
+
+using Clock = std::chrono::steady_clock;
+
+void ForEachBatch(Model& model, const Samples& samples, const EvaluationPass& pass,
+                  const std::function<void(const EvaluatedBatch&)>& seen) {
+  const torch::NoGradGuard no_grad;
+  model.eval();
+  Batch batch;
+  std::vector<int64_t> numbers;
+  for (int64_t at = pass.begin; at < pass.end; at += pass.batch_size) {
+    numbers.resize(static_cast<size_t>(std::min(pass.batch_size, pass.end - at)));
+    std::iota(numbers.begin(), numbers.end(), at);
+    samples.Make(numbers, /*epoch=*/0, &batch);
+    const auto [inputs, targets] = AsTensors(batch, samples.format());
+    const auto start = Clock::now();
+    Prediction prediction = Predict(model, inputs, targets, pass.amp);
+    const double forward_s = std::chrono::duration<double>(Clock::now() - start).count();
+    seen({at, targets, std::move(prediction), forward_s});
+  }
+}
+
+Tally SumOverWorkers(World& world, const Tally& tally) {
+  std::vector<double> sums{tally.loss, tally.correct, tally.samples};
+  world.Sum(sums);
+  return {sums[0], sums[1], sums[2]};
+}
+
+Tally Evaluate(Model& model, const Samples& samples, int64_t count, int64_t text_batch,
+               const std::string& amp, World& world) {
+  EvaluationPass pass{.begin = count * world.rank() / world.size(),
+                      .end = count * (world.rank() + 1) / world.size(),
+                      .amp = amp};
+  if (samples.format().context > 0) pass.batch_size = text_batch;
+  Tally tally;
+  ForEachBatch(model, samples, pass, [&](const EvaluatedBatch& batch) {
+    tally.Add(batch.prediction.logits, batch.targets, batch.prediction.loss_sum.item<double>());
+  });
+  return SumOverWorkers(world, tally);
+}
+
+}  // namespace cddp

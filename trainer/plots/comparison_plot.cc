@@ -1,0 +1,270 @@
+#include "trainer/plots/comparison_plot.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <set>
+
+#include "trainer/plots/plot_style.h"
+#include "trainer/plots/run_files.h"
+#include "trainer/progress.h"
+
+namespace cddp {
+namespace {
+
+constexpr double kWidth = 1650;
+constexpr double kPanelWidth = 620;
+constexpr double kPanelHeight = 400;
+// Left edges of the columns; what is between the rows.
+constexpr double kLeft = 175;
+constexpr double kRight = 985;
+constexpr double kBetweenRows = 185;
+constexpr double kLineOfKey = 34;
+
+// A point of a curve: an epoch's end.
+struct Point {
+  int epoch = 0;
+  double seconds = 0;  // of training, since the start
+  double bytes = 0;    // sent by a worker, since the start
+  double quality = 0;  // accuracy in percent, or bits per byte; NaN unless finite
+};
+
+std::vector<Point> Curve(const TrainingSummary& run) {
+  std::vector<Point> points;
+  // Epochs have equally many steps.
+  const double steps = static_cast<double>(run.steps) / static_cast<double>(run.history.size());
+  Point point;
+  for (const EpochRecord& record : run.history) {
+    point.epoch = record.epoch;
+    point.seconds += record.epoch_s;
+    point.bytes += record.tx_bytes_per_step * steps;
+    point.quality = record.test_bits_per_byte.value_or(record.test_accuracy_percent);
+    points.push_back(point);
+  }
+  return points;
+}
+
+struct StepTime {
+  double computation_ms = 0;
+  double exposed_ms = 0;
+};
+
+StepTime MeanStep(const std::vector<EpochRecord>& history) {
+  StepTime sum;
+  for (const EpochRecord& record : history) {
+    const StepMeans& m = record.means;
+    sum.computation_ms += m.data_ms + m.forward_ms + m.backward_ms + m.optimizer_ms;
+    sum.exposed_ms += m.exposed_ms;
+  }
+  const auto epochs = static_cast<double>(history.size());
+  return {sum.computation_ms / epochs, sum.exposed_ms / epochs};
+}
+
+std::string Data(const Comparison& comparison) {
+  std::string data;
+  for (const ComparedRun& run : comparison.runs) {
+    data += fmt::format("# {}\nepoch seconds bytes quality\n", Quoted(run.label));
+    for (const Point& p : Curve(run.summary)) {
+      data += fmt::format("{} {} {} {}\n", p.epoch, p.seconds, p.bytes,
+                          std::isfinite(p.quality) ? fmt::format("{}", p.quality) : "NaN");
+    }
+    data += "\n\n";
+  }
+  data += "# Means of all epochs\nrun computation_ms exposed_ms\n";
+  for (size_t i = 0; i < comparison.runs.size(); ++i) {
+    const StepTime step = MeanStep(comparison.runs[i].summary.history);
+    data += fmt::format("{} {} {}\n", i, step.computation_ms, step.exposed_ms);
+  }
+  return data;
+}
+
+std::string Panel(const PanelPlace& place, double height, const std::string& title) {
+  return Place(place, kWidth, height) + fmt::format("set title {} font ',22'\n", Quoted(title));
+}
+
+bool IsOfText(const Comparison& comparison) {
+  return comparison.runs.front().summary.history.front().test_bits_per_byte.has_value();
+}
+
+// Of a text no accuracy is shown, so that no target of it can be.
+bool HasTarget(const Comparison& comparison) {
+  return comparison.target_accuracy_percent > 0 && !IsOfText(comparison);
+}
+
+// The x axis of what `value` grows to, for the runs where it grows at all.
+std::string GrowingAxis(const Comparison& comparison, double (*value)(const Point&),
+                        const std::function<std::string(double)>& label) {
+  constexpr double kApart = 4;  // ends of runs so many times apart: a logarithmic axis
+  constexpr double kLeast = 1e-9;
+  double first = std::numeric_limits<double>::infinity();
+  double shortest = first;
+  double longest = 0;
+  for (const ComparedRun& run : comparison.runs) {
+    const std::vector<Point> curve = Curve(run.summary);
+    for (const Point& point : curve) {
+      if (value(point) > 0) first = std::min(first, value(point));
+    }
+    if (const double last = value(curve.back()); last > 0) {
+      shortest = std::min(shortest, last);
+      longest = std::max(longest, last);
+    }
+  }
+  if (longest < kLeast) return "set xrange [0:1]\nset xtics (0)\n";
+  return ValueAxis("x", first, longest, longest / shortest >= kApart, label);
+}
+
+// Of every run that has a finite point for which `shown` holds.
+std::string Curves(const Comparison& comparison, const char* column, bool (*shown)(const Point&)) {
+  std::string plots;
+  for (size_t i = 0; i < comparison.runs.size(); ++i) {
+    const auto curve = Curve(comparison.runs[i].summary);
+    if (std::ranges::none_of(
+            curve, [&](const Point& p) { return std::isfinite(p.quality) && shown(p); })) {
+      continue;
+    }
+    plots += fmt::format("{}data index {} using '{}':'quality' with linespoints ls {}",
+                         plots.empty() ? "plot " : ", \\\n  ", i, column, i + 1);
+  }
+  if (plots.empty()) return "set yrange [0:1]\nplot NaN\n";
+  if (HasTarget(comparison)) {
+    plots += fmt::format(", {} with lines lw 3 dt (6,6) lc rgb '#777777'",
+                         comparison.target_accuracy_percent);
+  }
+  return plots + '\n';
+}
+
+// A bar for each run, with its label beside it, which may take of the panel's width.
+std::string StepPanel(const Comparison& comparison, PanelPlace place, double height) {
+  std::vector<std::string> labels;
+  double longest = 0;
+  double widest = 0;
+  for (const ComparedRun& run : comparison.runs) {
+    labels.push_back(Shortened(run.label));
+    widest = std::max(widest, TextPixels(labels.back()));
+    const StepTime step = MeanStep(run.summary.history);
+    longest = std::max(longest, step.computation_ms + step.exposed_ms);
+  }
+  constexpr double kRoomForLabels = 150;
+  const double middle = (place.left + place.right) / 2;
+  place.left += std::max(0.0, widest - kRoomForLabels);
+  const size_t runs = comparison.runs.size();
+  const std::string step = "column('computation_ms') + column('exposed_ms')";
+  const std::string bar =
+      ":(column('run') - 0.35):(column('run') + 0.35) with boxxyerror fs solid "
+      "border lt -1 lc rgb";
+  return Panel(place, height, "Time of a step") +
+         BoxKey({{"computation", kDarkBlue}, {"exposed communication", kOrange}}, middle,
+                place.top + 24, kWidth, height) +
+         fmt::format(
+             "set title offset 0, 0.9\nset xlabel 'mean time of a step (ms)'\nunset key\n"
+             "set xrange [0:{}]\nset yrange [{}:-0.5]\nset ytics {} scale 0\nset grid noytics "
+             "xtics\n",
+             longest > 0 ? 1.18 * longest : 1.0, static_cast<double>(runs) - 0.5,
+             NamedTics(labels)) +
+         fmt::format(
+             "plot data index {0} using (0):'run':(0):'computation_ms'{3} '{1}', \\\n"
+             "  data index {0} using (0):'run':'computation_ms':({4}){3} '{2}', \\\n"
+             "  data index {0} using ({4}):'run':(sprintf(' %.3g', {4})) with labels left\n",
+             runs, kDarkBlue, kOrange, bar, step) +
+         kNoBoxKey;
+}
+
+std::string Curves(const Comparison& comparison, double foot, double height) {
+  const bool text = IsOfText(comparison);
+  int epochs = 1;
+  for (const ComparedRun& run : comparison.runs) {
+    epochs = std::max(epochs, run.summary.history.back().epoch);
+  }
+  std::string script;
+  for (size_t i = 0; i < comparison.runs.size(); ++i) {
+    script += LineStyle(static_cast<int>(i + 1), epochs);
+  }
+  const double bottom = foot + 80;
+  const double upper = bottom + kPanelHeight + kBetweenRows;
+  script += fmt::format(
+      "unset key\nset offsets 0, 0, graph 0.06, graph 0.06\n"
+      "set label 1 '{}' at graph -0.235, graph 0.5 center rotate\n",
+      text ? "test loss (bits per byte)" : "test accuracy (%)");
+  const std::string quality = text ? "Bits per byte" : "Accuracy";
+  const char* range = text ? "set yrange [*:*]\n" : kPercentRange;
+  script += Panel({kLeft, kLeft + kPanelWidth, upper, upper + kPanelHeight}, height,
+                  quality + " over epochs") +
+            EpochAxis(epochs) + range +
+            Curves(comparison, "epoch", [](const Point&) { return true; });
+  script += Panel({kRight, kRight + kPanelWidth, upper, upper + kPanelHeight}, height,
+                  quality + " over the time of training") +
+            "set xlabel 'time of training (s)'\n" +
+            GrowingAxis(
+                comparison, [](const Point& p) { return p.seconds; },
+                [](double seconds) { return fmt::format("{:g}", seconds); }) +
+            range + Curves(comparison, "seconds", [](const Point& p) { return p.seconds > 0; });
+  script += Panel({kLeft, kLeft + kPanelWidth, bottom, bottom + kPanelHeight}, height,
+                  quality + " over what was sent") +
+            "set xlabel 'sent by a worker so far (bytes)'\n" +
+            GrowingAxis(
+                comparison, [](const Point& p) { return p.bytes; }, FormatBytes) +
+            range + Curves(comparison, "bytes", [](const Point& p) { return p.bytes > 0; });
+  script +=
+      "unset offsets\nunset logscale x\nset xtics autofreq\nunset label 1\n" +
+      StepPanel(comparison, {kRight, kRight + kPanelWidth, bottom, bottom + kPanelHeight}, height);
+  return script;
+}
+
+// One key for all curves, at the foot of the page.
+std::string Key(const Comparison& comparison, double foot, double height) {
+  std::string plots;
+  for (size_t i = 0; i < comparison.runs.size(); ++i) {
+    plots += fmt::format("{}NaN with linespoints ls {} title {}", i == 0 ? "plot " : ", \\\n  ",
+                         i + 1, Quoted(Shortened(comparison.runs[i].label)));
+  }
+  if (HasTarget(comparison)) {
+    plots += fmt::format(", NaN with lines lw 3 dt (6,6) lc rgb '#777777' title 'target, {}%'",
+                         comparison.target_accuracy_percent);
+  }
+  return Place({kLeft, kWidth - 35, 0, foot}, kWidth, height) +
+         "unset border\nunset tics\nunset title\nunset xlabel\nset xrange [0:1]\nset yrange [0:1]\n"
+         "set key at graph 0.5, graph 0.5 center center horizontal width 0 samplen 4 Left "
+         "reverse\n" +
+         plots + '\n';
+}
+
+}  // namespace
+
+Picture ComparisonPicture(const Comparison& comparison) {
+  const std::string stem = "comparison";
+  std::set<std::string> datasets, models;
+  double widest = 0;
+  for (const ComparedRun& run : comparison.runs) {
+    datasets.insert(Shortened(run.summary.dataset));
+    models.insert(Shortened(run.summary.model));
+    widest = std::max(widest, TextPixels(Shortened(run.label)));
+  }
+  std::string title = fmt::format("{} on {}", fmt::join(models, ", "), fmt::join(datasets, ", "));
+  std::string panels;
+  double height;
+  if (datasets.size() > 1) {
+    title += ": accuracies of different data sets cannot be compared";
+    height = 420 + 60 * static_cast<double>(comparison.runs.size());
+    panels = StepPanel(comparison, {kLeft, kWidth - 60, 90, height - 190}, height);
+  } else {
+    const double columns = std::max(1.0, std::floor((kWidth - 200) / (widest + 120)));
+    const double lines = std::ceil(static_cast<double>(comparison.runs.size() + 1) / columns);
+    const double foot = 40 + kLineOfKey * lines;
+    height = foot + 80 + 2 * kPanelHeight + kBetweenRows + 140;
+    panels = Curves(comparison, foot, height) + Key(comparison, foot, height);
+  }
+  return {.name = stem,
+          .data = Data(comparison),
+          .script = PageHead(stem, kWidth, height) +
+                    fmt::format("set multiplot title {} font ',24'\n", Quoted(title)) +
+                    PanelStyle() + panels + "unset multiplot\n"};
+}
+
+std::filesystem::path WriteComparisonPlot(const std::filesystem::path& folder) {
+  return DrawPictures(folder, {ComparisonPicture(ReadComparison(folder / "comparison.json"))})
+      .front();
+}
+
+}  // namespace cddp

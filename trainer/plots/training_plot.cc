@@ -1,0 +1,192 @@
+#include "trainer/plots/training_plot.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <functional>
+
+#include "trainer/plots/plot_style.h"
+#include "trainer/plots/run_files.h"
+#include "trainer/progress.h"
+#include "trainer/json_file.h"
+
+namespace cddp {
+namespace {
+
+constexpr double kWidth = 1650;
+constexpr double kHeight = 1310;
+constexpr double kPanelWidth = 620;
+constexpr double kPanelHeight = 380;
+constexpr double kLower = 95;
+constexpr double kUpper = 750;
+constexpr PanelPlace kLoss = {175, 175 + kPanelWidth, kUpper, kUpper + kPanelHeight};
+constexpr PanelPlace kAccuracy = {985, 985 + kPanelWidth, kUpper, kUpper + kPanelHeight};
+constexpr PanelPlace kRate = {175, 175 + kPanelWidth, kLower, kLower + kPanelHeight};
+constexpr PanelPlace kTime = {985, 985 + kPanelWidth, kLower, kLower + kPanelHeight};
+
+// Wider than its frame where the lines between bars would be all that is seen.
+constexpr size_t kMostFramedBars = 40;
+
+// From the bottom to the top.
+struct Part {
+  const char* column;
+  KeyBox box;
+};
+constexpr std::array<Part, 5> kParts = {{
+    {"data_ms", {"data", "#009e73"}},
+    {"forward_ms", {"forward", kDarkBlue}},
+    {"backward_ms", {"backward", kLightBlue}},
+    {"exposed_ms", {"exposed communication", kOrange}},
+    {"optimizer_ms", {"optimiser", "#000000"}},
+}};
+
+std::string Cell(double value) {
+  return std::isfinite(value) ? fmt::format("{}", value) : std::string("NaN");
+}
+
+// What gnuplot finds by the names of the first line.
+std::string Data(const std::vector<EpochRecord>& history) {
+  const bool text = history.front().test_bits_per_byte.has_value();
+  std::string data = "epoch train_loss test_loss train_accuracy_percent test_accuracy_percent ";
+  data += text ? "test_bits_per_byte " : "";
+  data +=
+      "learning_rate data_ms forward_ms backward_ms exposed_ms optimizer_ms tx_bytes_per_step\n";
+  for (const EpochRecord& r : history) {
+    std::vector<double> row = {static_cast<double>(r.epoch), r.train_loss, r.test_loss,
+                               r.train_accuracy_percent, r.test_accuracy_percent};
+    if (text) row.push_back(r.test_bits_per_byte.value_or(NAN));
+    row.insert(row.end(),
+               {r.learning_rate, r.means.data_ms, r.means.forward_ms, r.means.backward_ms,
+                r.means.exposed_ms, r.means.optimizer_ms, r.tx_bytes_per_step});
+    std::vector<std::string> cells;
+    for (double value : row) cells.push_back(Cell(value));
+    data += fmt::format("{}\n", fmt::join(cells, " "));
+  }
+  return data;
+}
+
+struct Curve {
+  const char* column;
+  const char* title;
+  int style;
+  std::function<double(const EpochRecord&)> value;
+};
+
+// Curves without any finite value are left out: gnuplot refuses them.
+std::string CurvePlot(const std::vector<EpochRecord>& history, const std::vector<Curve>& curves) {
+  std::string plots;
+  for (const Curve& curve : curves) {
+    const bool any = std::ranges::any_of(
+        history, [&](const EpochRecord& record) { return std::isfinite(curve.value(record)); });
+    if (!any) continue;
+    plots += fmt::format("{}data using 'epoch':'{}' with linespoints ls {} title '{}'",
+                         plots.empty() ? "plot " : ", ", curve.column, curve.style, curve.title);
+  }
+  if (!plots.empty()) return plots + '\n';
+  return "set yrange [0:1]\n"
+         "set label 2 'no epoch gave a finite number' at graph 0.5, 0.5 center\n"
+         "plot NaN notitle\n"
+         "unset label 2\n"
+         "set yrange [*:*]\n";
+}
+
+// At a fixed place: gnuplot moves its own label out of the page when the tics are wide.
+std::string Panel(const PanelPlace& place, const std::string& title, const char* unit) {
+  return Place(place, kWidth, kHeight) +
+         fmt::format(
+             "set title {} font ',22'\nset label 1 '{}' at graph -0.235, graph 0.5 center "
+             "rotate\n",
+             Quoted(title), unit);
+}
+
+std::string AccuracyPanel(const std::vector<EpochRecord>& history) {
+  const auto accuracy = [](const EpochRecord& r) { return r.test_accuracy_percent; };
+  const auto bits = [](const EpochRecord& r) { return r.test_bits_per_byte.value_or(NAN); };
+  if (history.front().test_bits_per_byte) {
+    return Panel(kAccuracy, "Bits per byte of the text", "test loss (bits per byte)") +
+           CurvePlot(history, {{"test_bits_per_byte", "test", 2, bits}});
+  }
+  const auto best = std::ranges::max_element(history, [&](const auto& a, const auto& b) {
+    return accuracy(a) < accuracy(b);  // NaN is never the larger
+  });
+  const std::string title = std::isfinite(accuracy(*best))
+                                ? fmt::format("Accuracy: test {:.2f}% at best", accuracy(*best))
+                                : std::string("Accuracy");
+  return Panel(kAccuracy, title, "accuracy (%)") + kPercentRange +
+         CurvePlot(history, {{"train_accuracy_percent", "training", 1,
+                              [](const EpochRecord& r) { return r.train_accuracy_percent; }},
+                             {"test_accuracy_percent", "test", 2, accuracy}});
+}
+
+std::string TimePanel(size_t epochs) {
+  const bool framed = epochs <= kMostFramedBars;
+  std::string plots;
+  std::string below = "0";
+  for (const Part& part : kParts) {
+    const std::string above = fmt::format("{} + column('{}')", below, part.column);
+    plots += fmt::format(
+        "{0}data using 'epoch':(0):(column('epoch') - {1}):(column('epoch') + {1}):({2}):({3}) "
+        "with boxxyerror fs solid {4} lc rgb '{5}' notitle",
+        plots.empty() ? "plot " : ", \\\n  ", framed ? 0.4 : 0.5, below, above,
+        framed ? "border lt -1" : "noborder", part.box.color);
+    below = above;
+  }
+  const double middle = (kTime.left + kTime.right) / 2;
+  return Panel(kTime, "Where the time of a step went", "mean time of a step (ms)") +
+         BoxKey({kParts[0].box, kParts[1].box, kParts[2].box}, middle, kTime.top + 56, kWidth,
+                kHeight) +
+         BoxKey({kParts[3].box, kParts[4].box}, middle, kTime.top + 24, kWidth, kHeight) +
+         "set title offset 0, 2.3\nset grid noxtics\n" + plots + '\n';
+}
+
+std::string Title(const TrainingSummary& summary, const std::vector<EpochRecord>& history) {
+  double bytes = 0;
+  for (const EpochRecord& record : history) bytes += record.tx_bytes_per_step;
+  bytes /= static_cast<double>(history.size());
+  std::string title =
+      fmt::format("{} on {}, {} worker{}, {}", Shortened(summary.model), Shortened(summary.dataset),
+                  summary.world_size, summary.world_size == 1 ? "" : "s", WhatIsSent(summary));
+  if (bytes > 0) title += fmt::format(", {} sent by a worker in a step", FormatBytes(bytes));
+  return title;
+}
+
+}  // namespace
+
+Picture TrainingPicture(const TrainingSummary& summary, const std::vector<EpochRecord>& history) {
+  const std::string stem = "training";
+  const int epochs = std::ranges::max_element(history, {}, &EpochRecord::epoch)->epoch;
+  const auto rate = [](const EpochRecord& r) { return r.learning_rate; };
+  std::string script = PageHead(stem, kWidth, kHeight);
+  script += fmt::format("set multiplot title {} font ',24'\n", Quoted(Title(summary, history)));
+  script += PanelStyle() + EpochAxis(epochs);
+  // Dashed and open for training, whole and filled for the test.
+  script += fmt::format(
+      "set style line 1 lc rgb '#d55e00' lw 3 dt (9,6) pt 4 ps 2 pointinterval {0}\n"
+      "set style line 2 lc rgb '#0072b2' lw 3 pt 7 ps 2 pointinterval {0}\n"
+      "set key at graph 0.5, graph 1.02 bottom center horizontal maxrows 1 samplen 3 Left reverse\n"
+      "set offsets 0, 0, graph 0.06, graph 0.06\n",
+      std::max(1, epochs / 10));
+  script +=
+      Panel(kLoss, "Loss", "loss (nats)") + "set title offset 0, 0.9\n" +
+      CurvePlot(history,
+                {{"train_loss", "training", 1, [](const EpochRecord& r) { return r.train_loss; }},
+                 {"test_loss", "test", 2, [](const EpochRecord& r) { return r.test_loss; }}});
+  script += AccuracyPanel(history);
+  script += "unset offsets\nset yrange [0:*]\n" +
+            Panel(kRate, "Learning rate at the end of an epoch", "learning rate") +
+            "set title offset 0, 0\n" + CurvePlot(history, {{"learning_rate", "", 2, rate}});
+  script += TimePanel(history.size());
+  return {.name = stem, .data = Data(history), .script = script + "unset multiplot\n"};
+}
+
+std::filesystem::path WriteTrainingPlot(const std::filesystem::path& folder) {
+  const auto history_file = folder / "history.json";
+  const auto summary_file = folder / "summary.json";
+  const auto history = ParseHistory(ReadJsonFile(history_file), history_file.string());
+  const auto summary = ParseSummary(ReadJsonFile(summary_file), summary_file.string());
+  return DrawPictures(folder, {TrainingPicture(summary, history)}).front();
+}
+
+}  // namespace cddp

@@ -1,0 +1,64 @@
+#include "trainer/prediction.h"
+
+#include <cmath>
+
+#include "ddp/torch_seam.h"
+
+namespace cddp {
+namespace {
+
+// Operations run in the precision `amp`, where they gain from it, as long as this lives.
+class Autocast {
+ public:
+  explicit Autocast(const std::string& amp, at::DeviceType device)
+      : enabled_(amp != "none"), device_(device) {
+    if (!enabled_) return;
+    at::autocast::increment_nesting();
+    torch_seam::SetAutocast(device_, true, amp == "bf16" ? at::kBFloat16 : at::kHalf);
+  }
+  ~Autocast() {
+    if (!enabled_) return;
+    // The casts of parameters, which the optimiser will have changed.
+    if (at::autocast::decrement_nesting() == 0) at::autocast::clear_cache();
+    torch_seam::SetAutocast(device_, false, at::kBFloat16);
+  }
+  Autocast(const Autocast&) = delete;
+  Autocast& operator=(const Autocast&) = delete;
+
+ private:
+  bool enabled_;
+  at::DeviceType device_;
+};
+
+}  // namespace
+
+void Tally::Add(const at::Tensor& logits, const at::Tensor& targets, double loss_sum) {
+  loss += loss_sum;
+  correct += CountCorrect(logits, targets);
+  samples += static_cast<double>(targets.numel());
+}
+
+Tally& Tally::operator+=(const Tally& other) {
+  loss += other.loss;
+  correct += other.correct;
+  samples += other.samples;
+  return *this;
+}
+
+double Tally::mean_loss() const { return samples > 0 ? loss / samples : std::nan(""); }
+
+double Tally::accuracy_percent() const { return samples > 0 ? 100.0 * correct / samples : 0.0; }
+
+Prediction Predict(Model& model, const at::Tensor& inputs, const at::Tensor& targets,
+                   const std::string& amp, double label_smoothing) {
+  Prediction prediction;
+  {
+    const Autocast autocast(amp, inputs.device().type());
+    prediction.logits = model.forward(inputs);
+  }
+  prediction.logits = prediction.logits.to(torch::kFloat);
+  prediction.loss_sum = CrossEntropySum(prediction.logits, targets, label_smoothing);
+  return prediction;
+}
+
+}  // namespace cddp

@@ -1,0 +1,124 @@
+#include "trainer/report/report_data.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+
+namespace cddp {
+namespace {
+
+using Json = nlohmann::json;
+
+// Of the configuration, or of the summary where that is all there is.
+std::string Setting(const Json& run, const char* key) {
+  for (const char* part : {"config", "summary"}) {
+    const auto found = run[part].find(key);
+    if (found != run[part].end() && found->is_string()) return *found;
+  }
+  return "unknown";
+}
+
+std::optional<double> Figure(const Json& run, const char* key) {
+  const auto found = run["summary"].find(key);
+  if (found == run["summary"].end() || !found->is_number()) return std::nullopt;
+  return found->get<double>();
+}
+
+Json Quotient(std::optional<double> a, std::optional<double> b) {
+  if (!a || !b || *a <= 0 || *b <= 0) return nullptr;
+  return *a / *b;
+}
+
+Json ComparedTo(const Json& reference, const Json& run) {
+  const auto a = Figure(run, "test_accuracy_percent");
+  const auto b = Figure(reference, "test_accuracy_percent");
+  const bool text = run["summary"].contains("test_bits_per_byte");
+  return {{"reference", reference["label"]},
+          {"speedup", Quotient(Figure(reference, "epoch_s_mean"), Figure(run, "epoch_s_mean"))},
+          {"accuracy_difference_percent", a && b && !text ? Json(*a - *b) : Json()},
+          {"tx_bytes_reduction",
+           Quotient(Figure(reference, "tx_bytes_per_step"), Figure(run, "tx_bytes_per_step"))}};
+}
+
+void Compare(std::vector<Json>& runs) {
+  std::map<std::pair<std::string, std::string>, std::vector<Json*>> groups;
+  for (Json& run : runs) groups[{Setting(run, "dataset"), Setting(run, "model")}].push_back(&run);
+  for (const auto& [unused, group] : groups) {
+    if (group.size() == 1) continue;
+    for (Json* run : group) {
+      if ((*run)["comparison"].is_null()) (*run)["comparison"] = ComparedTo(*group[0], *run);
+    }
+  }
+}
+
+void TellApart(std::vector<Json>& runs) {
+  std::map<std::string, int> before;
+  for (const Json& run : runs) ++before[run["label"]];
+  std::set<std::string> taken;
+  for (Json& run : runs) {
+    std::string label = run["label"];
+    if (before[label] > 1) {
+      const auto folder = std::filesystem::path(run["folder"].get<std::string>());
+      // Runs of one name differ in the folder above.
+      label = folder.filename() == label
+                  ? folder.string()
+                  : fmt::format("{} · {}", label, folder.filename().string());
+    }
+    std::string name = label;
+    for (int number = 2; !taken.insert(name).second; ++number) {
+      name = fmt::format("{} · {}", label, number);
+    }
+    run["label"] = name;
+  }
+}
+
+std::vector<std::string> Different(const std::vector<Json>& runs, const char* key) {
+  std::set<std::string> values;
+  for (const Json& run : runs) values.insert(Setting(run, key));
+  return {values.begin(), values.end()};
+}
+
+std::vector<std::string> Notices(const std::vector<Json>& runs) {
+  std::vector<std::string> notices;
+  if (const auto datasets = Different(runs, "dataset"); datasets.size() > 1) {
+    notices.push_back(fmt::format(
+        "These runs are of different data sets ({}). Loss and accuracy of different data sets "
+        "cannot be compared: they are drawn apart, and speed-ups and differences are given only "
+        "within a data set.",
+        fmt::join(datasets, ", ")));
+  }
+  if (const auto models = Different(runs, "model"); models.size() > 1) {
+    notices.push_back(fmt::format(
+        "These runs are of different models ({}): their times and bytes differ by that too, and "
+        "speed-ups and differences are given only within a model.",
+        fmt::join(models, ", ")));
+  }
+  for (const Json& run : runs) {
+    const auto epochs = run["config"].find("epochs");
+    if (epochs == run["config"].end() || !epochs->is_number_integer()) continue;
+    const auto done = static_cast<int64_t>(run["epochs"]["epoch"].size());
+    if (done >= epochs->get<int64_t>()) continue;
+    notices.push_back(fmt::format("{} has done {} of {} epochs.", run["label"].get<std::string>(),
+                                  done, epochs->get<int64_t>()));
+  }
+  return notices;
+}
+
+}  // namespace
+
+Json ReportData(std::vector<Json> runs) {
+  TellApart(runs);
+  Compare(runs);
+  const std::vector<std::string> notices = Notices(runs);
+  const std::string title =
+      runs.size() == 1 ? runs[0]["label"].get<std::string>() : fmt::format("{} runs", runs.size());
+  return {{"title", title}, {"notices", notices}, {"runs", std::move(runs)}};
+}
+
+}  // namespace cddp

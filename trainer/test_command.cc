@@ -1,0 +1,282 @@
+#include "trainer/test_command.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <chrono>
+#include <cmath>
+#include <iostream>
+#include <numbers>
+#include <span>
+
+#include "cddp/status.h"
+#include "trainer/checkpoint_folder.h"
+#include "trainer/classification.h"
+#include "trainer/data/catalog.h"
+#include "trainer/data/file_bytes.h"
+#include "trainer/evaluation.h"
+#include "trainer/load_dataset.h"
+#include "trainer/plots/contact_sheet.h"
+#include "trainer/plots/test_plots.h"
+#include "trainer/safetensors.h"
+#include "trainer/tensor_state.h"
+#include "trainer/train_flags.h"
+#include "trainer/trained_options.h"
+#include "trainer/training.h"
+#include "trainer/worker.h"
+
+namespace cddp {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+namespace fs = std::filesystem;
+
+// Workers take whole batches: so each sample is computed in the same one, and the sums come
+// out the same, whatever their number.
+constexpr int64_t kImageBatch = 250;
+
+// A row for each sample of images, for each batch of text; the other workers' are zero until
+// they are summed.
+class Table {
+ public:
+  Table(int64_t rows, size_t columns)
+      : columns_(columns), numbers_(static_cast<size_t>(rows) * columns) {}
+  std::span<double> Row(int64_t row) {
+    return std::span(numbers_).subspan(static_cast<size_t>(row) * columns_, columns_);
+  }
+  int64_t rows() const { return static_cast<int64_t>(numbers_.size() / columns_); }
+  void SumOverWorkers(World& world) { world.Sum(numbers_); }
+
+ private:
+  size_t columns_;
+  std::vector<double> numbers_;
+};
+
+class ModelTest {
+ public:
+  ModelTest(const TrainOptions& options, World& world, const DatasetSplits& data,
+            const fs::path& checkpoint)
+      : options_(options),
+        world_(world),
+        samples_(*data.test),
+        count_(SamplesTested(options, data)),
+        batch_(is_text() ? options.batch_size : kImageBatch),
+        model_(MakeModel(ModelFor(options, samples_.format()))) {
+    const fs::path file = ModelFile(checkpoint);
+    CopyInto(Safetensors::Read(file), file.string(), ModuleTensors(*model_));
+  }
+
+  bool is_text() const { return samples_.format().context > 0; }
+
+  // Of images: every sample's answer, on every worker.
+  std::vector<Answer> Answers() {
+    Table table(count_, 5);
+    Pass([&](const EvaluatedBatch& batch) {
+      const at::Tensor log_probabilities = batch.prediction.logits.log_softmax(1);
+      const auto [best, predicted] = log_probabilities.max(1);
+      const at::Tensor of_truth =
+          log_probabilities.gather(1, batch.targets.unsqueeze(1)).squeeze(1);
+      for (int64_t i = 0; i < batch.targets.numel(); ++i) {
+        const double log_of_truth = of_truth[i].item<float>();
+        const auto row = table.Row(batch.begin + i);
+        row[0] = static_cast<double>(batch.targets[i].item<int64_t>());
+        row[1] = static_cast<double>(predicted[i].item<int64_t>());
+        row[2] = std::exp(static_cast<double>(best[i].item<float>()));
+        row[3] = std::exp(log_of_truth);
+        row[4] = -log_of_truth;
+      }
+    });
+    table.SumOverWorkers(world_);
+    std::vector<Answer> answers;
+    for (int64_t i = 0; i < table.rows(); ++i) {
+      const auto row = table.Row(i);
+      answers.push_back({.truth = static_cast<int>(row[0]),
+                         .predicted = static_cast<int>(row[1]),
+                         .confidence = row[2],
+                         .probability = row[3],
+                         .loss = row[4]});
+    }
+    return answers;
+  }
+
+  // Of text: the sums over all tokens.
+  Tally Tokens() {
+    Table table((count_ + batch_ - 1) / batch_, 3);
+    Pass([&](const EvaluatedBatch& batch) {
+      Tally tally;
+      tally.Add(batch.prediction.logits, batch.targets, batch.prediction.loss_sum.item<double>());
+      const auto row = table.Row(batch.begin / batch_);
+      row[0] = tally.loss;
+      row[1] = tally.correct;
+      row[2] = tally.samples;
+    });
+    table.SumOverWorkers(world_);
+    Tally sum;
+    for (int64_t i = 0; i < table.rows(); ++i) {
+      const auto row = table.Row(i);
+      sum += Tally{row[0], row[1], row[2]};
+    }
+    return sum;
+  }
+
+  double seconds() const { return seconds_; }
+  double forward_s() const { return forward_s_; }
+  int64_t count() const { return count_; }
+
+ private:
+  void Pass(const std::function<void(const EvaluatedBatch&)>& seen) {
+    const int64_t batches = (count_ + batch_ - 1) / batch_;
+    const auto first_of = [&](int rank) {
+      return std::min(count_, batches * rank / world_.size() * batch_);
+    };
+    world_.Barrier();
+    const auto start = Clock::now();
+    ForEachBatch(*model_, samples_,
+                 {.begin = first_of(world_.rank()),
+                  .end = first_of(world_.rank() + 1),
+                  .batch_size = batch_,
+                  .amp = options_.amp},
+                 [&](const EvaluatedBatch& batch) {
+                   forward_s_ += batch.forward_s;
+                   seen(batch);
+                 });
+    world_.Barrier();
+    seconds_ = std::chrono::duration<double>(Clock::now() - start).count();
+  }
+
+  const TrainOptions& options_;
+  World& world_;
+  const Samples& samples_;
+  int64_t count_;
+  int64_t batch_;
+  std::shared_ptr<Model> model_;
+  double seconds_ = 0;
+  double forward_s_ = 0;  // of this worker
+};
+
+nlohmann::json TextReport(const Tally& tally, const SampleFormat& format) {
+  nlohmann::json report = {{"samples", static_cast<int64_t>(tally.samples)},
+                           {"loss", tally.mean_loss()},
+                           {"accuracy_percent", tally.accuracy_percent()}};
+  if (format.bytes_per_token > 0) {
+    report["test_bits_per_byte"] = tally.mean_loss() / (std::numbers::ln2 * format.bytes_per_token);
+  }
+  return report;
+}
+
+class TestRun {
+ public:
+  TestRun(const TestOptions& test, const TrainOptions& options, fs::path checkpoint,
+          const TrainedSoFar& so_far)
+      : test_(test), options_(options), checkpoint_(std::move(checkpoint)), so_far_(so_far) {
+    folder_ = test.output.empty() ? FolderOfRun(checkpoint_) : fs::path(test.output);
+  }
+
+  void RequireWritable() const {
+    RequireWritableReport(options_.json);
+    RequireWritableFolder(folder_, "choose another with --output");
+  }
+
+  void Run(World& world, const DatasetSplits& data) const {
+    ModelTest test(options_, world, data, checkpoint_);
+    std::vector<Answer> answers;
+    nlohmann::json report;
+    std::string text;
+    if (test.is_text()) {
+      report = TextReport(test.Tokens(), data.test->format());
+      text =
+          fmt::format("{} bits per byte, loss {:.4f}, next token right in {:.2f}% of {}\n",
+                      report.value("test_bits_per_byte", 0.0), report["loss"].get<double>(),
+                      report["accuracy_percent"].get<double>(), report["samples"].get<int64_t>());
+    } else {
+      const DatasetInfo& info = RequireDataset(options_.dataset);
+      answers = test.Answers();
+      const ClassificationReport classified = Classify(answers, data.test->format().classes);
+      report = ToJson(classified, answers, info.class_names);
+      text = ToText(classified, info.class_names);
+    }
+    if (world.rank() != 0) return;
+    report["checkpoint"] = checkpoint_.string();
+    report["run"] = fs::exists(folder_ / "summary.json") ? folder_.string() : "";
+    report["epoch"] = so_far_.epochs;
+    report["step"] = so_far_.steps;
+    report["dataset"] = options_.dataset;
+    report["model"] = options_.model;
+    report["world_size"] = world.size();
+    report["seconds"] = test.seconds();
+    report["forward_s"] = test.forward_s();
+    report["images_per_s"] = static_cast<double>(test.count()) / test.seconds();
+    WriteWhole(folder_ / "test.json", report.dump(1) + '\n');
+    WriteJsonReport(options_.json, report);
+    (options_.json == "-" ? std::cerr : std::cout) << text << std::flush;
+    spdlog::info("{} tested in {:.2f} s; report in {}", checkpoint_.string(), test.seconds(),
+                 (folder_ / "test.json").string());
+    if (!answers.empty() && !test_.no_plots) Draw(report, *data.test);
+  }
+
+ private:
+  void Draw(const nlohmann::json& report, const Samples& samples) const {
+    std::vector<Picture> pictures = TestPictures(folder_ / "test.json");
+    pictures.push_back(ContactSheet(report["worst"], samples, RequireDataset(options_.dataset)));
+    for (const fs::path& picture : DrawPictures(folder_, pictures)) {
+      spdlog::info("drawn: {}", picture.string());
+    }
+  }
+
+  const TestOptions& test_;
+  const TrainOptions& options_;
+  const fs::path checkpoint_;
+  const TrainedSoFar so_far_;
+  fs::path folder_;
+};
+
+}  // namespace
+
+void AddTestOptions(CLI::App* app, TestOptions* o) {
+  app->add_option("--checkpoint", o->checkpoint,
+                  "A checkpoint, or a folder of them: then the newest whole one")
+      ->required()
+      ->group("Model");
+  app->add_option("--data-dir", o->run.data_dir,
+                  "Folder of the data sets; missing ones are fetched")
+      ->group("Model");
+  app->add_option("--text-file", o->run.text_file,
+                  "Of a model that was trained with --text-file: the same text")
+      ->group("Model");
+  app->add_option("--max-test-samples", o->run.max_test_samples,
+                  "Test on the first N samples only (0: all)")
+      ->check(CLI::NonNegativeNumber)
+      ->group("Model");
+  AddWorkerOptions(app, &o->run);
+  AddReportOptions(app, &o->run);
+  app->add_option("--output", o->output,
+                  "Folder of test.json and the pictures (empty: the checkpoint's run folder)")
+      ->group("Output");
+  app->add_flag("--no-plots", o->no_plots, "Draw no pictures")->group("Output");
+}
+
+int TestCommand(const TestOptions& test, const std::vector<std::string>& arguments) {
+  const fs::path checkpoint = LocateCheckpoint(
+      test.checkpoint, [](const std::string& why) { spdlog::warn("damaged checkpoint: {}", why); });
+  TrainOptions options = test.run;
+  const TrainedSoFar so_far = ReadTrainedOptions(checkpoint, &options);
+  Resolve(options);
+  const TestRun run(test, options, checkpoint, so_far);
+  if (IsLauncher(options)) {
+    run.RequireWritable();
+    (void)LoadOrFetchDataset(options);  // once, with progress, before the workers need it
+    return LaunchLocalWorkers(options, arguments);
+  }
+  const DatasetSplits data = LoadOrFetchDataset(options);
+  return RunInWorld(options,
+                    {{"command", "test"},
+                     {"--checkpoint", fs::weakly_canonical(checkpoint).string()},
+                     {"--max-test-samples", std::to_string(options.max_test_samples)},
+                     {"data (sha256)", data.sha256}},
+                    [&](World& world) {
+                      if (world.rank() == 0) run.RequireWritable();
+                      run.Run(world, data);
+                    });
+}
+
+}  // namespace cddp
