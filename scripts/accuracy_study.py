@@ -37,10 +37,10 @@ def compressed(memory, ratio, *more):
 
 # What all variants of a study have in common.
 MNIST = ["--batch-size", "16", "--epochs", "3", "--lr", "0.05", "--schedule", "cosine"]
-TEXT = ["--dataset", "text", "--model", "transformer", "--layers", "4", "--heads", "4",
-        "--width", "128", "--context", "128", "--batch-size", "8", "--epochs", "2",
-        "--optimizer", "adamw", "--lr", "0.001", "--weight-decay", "0.1",
-        "--schedule", "cosine", "--clip-grad-norm", "1"]
+TEXT = ["--dataset", "text", "--model", "transformer", "--layers", "2", "--heads", "4",
+        "--width", "64", "--context", "64", "--batch-size", "8", "--epochs", "12",
+        "--optimizer", "adamw", "--lr", "0.002", "--weight-decay", "0.1",
+        "--schedule", "cosine", "--lr-warmup-epochs", "1"]
 
 # Workers, and the variants; the first one is what the others are compared with.
 STUDIES = {
@@ -65,6 +65,7 @@ STUDIES = {
     "transformer": (4, {
         "dense": [],
         "residual-0.01": ["--compress", "--ratio", "0.01"],
+        "residual-0.01-warmup": ["--compress", "--ratio", "0.01", "--warmup-epochs", "4"],
     }),
     "values": (4, {
         **{values: compressed("dgc", "0.01", "--values", values)
