@@ -65,7 +65,9 @@ STUDIES = {
     "transformer": (4, {
         "dense": [],
         "residual-0.01": ["--compress", "--ratio", "0.01"],
-        "residual-0.01-warmup": ["--compress", "--ratio", "0.01", "--warmup-epochs", "4"],
+        **{f"residual-0.01-warmup-{epochs}": ["--compress", "--ratio", "0.01",
+                                              "--warmup-epochs", epochs]
+           for epochs in ("4", "8")},
     }),
     "values": (4, {
         **{values: compressed("dgc", "0.01", "--values", values)
