@@ -1,9 +1,9 @@
 set terminal pngcairo size 1100,440 font 'DejaVu Sans,13' background 'white' noenhanced
 set output 'sync-simple_cnn-p2-1gbit.png'
-set title "Synchronising the gradients of simple_cnn: 2 workers, 1gbit links\n2 cores of AMD EPYC, Linux 6.18.44-fc-v595; median of 5 rounds"
+set title "Synchronising the gradients of simple_cnn: 2 workers, 1gbit links\n2 cores of AMD EPYC, Linux 6.18.44-fc-v782; median of 5 rounds"
 set xlabel 'time of a step (ms, logarithmic)'
 set logscale x
-set xrange [0.288576:39.3287]
+set xrange [0.615958:33.9813]
 set yrange [0.3:5.7]
 set format x '%g'
 set grid xtics lc rgb '#bbbbbb'
