@@ -24,7 +24,7 @@ inline void ExpectRefusal(const std::function<void()>& call, StatusCode code,
     }
     return;
   }
-  ADD_FAILURE() << "nothing was thrown: expected " << fragments.front();
+  ADD_FAILURE() << "nothing was thrown" << (fragments.empty() ? "" : ": expected " + fragments[0]);
 }
 
 }  // namespace cddp

@@ -28,8 +28,8 @@ class GradientRecordingTest : public testing::Test {
   }
 
   static void ExpectCorrupt(const Bytes& bytes, const std::string& why) {
-    ExpectError([&] { ParseGradientRecording(bytes, "the-file"); }, StatusCode::kCorrupt,
-                {"the-file", why});
+    ExpectRefusal([&] { ParseGradientRecording(bytes, "the-file"); }, StatusCode::kCorrupt,
+                  {"the-file", why});
   }
 
   TemporaryFolder folder_;
@@ -102,8 +102,8 @@ TEST_F(GradientRecordingTest, NonFiniteGradientIsRefused) {
 }
 
 TEST_F(GradientRecordingTest, FileThatCannotBeWrittenIsNamed) {
-  ExpectError([] { GradientRecorder recorder("/proc/nowhere/x"); }, StatusCode::kUnavailable,
-              {"/proc/nowhere/x", "--record-gradients"});
+  ExpectRefusal([] { GradientRecorder recorder("/proc/nowhere/x"); }, StatusCode::kUnavailable,
+                {"/proc/nowhere/x", "--record-gradients"});
 }
 
 }  // namespace

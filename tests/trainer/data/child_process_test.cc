@@ -35,23 +35,23 @@ TEST_F(RunProgramTest, PassesArgumentsAsTheyAre) {
 }
 
 TEST_F(RunProgramTest, ReportsExitCodeSignalAndLastLines) {
-  ExpectError(
+  ExpectRefusal(
       [&] {
         Run({"sh", "-c", "seq 1 9; echo why >&2; exit 3"});
       },
       StatusCode::kUnavailable, {"exit code 3: 7 | 8 | 9 | why"});
-  ExpectError(
+  ExpectRefusal(
       [&] {
         Run({"sh", "-c", "kill -TERM $$"});
       },
       StatusCode::kUnavailable, {"signal 15", "printed nothing"});
-  ExpectError([&] { Run({"cddp-no-such-program"}); }, StatusCode::kUnavailable,
-              {"'cddp-no-such-program' is not installed"});
+  ExpectRefusal([&] { Run({"cddp-no-such-program"}); }, StatusCode::kUnavailable,
+                {"'cddp-no-such-program' is not installed"});
 }
 
 TEST_F(RunProgramTest, KillsTheWholeGroupAtTheTimeLimit) {
   const auto start = std::chrono::steady_clock::now();
-  ExpectError(
+  ExpectRefusal(
       [&] {
         Run({"sh", "-c", "sleep 60 & echo $!; wait"}, 1000);
       },

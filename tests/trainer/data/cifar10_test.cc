@@ -46,13 +46,13 @@ TEST(Cifar10Test, BadBytesAreRefusedWithTheirPlace) {
   const auto append = [&](const Bytes& bytes) {
     return [&pixels, &labels, bytes] { AppendCifar10(bytes, "batch.bin", &pixels, &labels); };
   };
-  ExpectError(append(Cifar10File({3, 10})), StatusCode::kCorrupt,
-              {"batch.bin", "image 1 (byte 3073) has label 10", "0 to 9"});
+  ExpectRefusal(append(Cifar10File({3, 10})), StatusCode::kCorrupt,
+                {"batch.bin", "image 1 (byte 3073) has label 10", "0 to 9"});
   Bytes cut = Cifar10File({3, 4});
   cut.pop_back();
-  ExpectError(append(cut), StatusCode::kCorrupt,
-              {"batch.bin", "6145 bytes", "1 images", "3072 bytes more"});
-  ExpectError(append({}), StatusCode::kCorrupt, {"batch.bin", "0 bytes"});
+  ExpectRefusal(append(cut), StatusCode::kCorrupt,
+                {"batch.bin", "6145 bytes", "1 images", "3072 bytes more"});
+  ExpectRefusal(append({}), StatusCode::kCorrupt, {"batch.bin", "0 bytes"});
   EXPECT_TRUE(pixels.empty());
   EXPECT_TRUE(labels.empty());
 }
@@ -101,8 +101,8 @@ TEST(Cifar10Test, AWrongLabelInAVerifiedFileIsNamed) {
   for (size_t i = 0; i < 3; ++i) {
     WriteRaw(folder.path() / "small" / data.info.files[i].name, data.files[i]);
   }
-  ExpectError([&] { LoadImages(data.info, folder.path()); }, StatusCode::kCorrupt,
-              {"small/data_batch_2.bin", "image 1 (byte 3073) has label 77"});
+  ExpectRefusal([&] { LoadImages(data.info, folder.path()); }, StatusCode::kCorrupt,
+                {"small/data_batch_2.bin", "image 1 (byte 3073) has label 77"});
 }
 
 // The bytes as a picture of one image a row.
@@ -166,27 +166,28 @@ TEST_F(Cifar10PngTest, MakesTheBinaryFilesAnew) {
 
 TEST_F(Cifar10PngTest, WhatIsNotAsItShouldBeIsNamed) {
   const auto read = [&](const char* name) { return [this, name] { ReadCifar10Png(at_, name); }; };
-  ExpectError(read("data_batch_3.bin"), StatusCode::kUnavailable, {"data_batch_3.png"});
-  ExpectError(read("batches.meta.txt"), StatusCode::kUnavailable, {"batches.meta.txt"});
+  ExpectRefusal(read("data_batch_3.bin"), StatusCode::kUnavailable, {"data_batch_3.png"});
+  ExpectRefusal(read("batches.meta.txt"), StatusCode::kUnavailable, {"batches.meta.txt"});
   WriteRaw(at_ / "train_lables.json", Characters("[1,2,3,4,5]"));
-  ExpectError(read("data_batch_2.bin"), StatusCode::kCorrupt,
-              {"train_lables.json", "5 labels are too few for batch 2 of 3 images"});
+  ExpectRefusal(read("data_batch_2.bin"), StatusCode::kCorrupt,
+                {"train_lables.json", "5 labels are too few for batch 2 of 3 images"});
   WriteRaw(at_ / "train_lables.json", Characters("[1,2,"));
-  ExpectError(read("data_batch_1.bin"), StatusCode::kCorrupt, {"train_lables.json", "array"});
+  ExpectRefusal(read("data_batch_1.bin"), StatusCode::kCorrupt, {"train_lables.json", "array"});
   WriteRaw(at_ / "test_lables.json", Characters("{\"a\": 3}"));
-  ExpectError(read("test_batch.bin"), StatusCode::kCorrupt, {"test_lables.json", "array"});
+  ExpectRefusal(read("test_batch.bin"), StatusCode::kCorrupt, {"test_lables.json", "array"});
   Bytes cut = Png(data_.files[0]);
   cut.resize(cut.size() / 2);
   WriteRaw(at_ / "data_batch_1.png", cut);
-  ExpectError(read("data_batch_1.bin"), StatusCode::kCorrupt,
-              {"data_batch_1.png", "not a usable PNG"});
+  ExpectRefusal(read("data_batch_1.bin"), StatusCode::kCorrupt,
+                {"data_batch_1.png", "not a usable PNG"});
   WriteRaw(at_ / "data_batch_1.png", Png(data_.files[0], kCifar10Pixels / 2));
-  ExpectError(read("data_batch_1.bin"), StatusCode::kCorrupt, {"rows of 1024 pixels", "found 512"});
+  ExpectRefusal(read("data_batch_1.bin"), StatusCode::kCorrupt,
+                {"rows of 1024 pixels", "found 512"});
   WriteRaw(at_ / "data_batch_1.png",
            Png(data_.files[0], kCifar10Pixels, SPNG_COLOR_TYPE_GRAYSCALE));
-  ExpectError(read("data_batch_1.bin"), StatusCode::kCorrupt, {"8-bit RGB", "colour type 0"});
+  ExpectRefusal(read("data_batch_1.bin"), StatusCode::kCorrupt, {"8-bit RGB", "colour type 0"});
   WriteRaw(at_ / "data_batch_1.png", Ramp(100));
-  ExpectError(read("data_batch_1.bin"), StatusCode::kCorrupt, {"not a usable PNG"});
+  ExpectRefusal(read("data_batch_1.bin"), StatusCode::kCorrupt, {"not a usable PNG"});
 }
 
 // npm packs a folder as it downloads a package.

@@ -38,10 +38,10 @@ TEST(DataCommandTest, UnknownNamesAreToldBeforeAnythingIsDone) {
   std::ostringstream os;
   const std::vector<std::string> names = {"mnist", "mnits"};
   const std::string hint = "did you mean \"mnist\"?";
-  ExpectError([&] { FetchDatasets(names, folder.path(), os, false, true); },
-              StatusCode::kInvalidArgument, {"mnits", hint});
-  ExpectError([&] { VerifyDatasets(names, folder.path(), os); }, StatusCode::kInvalidArgument,
-              {"mnits", hint});
+  ExpectRefusal([&] { FetchDatasets(names, folder.path(), os, false, true); },
+                StatusCode::kInvalidArgument, {"mnits", hint});
+  ExpectRefusal([&] { VerifyDatasets(names, folder.path(), os); }, StatusCode::kInvalidArgument,
+                {"mnits", hint});
   EXPECT_TRUE(os.str().empty());
   EXPECT_TRUE(NamesIn(folder.path()).empty());
 }

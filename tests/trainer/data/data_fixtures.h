@@ -1,5 +1,5 @@
 // What the tests of the data room share: bytes in its formats, folders of them,
-// a data set small enough to write down, and the check of a typed error.
+// a data set small enough to write down.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -11,11 +11,10 @@
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
-#include <functional>
 #include <string>
 #include <vector>
 
-#include "cddp/status.h"
+#include "tests/expect_refusal.h"
 #include "trainer/data/catalog.h"
 #include "trainer/data/idx.h"
 #include "trainer/data/sha256.h"
@@ -24,21 +23,6 @@ namespace cddp {
 
 namespace fs = std::filesystem;
 using Bytes = std::vector<uint8_t>;
-
-inline void ExpectError(const std::function<void()>& call, StatusCode code,
-                        const std::vector<std::string>& fragments) {
-  try {
-    call();
-  } catch (const StatusError& error) {
-    EXPECT_EQ(error.code(), code) << error.what();
-    for (const std::string& fragment : fragments) {
-      EXPECT_NE(std::string(error.what()).find(fragment), std::string::npos)
-          << "no '" << fragment << "' in: " << error.what();
-    }
-    return;
-  }
-  ADD_FAILURE() << "nothing was thrown";
-}
 
 inline void AppendWord(Bytes& bytes, uint32_t word) {
   for (int shift = 24; shift >= 0; shift -= 8) bytes.push_back(static_cast<uint8_t>(word >> shift));

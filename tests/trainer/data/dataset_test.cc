@@ -23,8 +23,8 @@ TEST(CatalogTest, KnowsTheDatasets) {
   EXPECT_EQ(DatasetNames(),
             (std::vector<std::string>{"mnist", "fashion-mnist", "cifar10", "text"}));
   EXPECT_EQ(FindDataset("cifar"), nullptr);
-  ExpectError([] { RequireDataset("cifar"); }, StatusCode::kInvalidArgument,
-              {"cifar", "mnist, fashion-mnist", "did you mean \"cifar10\"?"});
+  ExpectRefusal([] { RequireDataset("cifar"); }, StatusCode::kInvalidArgument,
+                {"cifar", "mnist, fashion-mnist", "did you mean \"cifar10\"?"});
   for (const std::string& name : DatasetNames()) {
     const DatasetInfo& info = RequireDataset(name);
     EXPECT_FALSE(DefaultSources(info).empty());
@@ -67,19 +67,19 @@ TEST(DatasetTest, RejectsMissingAlteredAndShortFiles) {
   const SmallDataset data;
   TemporaryFolder folder;
   const auto load = [&] { LoadImages(data.info, folder.path()); };
-  ExpectError(load, StatusCode::kUnavailable, {"train-images is missing", "data fetch small"});
+  ExpectRefusal(load, StatusCode::kUnavailable, {"train-images is missing", "data fetch small"});
   data.WriteTo(folder.path() / "small");
   Bytes altered = data.files[3];
   altered.back() ^= 1;
   WriteRaw(folder.path() / "small" / "test-labels", altered);
-  ExpectError(load, StatusCode::kCorrupt,
-              {"test-labels", data.info.files[3].sha256, Sha256Hex(altered)});
+  ExpectRefusal(load, StatusCode::kCorrupt,
+                {"test-labels", data.info.files[3].sha256, Sha256Hex(altered)});
   altered.pop_back();
   WriteRaw(folder.path() / "small" / "test-labels", altered);
-  ExpectError(load, StatusCode::kCorrupt, {"expected 10 bytes, found 9"});
+  ExpectRefusal(load, StatusCode::kCorrupt, {"expected 10 bytes, found 9"});
   // Sparse: nothing but its size is ever looked at.
   fs::resize_file(folder.path() / "small" / "test-labels", uintmax_t{1} << 40);
-  ExpectError(load, StatusCode::kCorrupt, {"expected 10 bytes, found 1099511627776"});
+  ExpectRefusal(load, StatusCode::kCorrupt, {"expected 10 bytes, found 1099511627776"});
 }
 
 TEST(DatasetTest, RejectsCountsLabelsAndShapesThatDoNotFit) {
@@ -88,12 +88,12 @@ TEST(DatasetTest, RejectsCountsLabelsAndShapesThatDoNotFit) {
     data.WriteTo(folder.path() / "small");
     LoadImages(data.info, folder.path());
   };
-  ExpectError(
+  ExpectRefusal(
       [&] {
         load(SmallDataset({1, 2}));
       },
       StatusCode::kCorrupt, {"3 images", "2 labels", "train-images", "train-labels"});
-  ExpectError(
+  ExpectRefusal(
       [&] {
         load(SmallDataset({1, 10, 2}));
       },
@@ -101,7 +101,7 @@ TEST(DatasetTest, RejectsCountsLabelsAndShapesThatDoNotFit) {
   SmallDataset shapes;
   shapes.files[2] = Idx({kIdxImagesMagic, 2, 5, 4}, Ramp(40));
   shapes.Describe();
-  ExpectError([&] { load(shapes); }, StatusCode::kCorrupt, {"4x5", "5x4"});
+  ExpectRefusal([&] { load(shapes); }, StatusCode::kCorrupt, {"4x5", "5x4"});
 }
 
 TEST(VerifyTest, TellsTheStatesApart) {

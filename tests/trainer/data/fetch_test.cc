@@ -147,7 +147,7 @@ TEST_F(FetchTest, BadCompressedFileInTheFolderDoesNotStopTheSources) {
 TEST_F(FetchTest, WhenAllFailTheErrorListsEachAndNothingIsLeft) {
   const auto wrong = [](const DataFile& file) { return Bytes(file.bytes, 0); };
   const auto too_long = [](const DataFile& file) { return Gzip(Ramp(file.bytes + 1)); };
-  ExpectError(
+  ExpectRefusal(
       [&] {
         Fetch(MakeSources(MakeSource("first", Unavailable("no route")), MakeSource("second", wrong),
                           MakeSource("third", too_long)));
@@ -157,7 +157,7 @@ TEST_F(FetchTest, WhenAllFailTheErrorListsEachAndNothingIsLeft) {
        "second: test-labels: expected SHA-256", "third: train-images: not usable as gzip",
        at_.string(), "by hand"});
   EXPECT_TRUE(NamesIn(at_).empty());
-  ExpectError([&] { Fetch({}); }, StatusCode::kUnavailable, {"there are no sources"});
+  ExpectRefusal([&] { Fetch({}); }, StatusCode::kUnavailable, {"there are no sources"});
 }
 
 TEST_F(FetchTest, OneBadFileOfASourceComesFromTheNext) {
@@ -181,15 +181,15 @@ TEST_F(FetchTest, AFolderServesAsSource) {
   EXPECT_EQ(Fetch(MakeSources(std::make_unique<FolderSource>(origin.path()))).fetched, 4);
   ExpectComplete();
   FolderSource empty(folder_.path() / "nowhere");
-  ExpectError([&] { empty.Read(data_.info.files[0], {}); }, StatusCode::kUnavailable,
-              {"neither train-images nor train-images.gz"});
+  ExpectRefusal([&] { empty.Read(data_.info.files[0], {}); }, StatusCode::kUnavailable,
+                {"neither train-images nor train-images.gz"});
 }
 
 TEST_F(FetchTest, OfflineSkipsSourcesThatNeedTheNetwork) {
   std::atomic<int> reads = 0;
   options_.offline = true;
-  ExpectError([&] { Fetch(MakeSources(MakeSource("net", ServeFrom(data_), &reads))); },
-              StatusCode::kUnavailable, {"net: skipped, offline"});
+  ExpectRefusal([&] { Fetch(MakeSources(MakeSource("net", ServeFrom(data_), &reads))); },
+                StatusCode::kUnavailable, {"net: skipped, offline"});
   EXPECT_EQ(reads, 0);
 }
 
@@ -197,8 +197,9 @@ TEST_F(FetchTest, UnwritableFolderIsToldBeforeAnythingIsRead) {
   WriteRaw(folder_.path() / "file", Ramp(1));
   std::atomic<int> reads = 0;
   const Sources sources = MakeSources(MakeSource("s", ServeFrom(data_), &reads));
-  ExpectError([&] { FetchDataset(data_.info, folder_.path() / "file", options_, sources); },
-              StatusCode::kUnavailable, {"cannot create the folder", "Not a directory", "choose"});
+  ExpectRefusal([&] { FetchDataset(data_.info, folder_.path() / "file", options_, sources); },
+                StatusCode::kUnavailable,
+                {"cannot create the folder", "Not a directory", "choose"});
   EXPECT_EQ(reads, 0);
 }
 

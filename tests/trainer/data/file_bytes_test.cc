@@ -26,17 +26,17 @@ TEST(FileBytesTest, WritesWholeFilesAndLeavesNothingElse) {
   WriteFileAtomically(path, Ramp(20));
   EXPECT_EQ(ReadFileBytes(path, 20), Ramp(20));
   EXPECT_EQ(NamesIn(folder.path()), std::vector<std::string>{"a"});
-  ExpectError([&] { ReadFileBytes(path, 19); }, StatusCode::kCorrupt, {"at most 19", "found 20"});
+  ExpectRefusal([&] { ReadFileBytes(path, 19); }, StatusCode::kCorrupt, {"at most 19", "found 20"});
 }
 
 TEST(FileBytesTest, FailedWriteLeavesNoTemporaryFile) {
   TemporaryFolder folder;
   fs::create_directories(folder.path() / "taken" / "inside");
-  ExpectError([&] { WriteFileAtomically(folder.path() / "taken", Ramp(10)); },
-              StatusCode::kUnavailable, {"taken"});
+  ExpectRefusal([&] { WriteFileAtomically(folder.path() / "taken", Ramp(10)); },
+                StatusCode::kUnavailable, {"taken"});
   EXPECT_EQ(NamesIn(folder.path()), std::vector<std::string>{"taken"});
-  ExpectError([&] { WriteFileAtomically(folder.path() / "none" / "a", Ramp(10)); },
-              StatusCode::kUnavailable, {"none", "No such file"});
+  ExpectRefusal([&] { WriteFileAtomically(folder.path() / "none" / "a", Ramp(10)); },
+                StatusCode::kUnavailable, {"none", "No such file"});
 }
 
 TEST(FileBytesTest, SymbolicLinksStay) {
@@ -70,10 +70,10 @@ TEST(FileBytesTest, PipesAreWrittenInto) {
 
 TEST(FileBytesTest, ResultsThatCannotBeWrittenAreToldBefore) {
   TemporaryFolder folder;
-  ExpectError([&] { RequireWritableResult(folder.path()); }, StatusCode::kUnavailable,
-              {folder.path().string(), "directory"});
-  ExpectError([&] { RequireWritableResult(folder.path() / "none" / "a"); },
-              StatusCode::kUnavailable, {"none", "No such file"});
+  ExpectRefusal([&] { RequireWritableResult(folder.path()); }, StatusCode::kUnavailable,
+                {folder.path().string(), "directory"});
+  ExpectRefusal([&] { RequireWritableResult(folder.path() / "none" / "a"); },
+                StatusCode::kUnavailable, {"none", "No such file"});
   RequireWritableResult(folder.path() / "a");
   EXPECT_TRUE(NamesIn(folder.path()).empty());
 }

@@ -99,8 +99,8 @@ TEST_F(HttpTest, DownloadsAndReportsProgress) {
 void ExpectHttpError(const std::string& answer, const HttpLimits& limits,
                      const std::string& fragment) {
   const FixedAnswerServer server(answer);
-  ExpectError([&] { HttpDownload(server.url(), limits, {}); }, StatusCode::kUnavailable,
-              {fragment});
+  ExpectRefusal([&] { HttpDownload(server.url(), limits, {}); }, StatusCode::kUnavailable,
+                {fragment});
 }
 
 TEST_F(HttpTest, RefusesErrorsCutsAndLongBodies) {
@@ -117,8 +117,8 @@ TEST_F(HttpTest, GivesUpOnATransferThatStalls) {
   const FixedAnswerServer server("HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhello", true);
   HttpLimits limits = PlainHttp(100);
   limits.slow_period = std::chrono::seconds(1);
-  ExpectError([&] { HttpDownload(server.url(), limits, {}); }, StatusCode::kUnavailable,
-              {"too slow"});
+  ExpectRefusal([&] { HttpDownload(server.url(), limits, {}); }, StatusCode::kUnavailable,
+                {"too slow"});
 }
 
 TEST_F(HttpTest, FilesComeOutOfATarArchive) {
@@ -135,11 +135,11 @@ TEST_F(HttpTest, FilesComeOutOfATarArchive) {
   EXPECT_TRUE(source.needs_network());
   EXPECT_EQ(source.Read({"first", 3000, ""}, {}), Ramp(3000));
   EXPECT_EQ(source.Read({"second", 5, ""}, {}), Ramp(5));
-  ExpectError([&] { source.Read({"third", 5, ""}, {}); }, StatusCode::kUnavailable, {"third"});
+  ExpectRefusal([&] { source.Read({"third", 5, ""}, {}); }, StatusCode::kUnavailable, {"third"});
 
   const FixedAnswerServer cut("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
   HttpsTarSource no_archive(cut.url(), "inner", "http");
-  ExpectError(
+  ExpectRefusal(
       [&] {
         no_archive.Read({"first", 3000, ""}, {});
       },
@@ -151,7 +151,11 @@ TEST_F(HttpTest, DefaultsToHttpsAlone) {
   limits.max_bytes = 100;
   ExpectHttpError("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", limits, "rotocol");
   HttpsSource source("http://127.0.0.1:9/");
-  ExpectError([&] { source.Read({"file", 10, ""}, {}); }, StatusCode::kUnavailable, {"file.gz: "});
+  ExpectRefusal(
+      [&] {
+        source.Read({"file", 10, ""}, {});
+      },
+      StatusCode::kUnavailable, {"file.gz: "});
 }
 
 }  // namespace

@@ -24,7 +24,7 @@ TEST(IdxTest, ParsesImagesAndLabels) {
 }
 
 void ExpectImagesCorrupt(const Bytes& bytes, const std::vector<std::string>& fragments) {
-  ExpectError([&] { ParseIdxImages(bytes, "the-file"); }, StatusCode::kCorrupt, fragments);
+  ExpectRefusal([&] { ParseIdxImages(bytes, "the-file"); }, StatusCode::kCorrupt, fragments);
 }
 
 TEST(IdxTest, RejectsWhatIsNotExactlyOneArray) {
@@ -39,13 +39,13 @@ TEST(IdxTest, RejectsWhatIsNotExactlyOneArray) {
                       {"trailing", "expected 40", "found 41"});
   ExpectImagesCorrupt(Idx({kIdxImagesMagic, 0, 3, 4}, {}), {"size 0"});
   ExpectImagesCorrupt(Idx({kIdxImagesMagic, 2, 0, 4}, {}), {"size 0"});
-  ExpectError(
+  ExpectRefusal(
       [] {
         ParseIdxLabels(Idx({kIdxImagesMagic, 1}, {1}), "l");
       },
       StatusCode::kCorrupt, {"0x00000801"});
-  ExpectError([] { ParseIdxLabels(Words({kIdxLabelsMagic}), "l"); }, StatusCode::kCorrupt,
-              {"8 bytes", "has 4"});
+  ExpectRefusal([] { ParseIdxLabels(Words({kIdxLabelsMagic}), "l"); }, StatusCode::kCorrupt,
+                {"8 bytes", "has 4"});
 }
 
 TEST(IdxTest, RejectsSizesThatOverflow) {
@@ -60,11 +60,11 @@ TEST(IdxTest, ReadsFilesAndNamesMissingOnes) {
   TemporaryFolder folder;
   WriteRaw(folder.path() / "a", Idx({kIdxLabelsMagic, 2}, {4, 5}));
   EXPECT_EQ(ReadIdxLabels(folder.path() / "a").labels, (Bytes{4, 5}));
-  ExpectError([&] { ReadIdxImages(folder.path() / "a"); }, StatusCode::kCorrupt,
-              {(folder.path() / "a").string()});
-  ExpectError([&] { ReadIdxImages(folder.path() / "none"); }, StatusCode::kUnavailable,
-              {"none", "No such file"});
-  ExpectError([&] { ReadIdxImages(folder.path()); }, StatusCode::kUnavailable, {"regular file"});
+  ExpectRefusal([&] { ReadIdxImages(folder.path() / "a"); }, StatusCode::kCorrupt,
+                {(folder.path() / "a").string()});
+  ExpectRefusal([&] { ReadIdxImages(folder.path() / "none"); }, StatusCode::kUnavailable,
+                {"none", "No such file"});
+  ExpectRefusal([&] { ReadIdxImages(folder.path()); }, StatusCode::kUnavailable, {"regular file"});
 }
 
 }  // namespace

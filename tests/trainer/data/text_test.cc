@@ -44,12 +44,12 @@ TEST(TextTest, BadTextsAreRefused) {
   const auto tokenise = [](const Bytes& bytes, const char* kind) {
     return [=] { Tokenise(bytes, kind, "novel.txt"); };
   };
-  ExpectError(tokenise({}, "bytes"), StatusCode::kInvalidArgument, {"novel.txt is empty"});
-  ExpectError(tokenise({}, "chars"), StatusCode::kInvalidArgument, {"novel.txt is empty"});
-  ExpectError(tokenise(Utf8("ab\xffz"), "chars"), StatusCode::kCorrupt,
-              {"novel.txt: byte 2", "--tokens bytes"});
-  ExpectError(tokenise(Utf8("ab\xe2\x82"), "chars"), StatusCode::kCorrupt, {"novel.txt: byte 2"});
-  ExpectError(tokenise(Utf8("ab"), "words"), StatusCode::kInvalidArgument, {"words", "chars"});
+  ExpectRefusal(tokenise({}, "bytes"), StatusCode::kInvalidArgument, {"novel.txt is empty"});
+  ExpectRefusal(tokenise({}, "chars"), StatusCode::kInvalidArgument, {"novel.txt is empty"});
+  ExpectRefusal(tokenise(Utf8("ab\xffz"), "chars"), StatusCode::kCorrupt,
+                {"novel.txt: byte 2", "--tokens bytes"});
+  ExpectRefusal(tokenise(Utf8("ab\xe2\x82"), "chars"), StatusCode::kCorrupt, {"novel.txt: byte 2"});
+  ExpectRefusal(tokenise(Utf8("ab"), "words"), StatusCode::kInvalidArgument, {"words", "chars"});
   Bytes many;
   for (uint32_t point = 0x10000; point <= 0x20000; ++point) {  // each has four bytes
     many.push_back(static_cast<uint8_t>(0xf0 | point >> 18));
@@ -57,8 +57,8 @@ TEST(TextTest, BadTextsAreRefused) {
       many.push_back(static_cast<uint8_t>(0x80 | (point >> shift & 0x3f)));
     }
   }
-  ExpectError(tokenise(many, "chars"), StatusCode::kCorrupt,
-              {"65537 different characters, at most 65536", "--tokens bytes"});
+  ExpectRefusal(tokenise(many, "chars"), StatusCode::kCorrupt,
+                {"65537 different characters, at most 65536", "--tokens bytes"});
   EXPECT_EQ(Tokenise(std::span(many).first(many.size() - 4), "chars", "f").vocabulary, 65536);
 }
 
@@ -139,9 +139,9 @@ TEST(TextTest, WindowsAreTheSameWhateverTheWorkers) {
 }
 
 TEST(TextTest, ATextShorterThanAWindowIsRefused) {
-  ExpectError([] { MakeTextSamples(Counting(80), {.context = 8}, "short.txt"); },
-              StatusCode::kInvalidArgument,
-              {"short.txt", "8 tokens", "a window needs 9", "--context"});
+  ExpectRefusal([] { MakeTextSamples(Counting(80), {.context = 8}, "short.txt"); },
+                StatusCode::kInvalidArgument,
+                {"short.txt", "8 tokens", "a window needs 9", "--context"});
   EXPECT_EQ(MakeTextSamples(Counting(90), {.context = 8}, "f").test->count(), 1u);
 }
 
