@@ -1,9 +1,9 @@
 #include <fmt/format.h>
 
 #include "cddp/status.h"
+#include "trainer/json_file.h"
 #include "trainer/plots/comparison_plot.h"
 #include "trainer/plots/run_files.h"
-#include "trainer/json_file.h"
 
 namespace cddp {
 

@@ -7,10 +7,10 @@
 #include <cmath>
 #include <functional>
 
+#include "trainer/json_file.h"
 #include "trainer/plots/plot_style.h"
 #include "trainer/plots/run_files.h"
 #include "trainer/progress.h"
-#include "trainer/json_file.h"
 
 namespace cddp {
 namespace {

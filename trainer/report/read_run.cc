@@ -7,9 +7,9 @@
 #include <string>
 
 #include "cddp/status.h"
+#include "trainer/json_file.h"
 #include "trainer/plan_file.h"
 #include "trainer/report/curves.h"
-#include "trainer/json_file.h"
 #include "trainer/report/metrics_file.h"
 #include "trainer/test_result.h"
 
