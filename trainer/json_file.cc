@@ -43,6 +43,8 @@ nlohmann::json ParseJson(std::string_view text, const std::string& source, size_
     const std::string why = colon == std::string::npos ? sentence : sentence.substr(colon + 2);
     Corrupt(source, fmt::format("JSON expected, but at line {}, column {}: {}", line,
                                 before.size() - line_start + 1, why));
+  } catch (const nlohmann::json::exception& error) {  // a number beyond any double
+    Corrupt(source, error.what());
   }
 }
 
@@ -76,6 +78,31 @@ double Number(const nlohmann::json& json, const std::string& key, const std::str
   const nlohmann::json& value = At(json, key, where);
   if (!value.is_number()) WrongType(value, key, "a number", where);
   return value.get<double>();
+}
+
+double NumberFrom(const nlohmann::json& json, const std::string& key, double low,
+                  const std::string& where) {
+  const double number = Number(json, key, where);
+  if (number >= low) return number;
+  Corrupt(where, fmt::format("{} is to be at least {}, got {}", key, low, number));
+}
+
+double NumberAbove(const nlohmann::json& json, const std::string& key, double low,
+                   const std::string& where) {
+  const double number = Number(json, key, where);
+  if (number > low) return number;
+  Corrupt(where, fmt::format("{} is to be above {}, got {}", key, low, number));
+}
+
+int64_t Whole(const nlohmann::json& json, const std::string& key, int64_t low, int64_t high,
+              const std::string& where) {
+  const double number = Number(json, key, where);
+  if (!json.at(key).is_number_integer() || !(number >= static_cast<double>(low)) ||
+      !(number <= static_cast<double>(high))) {
+    Corrupt(where, fmt::format("{} is to be a whole number from {} to {}, got {}", key, low, high,
+                               json.at(key).dump()));
+  }
+  return json.at(key).get<int64_t>();
 }
 
 std::string Text(const nlohmann::json& json, const std::string& key, const std::string& where) {

@@ -3,6 +3,7 @@
 // Any thread.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -30,6 +31,16 @@ const nlohmann::json& NumberOrNull(const nlohmann::json& json, const std::string
 
 // `json[key]`, a number. Throws StatusError(kCorrupt).
 double Number(const nlohmann::json& json, const std::string& key, const std::string& where);
+
+// `json[key]`, a number of at least `low`, or above it. Throws StatusError(kCorrupt).
+double NumberFrom(const nlohmann::json& json, const std::string& key, double low,
+                  const std::string& where);
+double NumberAbove(const nlohmann::json& json, const std::string& key, double low,
+                   const std::string& where);
+
+// `json[key]`, a whole number from `low` to `high`. Throws StatusError(kCorrupt).
+int64_t Whole(const nlohmann::json& json, const std::string& key, int64_t low, int64_t high,
+              const std::string& where);
 
 // `json[key]` as text. Throws StatusError(kCorrupt).
 std::string Text(const nlohmann::json& json, const std::string& key, const std::string& where);
