@@ -1,23 +1,17 @@
-// Amdahl's law (Amdahl 1967): with a serial fraction s of the work, P workers are
+// Amdahl's law (Amdahl 1967): of a step the fraction s stays as long as it is when n times as
+// many workers share its work, so that the step is
 //
-//   S(P) = 1 / (s + (1 - s) / P)
+//   S(n) = 1 / (s + (1 - s) / n)
 //
-// times as fast as one, and never faster than 1 / s. Here S(P) is throughput over that of
-// one worker, and s what of a step does not get shorter by adding workers: it says how
-// far measured speed-ups fall short, not why. Communication that grows with P makes them
-// fall shorter still than the law projects.
+// times as fast, and never faster than 1 / s. Here s is measured: what of a step of P workers
+// is waited for the exchange. The batch of those P is what more workers share. Communication
+// that grows with the workers makes them slower than the law says.
 #pragma once
-
-#include <utility>
-#include <vector>
 
 namespace cddp {
 
-double AmdahlSpeedup(double serial_fraction, int workers);
-
-// The serial fraction in [0, 1] by least squares over (workers, speed-up) pairs of more
-// than one worker, of which there must be one: 1/S - 1/P = s (1 - 1/P) is linear in s.
-// Speed-ups must be above 0; above P they give 0, below 1 they give 1.
-double FitSerialFraction(const std::vector<std::pair<int, double>>& speedups);
+inline double AmdahlSpeedup(double serial_fraction, double times_workers) {
+  return 1 / (serial_fraction + (1 - serial_fraction) / times_workers);
+}
 
 }  // namespace cddp

@@ -3,22 +3,23 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <tuple>
+#include <cmath>
 
 #include "bench/scaling_style.h"
+#include "trainer/plots/plot_style.h"
 
 namespace cddp {
 namespace {
 
-const CollectiveStudy* Dense(const std::vector<CollectiveStudy>& studies) {
-  const auto it = std::ranges::find_if(
-      studies, [](const CollectiveStudy& study) { return study.model.collective == "dense"; });
-  return it == studies.end() ? nullptr : &*it;
-}
+// Where a break-even is looked for: 1 kbit/s to 1 Pbit/s.
+constexpr double kLeastMbitS = 1e-3;
+constexpr double kMostMbitS = 1e9;
 
-CollectiveModel At(CollectiveModel model, double mbit_s) {
-  model.ms_per_byte = 8e-3 / mbit_s;
-  return model;
+double LineMsPerByte(double mbit_s) { return 8e-3 / mbit_s; }
+
+std::optional<double> ErrorPercent(const CollectiveStudy& study) {
+  if (!study.link_mbit_s) return std::nullopt;
+  return StepErrorPercent(study.held_out);
 }
 
 std::string BandwidthText(double mbit_s) {
@@ -26,12 +27,21 @@ std::string BandwidthText(double mbit_s) {
                        : fmt::format("{:.3g} Gbit/s", mbit_s / 1000);
 }
 
+// "dense (held-out error 2% at 1 Gbit/s)"
+std::string TitleOf(const CollectiveStudy& study, const std::string& workers = "") {
+  const std::optional<double> error = ErrorPercent(study);
+  return fmt::format(
+      "{}{} ({})", study.model.collective, workers,
+      error ? fmt::format("held-out error {:.0f}% at {}", *error, BandwidthText(*study.link_mbit_s))
+            : "no error is known");
+}
+
 std::string BreakEven(const CollectiveStudy& dense, const CollectiveStudy& study, int workers) {
-  const std::optional<double> mbit_s = BreakEvenMbitS(dense.model, study.model, workers);
+  const std::optional<double> mbit_s = BreakEvenMbitS(dense, study, workers);
   const std::string head =
       fmt::format("{}, {} workers, projected: ", study.model.collective, workers);
   if (!mbit_s) return head + "synchronises faster than dense at any bandwidth\n";
-  if (*mbit_s == 0) return head + "sends no fewer bytes than dense, and does not pay\n";
+  if (*mbit_s == 0) return head + "is faster than dense at no bandwidth, and does not pay\n";
   return head + fmt::format("pays below {}\n", BandwidthText(*mbit_s));
 }
 
@@ -39,23 +49,52 @@ std::string BreakEven(const CollectiveStudy& dense, const CollectiveStudy& study
 
 std::vector<double> ProjectedMbitS() { return {100, 300, 1000, 3000, 10'000, 30'000, 100'000}; }
 
+CollectiveModel AtBandwidth(const CollectiveStudy& study, double mbit_s) {
+  CollectiveModel model = study.model;
+  const double line = LineMsPerByte(mbit_s);
+  if (study.link_mbit_s) {
+    const double own_line = LineMsPerByte(*study.link_mbit_s);
+    model.ms_per_byte =
+        std::max(model.ms_per_byte * (line / own_line), model.ms_per_byte + (line - own_line));
+  } else {
+    model.ms_per_byte = line;
+  }
+  return model;
+}
+
+std::optional<double> BreakEvenMbitS(const CollectiveStudy& dense, const CollectiveStudy& other,
+                                     int workers) {
+  const auto faster_at = [&](double mbit_s) {
+    return AtBandwidth(other, mbit_s).SyncMs(workers) < AtBandwidth(dense, mbit_s).SyncMs(workers);
+  };
+  double low = kLeastMbitS;
+  double high = kMostMbitS;
+  if (!faster_at(low)) return 0;
+  if (faster_at(high)) return std::nullopt;
+  while (high > low * (1 + 1e-12)) {
+    const double middle = std::sqrt(low * high);
+    (faster_at(middle) ? low : high) = middle;
+  }
+  return low;
+}
+
 std::vector<BandwidthRow> ProjectBandwidths(const std::vector<CollectiveStudy>& studies,
                                             int max_workers) {
-  const CollectiveStudy* dense = Dense(studies);
+  const CollectiveStudy* dense = DenseStudy(studies);
   std::vector<BandwidthRow> rows;
   for (const CollectiveStudy& study : studies) {
     for (const int workers : ProjectedWorkers(max_workers)) {
       for (const double mbit_s : ProjectedMbitS()) {
-        const CollectiveModel model = At(study.model, mbit_s);
+        const CollectiveModel model = AtBandwidth(study, mbit_s);
         BandwidthRow row{.collective = model.collective,
                          .workers = workers,
                          .mbit_s = mbit_s,
                          .sync_ms = model.SyncMs(workers),
                          .step_ms = model.StepMs(workers),
                          .times_as_fast_as_dense = {},
-                         .held_out_step_error_percent = StepErrorPercent(study.held_out)};
+                         .held_out_step_error_percent = ErrorPercent(study)};
         if (dense != nullptr && row.step_ms > 0) {
-          row.times_as_fast_as_dense = At(dense->model, mbit_s).StepMs(workers) / row.step_ms;
+          row.times_as_fast_as_dense = AtBandwidth(*dense, mbit_s).StepMs(workers) / row.step_ms;
         }
         rows.push_back(row);
       }
@@ -65,35 +104,34 @@ std::vector<BandwidthRow> ProjectBandwidths(const std::vector<CollectiveStudy>& 
 }
 
 nlohmann::json ToJson(const BandwidthRow& row) {
-  return {
-      {"collective", row.collective},
-      {"workers", row.workers},
-      {"mbit_s", row.mbit_s},
-      {"projected", true},
-      {"sync_ms", row.sync_ms},
-      {"step_ms", row.step_ms},
-      {"times_as_fast_as_dense",
-       row.times_as_fast_as_dense ? nlohmann::json(*row.times_as_fast_as_dense) : nlohmann::json()},
-      {"held_out_step_error_percent", row.held_out_step_error_percent}};
+  const auto or_null = [](const std::optional<double>& value) {
+    return value ? nlohmann::json(*value) : nlohmann::json();
+  };
+  return {{"collective", row.collective},
+          {"workers", row.workers},
+          {"mbit_s", row.mbit_s},
+          {"projected", true},
+          {"sync_ms", row.sync_ms},
+          {"step_ms", row.step_ms},
+          {"times_as_fast_as_dense", or_null(row.times_as_fast_as_dense)},
+          {"held_out_step_error_percent", or_null(row.held_out_step_error_percent)}};
 }
 
 std::string BandwidthTable(const std::vector<CollectiveStudy>& studies, int workers) {
   std::string table =
-      fmt::format("\n{:<40}", fmt::format("step of {} workers (ms), projected, at", workers));
+      fmt::format("\n{:<44}", fmt::format("step of {} workers (ms), projected, at", workers));
   for (const double mbit_s : ProjectedMbitS()) {
     table += fmt::format(" {:>11}", BandwidthText(mbit_s));
   }
   table += '\n';
   for (const CollectiveStudy& study : studies) {
-    table +=
-        fmt::format("{:<40}", fmt::format("{} (held-out error {:.0f}%)", study.model.collective,
-                                          StepErrorPercent(study.held_out)));
+    table += fmt::format("{:<44}", TitleOf(study));
     for (const double mbit_s : ProjectedMbitS()) {
-      table += fmt::format(" {:>11.1f}", At(study.model, mbit_s).StepMs(workers));
+      table += fmt::format(" {:>11.1f}", AtBandwidth(study, mbit_s).StepMs(workers));
     }
     table += '\n';
   }
-  const CollectiveStudy* dense = Dense(studies);
+  const CollectiveStudy* dense = DenseStudy(studies);
   for (const CollectiveStudy& study : studies) {
     if (dense != nullptr && &study != dense) table += BreakEven(*dense, study, workers);
   }
@@ -107,33 +145,30 @@ Picture BandwidthPicture(const std::vector<CollectiveStudy>& studies, int worker
                       "# Blocks of a collective: bandwidth (Gbit/s), step (ms) with fewer and "
                       "with many workers; all projected.\n\n\n",
                   .script = {}};
-  picture.script = fmt::format(
-      "set terminal pngcairo size 1650,1150 font 'DejaVu Sans,22' background 'white'\n"
-      "set output {}\ndata = {}\n"
-      "set border lw 1.5\nset grid lt 1 lw 1 lc rgb '#dddddd'\n"
-      "set title 'Step time over bandwidth, all projected from the measured points'\n"
-      "set logscale x 10\nset logscale y 10\nset xrange [0.1:100]\n"
-      "set xlabel 'bandwidth of a worker (Gbit/s)' offset 0,0.6\nset ylabel 'step time (ms)'\n"
-      "set key below maxcols 1 samplen 5 Left reverse\n",
-      Quoted(name + ".png"), Quoted(name + ".dat"));
+  constexpr double kWidth = 1650;
+  constexpr double kHeight = 1150;
+  picture.script =
+      PageHead(name, kWidth, kHeight) + PanelStyle() + CollectiveLines() +
+      "set title 'Step time over bandwidth, all projected from measured points' font ',22'\n"
+      "set logscale xy\nset xrange [0.1:100]\n"
+      "set xlabel 'bandwidth of a worker (Gbit/s)'\nset ylabel 'step time (ms)'\n"
+      "set key below maxcols 1 samplen 5 Left reverse\n" +
+      fmt::format("set bmargin {:.1f}\n", 4.5 + 2.2 * static_cast<double>(studies.size()));
   std::string plots;
   for (const CollectiveStudy& study : studies) {
-    const CollectiveModel& model = study.model;
-    picture.data += fmt::format("# {}\n", model.collective);
+    const std::string& collective = study.model.collective;
+    picture.data += fmt::format("# {}\n", collective);
     for (const double mbit_s : ProjectedMbitS()) {
-      const CollectiveModel at = At(model, mbit_s);
+      const CollectiveModel at = AtBandwidth(study, mbit_s);
       picture.data += fmt::format("{} {} {}\n", mbit_s / 1000, at.StepMs(workers), at.StepMs(many));
     }
     picture.data += "\n\n";
-    const ScalingStyle& style = StyleOf(model.collective);
-    for (const auto& [count, column, width] : {std::tuple(workers, 2, 4), std::tuple(many, 3, 2)}) {
-      plots += fmt::format(
-          "{}data index '{}' using 1:{} with linespoints lw {} dt {} pt {} ps 2 lc rgb '{}' title "
-          "'{}, {} workers (held-out error {:.0f}%)'",
-          plots.empty() ? "plot " : ", ", model.collective, column, width,
-          column == 2 ? "1" : style.dashes, style.marker, style.color, model.collective, count,
-          StepErrorPercent(study.held_out));
-    }
+    plots += fmt::format(
+        "{0}data index '{1}' using 1:2 with linespoints {2} title '{3}', "
+        "data index '{1}' using 1:3 with lines {2} title '{4}'",
+        plots.empty() ? "plot " : ", ", collective, ProjectedLine(collective),
+        TitleOf(study, fmt::format(", {} workers", workers)),
+        TitleOf(study, fmt::format(", {} workers", many)));
   }
   picture.script += plots + '\n';
   return picture;

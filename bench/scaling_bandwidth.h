@@ -1,6 +1,13 @@
 // What the models of `cddp scaling` say about links of other bandwidths: fixed times and
-// latencies as fitted, bytes over the bandwidth in place of the fitted time per byte. All of
-// it is projected.
+// latencies as fitted, and the time per byte
+//
+//   t(B) = max(t B0 / B, t + 8/B - 8/B0),  t as fitted, B0 the rate of the points' links
+//
+// At B0 that is the model itself, with its held-out error. It scales with the bandwidth, and on
+// slower links grows by no less than their line takes longer: t may be below 8/B0, as bytes
+// move while a step computes. Where B0 is not known t(B) is 8/B, and no error is known.
+//
+// All of it is projected.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -20,17 +27,26 @@ struct BandwidthRow {
   double sync_ms = 0;
   double step_ms = 0;
   std::optional<double> times_as_fast_as_dense;  // steps; empty where dense was not measured
-  double held_out_step_error_percent = 0;        // of the model, see ScalingRow
+  // Of the model at the rate of the points' links, see ScalingRow; empty where that is not known.
+  std::optional<double> held_out_step_error_percent;
 };
 
 // From 100 Mbit/s to 100 Gbit/s, two in each decade but the last one's end.
 std::vector<double> ProjectedMbitS();
+
+// The model of a study on links of `mbit_s`, above 0.
+CollectiveModel AtBandwidth(const CollectiveStudy& study, double mbit_s);
 
 // For each collective, 2, 4, 8, ... up to max_workers and each of ProjectedMbitS().
 std::vector<BandwidthRow> ProjectBandwidths(const std::vector<CollectiveStudy>& studies,
                                             int max_workers);
 
 nlohmann::json ToJson(const BandwidthRow& row);
+
+// The bandwidth of one worker's link, in Mbit/s, below which this collective synchronises faster
+// than dense; empty when it does at any bandwidth, 0 when it does at none.
+std::optional<double> BreakEvenMbitS(const CollectiveStudy& dense, const CollectiveStudy& other,
+                                     int workers);
 
 // Steps over bandwidths of `workers` workers, and below which bandwidth compression pays: for
 // the terminal.

@@ -37,14 +37,20 @@ void Check(const ScalingOptions& o) {
   }
   if (s.price && !s.samples) Refuse("--price needs --samples N: the cost is that of an epoch");
   RequirePngName(o.plot);
+  if (!o.rate.empty()) LinkMbitS(o.rate, "--rate");
   if (o.points.empty()) CheckMeasurement(o.measurement);
 }
 
 std::vector<SyncPoint> Points(const ScalingOptions& o) {
-  if (o.points.empty()) return MeasureSyncPoints(o.measurement);
   std::vector<SyncPoint> points;
+  if (o.points.empty()) points = MeasureSyncPoints(o.measurement);
   for (const std::string& file : o.points) {
     for (SyncPoint& point : ReadSyncPoints(file)) points.push_back(std::move(point));
+  }
+  for (SyncPoint& point : points) {
+    if (o.rate.empty() || point.report.contains("rate")) continue;
+    point.report["rate"] = o.rate;
+    point.link_mbit_s = LinkMbitS(o.rate, "--rate");
   }
   return points;
 }
@@ -95,6 +101,9 @@ void AddScalingOptions(CLI::App* app, ScalingOptions* o) {
                       "Reports of cddp bench sync to start from; without it they are measured")
           ->take_all()
           ->group("Points");
+  app->add_option("--rate", o->rate,
+                  "Rate of a worker's link, such as 1gbit, for points that do not say it")
+      ->group("Points");
   AddMeasurementOptions(app, &o->measurement, points);
   app->add_option("--save-points", o->save_points,
                   "Write the measured points, as JSON for --points, to this file")
@@ -121,16 +130,17 @@ void AddScalingOptions(CLI::App* app, ScalingOptions* o) {
       "and projects steps of more workers, each with the batch size of one. What was\n"
       "projected says so everywhere, and carries the held-out error: by how much a model of\n"
       "the other points misses the step at the most workers that were measured. The range is\n"
-      "that of models without any one number of workers. Points from one machine share its\n"
-      "cores; those from shaped links or a network are better. Without gnuplot --plot still\n"
-      "writes data and script, and the exit code is 2.\n"
+      "that of models without any one number of workers. Of other bandwidths the error is known\n"
+      "at the rate of the points' links alone, and only where they or --rate say it. Points from\n"
+      "one machine share its cores; those from shaped links or a network are better. Without\n"
+      "gnuplot --plot still writes data and script, and the exit code is 2.\n"
       "The model knows neither stragglers nor a network that many workers overload.\n"
       "Examples:\n"
       "  cddp bench sync --workers 4 --collective split --json split-4.json   one point\n"
       "  cddp scaling --points dense-*.json split-*.json --plot scaling.png\n"
       "  cddp scaling --workers 1,2,4,8 --compute-ms 100 --save-points points.json\n"
       "  cddp scaling --points points.json --samples 50000 --batch-size 128 --price 0.9\n"
-      "  cddp scaling --launcher 'scripts/lab.sh run -n {P} --' --interface eth0");
+      "  cddp scaling --launcher 'scripts/lab.sh run -n {P} --' --interface eth0 --rate 1gbit");
 }
 
 int Scaling(const ScalingOptions& o) {

@@ -13,6 +13,7 @@ namespace cddp {
 
 struct ScalingOptions {
   std::vector<std::string> points;  // files; empty: measure
+  std::string rate;                 // of the links, where points do not say it
   ScalingMeasurement measurement;
   std::string save_points;  // file
   ScalingSettings settings;

@@ -4,8 +4,8 @@
 #include <cmath>
 #include <set>
 
-#include "core/median.h"
 #include "bench/nonnegative_fit.h"
+#include "core/median.h"
 
 namespace cddp {
 namespace {
@@ -95,7 +95,7 @@ double StepOffset(const Points& points) {
   return waiting.empty() ? std::ranges::min(hidden) : MedianOf(waiting);
 }
 
-HeldOut Predict(const CollectiveModel& model, const SyncPoint& point) {
+ModelledPoint Predict(const CollectiveModel& model, const SyncPoint& point) {
   return {point.workers, point.sync_ms, model.SyncMs(point.workers), point.step_ms,
           model.StepMs(point.workers)};
 }
@@ -105,6 +105,10 @@ CollectiveStudy Study(Points points) {
   const Points exchanging = Exchanging(points);
   const std::set<int> counts = WorkerCounts(exchanging);
   CollectiveStudy study{.model = FitCollective(points), .points = points};
+  if (std::ranges::all_of(exchanging,
+                          [](const SyncPoint& point) { return point.link_mbit_s.has_value(); })) {
+    study.link_mbit_s = exchanging.front().link_mbit_s;
+  }
   for (const SyncPoint& point : exchanging) study.fitted.push_back(Predict(study.model, point));
   for (int workers : counts) {
     const CollectiveModel refit = FitCollective(Without(exchanging, workers));
@@ -152,15 +156,15 @@ CollectiveModel FitCollective(const Points& points) {
   return model;
 }
 
-double SyncErrorPercent(const std::vector<HeldOut>& points) {
+double SyncErrorPercent(const std::vector<ModelledPoint>& points) {
   double worst = 0;
-  for (const HeldOut& p : points) worst = std::max(worst, std::abs(p.sync_error_percent()));
+  for (const ModelledPoint& p : points) worst = std::max(worst, std::abs(p.sync_error_percent()));
   return worst;
 }
 
-double StepErrorPercent(const std::vector<HeldOut>& points) {
+double StepErrorPercent(const std::vector<ModelledPoint>& points) {
   double worst = 0;
-  for (const HeldOut& p : points) worst = std::max(worst, std::abs(p.step_error_percent()));
+  for (const ModelledPoint& p : points) worst = std::max(worst, std::abs(p.step_error_percent()));
   return worst;
 }
 
@@ -173,6 +177,12 @@ std::vector<CollectiveStudy> StudyCollectives(const Points& points) {
     if (!Exchanging(own).empty()) studies.push_back(Study(std::move(own)));
   }
   return studies;
+}
+
+const CollectiveStudy* DenseStudy(const std::vector<CollectiveStudy>& studies) {
+  const auto it = std::ranges::find_if(
+      studies, [](const CollectiveStudy& study) { return study.model.collective == "dense"; });
+  return it == studies.end() ? nullptr : &*it;
 }
 
 }  // namespace cddp

@@ -13,6 +13,7 @@
 // thread.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -52,8 +53,8 @@ struct CollectiveModel {
 // workers there are at most max(min(n, 2), n - 1) coefficients above 0, three at most.
 CollectiveModel FitCollective(const std::vector<SyncPoint>& points);
 
-// The time a model without this point gives for it.
-struct HeldOut {
+// A measured point beside what a model gives for it.
+struct ModelledPoint {
   int workers = 0;
   double sync_ms = 0, predicted_sync_ms = 0;
   double step_ms = 0, predicted_step_ms = 0;
@@ -64,20 +65,24 @@ struct HeldOut {
 };
 
 // The largest magnitudes among the points.
-double SyncErrorPercent(const std::vector<HeldOut>& points);
-double StepErrorPercent(const std::vector<HeldOut>& points);
+double SyncErrorPercent(const std::vector<ModelledPoint>& points);
+double StepErrorPercent(const std::vector<ModelledPoint>& points);
 
 struct CollectiveStudy {
-  CollectiveModel model;                // of all points
-  std::vector<SyncPoint> points;        // those of this collective, by workers
-  std::vector<HeldOut> fitted;          // the model at its own points
-  std::vector<HeldOut> held_out;        // the most workers, by a model of the others
-  std::vector<HeldOut> leave_one_out;   // each, by a model of the others; from four on
-  std::vector<CollectiveModel> refits;  // models with one number of workers left out
+  CollectiveModel model;                     // of all points
+  std::vector<SyncPoint> points;             // those of this collective, by workers
+  std::optional<double> link_mbit_s;         // of the points' links; empty where one's is not known
+  std::vector<ModelledPoint> fitted;         // the model at its own points
+  std::vector<ModelledPoint> held_out;       // the most workers, by a model of the others
+  std::vector<ModelledPoint> leave_one_out;  // each, by a model of the others; from four on
+  std::vector<CollectiveModel> refits;       // models with one number of workers left out
 };
 
 // For each collective with more than one worker, in the order of ScalingCollectives(). The
 // points must pass RequireComparable.
 std::vector<CollectiveStudy> StudyCollectives(const std::vector<SyncPoint>& points);
+
+// That of dense; null where it was not measured.
+const CollectiveStudy* DenseStudy(const std::vector<CollectiveStudy>& studies);
 
 }  // namespace cddp

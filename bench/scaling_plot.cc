@@ -8,6 +8,7 @@
 #include "bench/scaling_bandwidth.h"
 #include "bench/scaling_style.h"
 #include "trainer/plots/gnuplot.h"
+#include "trainer/plots/plot_style.h"
 
 namespace cddp {
 namespace {
@@ -79,35 +80,34 @@ std::string Curves(const ScalingReport& report, int column) {
   for (const CollectiveStudy& study : report.studies) {
     const bool last = &study == &report.studies.back();
     plots += fmt::format(
-        ", data index '{} projected' using 1:{}:{} with filledcurves lc rgb '{}' fs transparent "
-        "solid 0.15 noborder {}",
-        study.model.collective, 2 * column, 2 * column + 1, StyleOf(study.model.collective).color,
+        ", data index '{} projected' using 1:{}:{} with filledcurves {} fs transparent solid 0.15 "
+        "noborder {}",
+        study.model.collective, 2 * column, 2 * column + 1, MeasuredPoints(study.model.collective),
         last ? "title 'projected, range without any one point'" : "notitle");
   }
   for (const CollectiveStudy& study : report.studies) {
-    const ScalingStyle& style = StyleOf(study.model.collective);
+    const std::string& collective = study.model.collective;
     plots += fmt::format(
-        ", data index '{0} projected' using 1:{1} with lines dt {5} lw 4 lc rgb '{2}' title '{0}, "
-        "projected (held-out error {4:.0f}%)', data index '{0} measured' using 1:{1} with points "
-        "pt {3} ps 2.4 lc rgb '{2}' title '{0}, measured'",
-        study.model.collective, column, style.color, style.marker, StepErrorPercent(study.held_out),
-        style.dashes);
+        ", data index '{0} projected' using 1:{1} with lines {2} title '{0}, projected (held-out "
+        "error {3:.0f}%)', data index '{0} measured' using 1:{1} with points {4} title '{0}, "
+        "measured'",
+        collective, column, ProjectedLine(collective), StepErrorPercent(study.held_out),
+        MeasuredPoints(collective));
   }
   return plots + '\n';
 }
 
-// Three panels of a page 20 inches wide, at 150 dots per inch; the height follows.
+// Three panels beside each other; the page's height follows from the keys below.
+constexpr double kWidth = 3000;
 constexpr const char* kHead =
     "set lmargin 11\n"
     "set tmargin 3\n"
-    "set border lw 1.5\n"
     "set key below maxcols 1 samplen 5 Left reverse\n"
-    "set grid lt 1 lw 1 lc rgb '#dddddd'\n"
     "set xlabel 'workers'\n";
 
 constexpr std::string_view kBars =
     "unset logscale\n"
-    "set title 'Step-time breakdown'\n"
+    "set title 'Step-time breakdown' font ',22'\n"
     "set ylabel 'step time (ms)'\n"
     "set xtics nomirror rotate by 90 right font ',{}'\n"
     "set grid noxtics\n"
@@ -115,16 +115,16 @@ constexpr std::string_view kBars =
     "set xlabel 'workers' offset 0,-0.8\n";
 
 // The whole step, and over its lower part the computation.
-constexpr const char* kBarPlots =
-    "plot data index 'bars measured' using 1:4:xtic(2) with boxes lc rgb '#f0a830' fs solid border "
+constexpr std::string_view kBarPlots =
+    "plot data index 'bars measured' using 1:4:xtic(2) with boxes lc rgb '{0}' fs solid border "
     "lc rgb 'black' "
     "title 'exposed communication, measured', "
-    "'' index 'bars projected' using 1:4:xtic(2) with boxes lc rgb '#f0a830' fs pattern 4 border "
+    "'' index 'bars projected' using 1:4:xtic(2) with boxes lc rgb '{0}' fs pattern 4 border "
     "lc rgb 'black' "
     "title 'exposed communication, projected', "
-    "'' index 'bars measured' using 1:3 with boxes lc rgb '#1f3f7a' fs solid border lc rgb 'black' "
+    "'' index 'bars measured' using 1:3 with boxes lc rgb '{1}' fs solid border lc rgb 'black' "
     "title 'computation, measured', "
-    "'' index 'bars projected' using 1:3 with boxes lc rgb '#1f3f7a' fs pattern 5 border lc rgb "
+    "'' index 'bars projected' using 1:3 with boxes lc rgb '{1}' fs pattern 5 border lc rgb "
     "'black' "
     "title 'computation, projected'\n"
     "unset multiplot\n";
@@ -157,28 +157,25 @@ std::string ScalingPlotScript(const ScalingReport& report, const std::string& st
   // The keys have lines for "ideal" and the bands and two for each collective, and tics must not
   // touch.
   const size_t key_lines = 2 + 2 * report.studies.size();
-  const int tic_size = std::clamp(22 * 20 / places, 10, 22);
-  std::string script =
-      fmt::format("set terminal pngcairo size 3000,{} font 'DejaVu Sans,22' background 'white'\n",
-                  950 + 40 * key_lines);
-  script += kHead;
+  const int tic_size = std::clamp(22 * 20 / places, 10, static_cast<int>(kFontSize));
+  std::string script = PageHead(stem, kWidth, static_cast<double>(950 + 40 * key_lines));
+  script += PanelStyle() + CollectiveLines() + kHead;
   script += fmt::format(
-      "set output {}\nset multiplot layout 1,3\ndata = {}\n"
+      "set multiplot layout 1,3\n"
       "set bmargin {}\nset logscale x 2\nset xrange [1:{}]\n"
-      "set title 'Speed-up over one worker'\nset ylabel 'speed-up (times)'\n"
+      "set title 'Speed-up over one worker' font ',22'\nset ylabel 'speed-up (times)'\n"
       "set logscale y 2\nset yrange [*:{}]\n"
       "plot x with lines lw 2 lc rgb '#999999' title 'ideal'{}",
-      Quoted(stem + ".png"), Quoted(stem + ".dat"), 5.5 + 1.1 * static_cast<double>(key_lines),
-      most, most, Curves(report, 2));
+      5.5 + 1.1 * static_cast<double>(key_lines), most, most, Curves(report, 2));
   script +=
       "unset logscale y\nset yrange [0:105<*] noextend\n"
-      "set title 'Efficiency: speed-up per worker'\nset ylabel 'efficiency (%)'\n"
+      "set title 'Efficiency: speed-up per worker' font ',22'\nset ylabel 'efficiency (%)'\n"
       "plot 100 with lines lw 2 lc rgb '#999999' title 'ideal'" +
       Curves(report, 3);
   // Room for the names above the bars.
   return script + fmt::format(kBars, tic_size) +
          fmt::format("set xrange [0.3:{}]\nset yrange [0:{}]\n", places + 0.7, 1.15 * tallest) +
-         GroupLabels(report) + kBarPlots;
+         GroupLabels(report) + fmt::format(kBarPlots, kOrange, kDarkBlue);
 }
 
 void PlotScaling(const ScalingReport& report, const std::filesystem::path& png) {

@@ -4,83 +4,37 @@
 
 #include <algorithm>
 #include <array>
-#include <limits>
+#include <charconv>
+#include <cmath>
 #include <map>
 #include <set>
+#include <utility>
 
 #include "cddp/status.h"
-#include "trainer/data/file_bytes.h"
+#include "trainer/json_file.h"
 #include "trainer/nearest_name.h"
 
 namespace cddp {
 namespace {
 
-constexpr uint64_t kMaxFileBytes = uint64_t{64} << 20;
-constexpr double kMaxWorkers = 1 << 20;
+constexpr int kMaxWorkers = 1 << 20;
+constexpr int64_t kMaxParameters = 1'000'000'000'000'000;
 
 constexpr std::array kSharedKeys = {"shapes", "rate"};
 constexpr std::array kKeysOfCollective = {"ratio", "values", "memory"};
 
-[[noreturn]] void Corrupt(const std::string& source, const std::string& message) {
-  throw StatusError(StatusCode::kCorrupt, fmt::format("{}: {}", source, message));
-}
-
-const nlohmann::json& Need(const nlohmann::json& row, const char* key, const std::string& source) {
-  const auto it = row.find(key);
-  if (it == row.end()) {
-    Corrupt(source,
-            fmt::format("the key \"{}\" is missing; a report of cddp bench sync has it", key));
-  }
-  return *it;
-}
-
-double Number(const nlohmann::json& row, const char* key, double low, const std::string& source) {
-  const nlohmann::json& value = Need(row, key, source);
-  if (!value.is_number()) {
-    Corrupt(source, fmt::format("\"{}\" must be a number, got {}", key, value.dump()));
-  }
-  const double number = value.get<double>();
-  if (!(number >= low)) {
-    Corrupt(source, fmt::format("\"{}\" must be at least {}, got {}", key, low, value.dump()));
-  }
-  return number;
-}
-
-double AboveZero(const nlohmann::json& row, const char* key, const std::string& source) {
-  const double number = Number(row, key, 0, source);
-  if (number == 0) Corrupt(source, fmt::format("\"{}\" must be above 0, got 0", key));
-  return number;
-}
-
-int64_t Whole(const nlohmann::json& row, const char* key, double high, const std::string& source) {
-  const double number = Number(row, key, 1, source);
-  if (!row.at(key).is_number_integer() || number > high) {
-    Corrupt(source, fmt::format("\"{}\" must be a whole number from 1 to {:.0f}, got {}", key, high,
-                                row.at(key).dump()));
-  }
-  return row.at(key).get<int64_t>();
-}
-
 SyncPoint ParsePoint(const nlohmann::json& row, const std::string& source) {
-  if (!row.is_object()) Corrupt(source, fmt::format("expected an object, got {}", row.dump()));
   SyncPoint point{.source = source, .report = row};
-  const nlohmann::json& collective = Need(row, "collective", source);
-  if (!collective.is_string()) {
-    Corrupt(source, fmt::format("\"collective\" must be a string, got {}", collective.dump()));
-  }
-  point.collective = collective.get<std::string>();
+  point.collective = Text(row, "collective", source);
   RequireName(fmt::format("{}: collective", source), point.collective, ScalingCollectives());
-  point.workers = static_cast<int>(Whole(row, "world_size", kMaxWorkers, source));
-  point.parameters = Whole(row, "parameters", 1e15, source);
-  point.step_ms = AboveZero(row, "step_ms_median", source);
-  point.compute_ms = Number(row, "compute_ms", 0, source);
-  const auto exchanged = point.workers > 1
-                             ? AboveZero
-                             : [](const nlohmann::json& r, const char* k, const std::string& s) {
-                                 return Number(r, k, 0, s);
-                               };
-  point.sync_ms = exchanged(row, "sync_ms_median", source);
-  point.tx_bytes = exchanged(row, "tx_bytes_per_step", source);
+  point.workers = static_cast<int>(Whole(row, "world_size", 1, kMaxWorkers, source));
+  point.parameters = Whole(row, "parameters", 1, kMaxParameters, source);
+  point.step_ms = NumberAbove(row, "step_ms_median", 0, source);
+  point.compute_ms = NumberFrom(row, "compute_ms", 0, source);
+  const auto exchanged = point.workers > 1 ? NumberAbove : NumberFrom;
+  point.sync_ms = exchanged(row, "sync_ms_median", 0, source);
+  point.tx_bytes = exchanged(row, "tx_bytes_per_step", 0, source);
+  if (row.contains("rate")) point.link_mbit_s = LinkMbitS(Text(row, "rate", source), source);
   return point;
 }
 
@@ -101,11 +55,29 @@ const std::vector<std::string>& ScalingCollectives() {
   return kNames;
 }
 
+std::optional<double> LinkMbitS(const std::string& rate, const std::string& where) {
+  if (rate == "none") return std::nullopt;
+  constexpr std::array<std::pair<const char*, double>, 3> kUnits = {
+      {{"kbit", 1e-3}, {"mbit", 1}, {"gbit", 1e3}}};
+  double number = 0;
+  const char* end = rate.data() + rate.size();
+  const std::from_chars_result read = std::from_chars(rate.data(), end, number);
+  for (const auto& [unit, mbit_s] : kUnits) {
+    if (std::string(read.ptr, end) == unit && number > 0 && std::isfinite(number)) {
+      return number * mbit_s;
+    }
+  }
+  throw StatusError(
+      StatusCode::kInvalidArgument,
+      fmt::format("{}: a rate is a number with kbit, mbit or gbit, as 1gbit, or none, not \"{}\"",
+                  where, rate));
+}
+
 std::vector<SyncPoint> ParseSyncPoints(const nlohmann::json& report, const std::string& source) {
   if (!report.is_object() || !report.contains("rows")) return {ParsePoint(report, source)};
-  const nlohmann::json& rows = report["rows"];
-  if (!rows.is_array() || rows.empty()) {
-    Corrupt(source, "\"rows\" must be an array with one row or more");
+  const nlohmann::json& rows = Array(report, "rows", source);
+  if (rows.empty()) {
+    throw StatusError(StatusCode::kCorrupt, fmt::format("{}: rows is empty", source));
   }
   nlohmann::json shared = report;
   shared.erase("rows");
@@ -122,14 +94,7 @@ std::vector<SyncPoint> ParseSyncPoints(const nlohmann::json& report, const std::
 }
 
 std::vector<SyncPoint> ReadSyncPoints(const std::string& file) {
-  const std::vector<uint8_t> bytes = ReadFileBytes(file, kMaxFileBytes);
-  nlohmann::json report;
-  try {
-    report = nlohmann::json::parse(bytes);
-  } catch (const nlohmann::json::exception& error) {
-    Corrupt(file, fmt::format("no JSON: {}", error.what()));
-  }
-  return ParseSyncPoints(report, file);
+  return ParseSyncPoints(ReadJsonFile(file), file);
 }
 
 void RequireComparable(const std::vector<SyncPoint>& points) {

@@ -5,7 +5,6 @@
 #include <map>
 #include <utility>
 
-#include "bench/amdahl.h"
 #include "core/median.h"
 
 namespace cddp {
@@ -54,7 +53,7 @@ ScalingRow ProjectedRow(const CollectiveStudy& study, int workers) {
                  .exposed_ms = model.ExposedMs(workers),
                  .step_ms = model.StepMs(workers),
                  .tx_bytes_per_step = model.Bytes(workers)};
-  row.held_out_error_percent = SyncErrorPercent(study.held_out);
+  row.held_out_sync_error_percent = SyncErrorPercent(study.held_out);
   row.held_out_step_error_percent = StepErrorPercent(study.held_out);
   double low = row.step_ms;
   double high = row.step_ms;
@@ -103,32 +102,19 @@ std::vector<ScalingRow> ProjectScaling(const std::vector<CollectiveStudy>& studi
   return rows;
 }
 
-std::optional<AmdahlFit> FitAmdahl(const std::vector<ScalingRow>& rows,
-                                   const std::string& collective) {
-  std::vector<std::pair<int, double>> speedups;
-  for (const ScalingRow& row : rows) {
-    if (row.collective != collective || row.projected || row.workers == 1 || !row.speedup) continue;
-    speedups.emplace_back(row.workers, *row.speedup);  // by workers, as the rows are
+AmdahlLaw AmdahlOf(const std::vector<ScalingRow>& rows, const std::string& collective) {
+  const ScalingRow* fewer = nullptr;
+  const ScalingRow* most = nullptr;
+  for (const ScalingRow& row : rows) {  // by workers
+    if (row.collective != collective || row.projected || row.workers == 1) continue;
+    fewer = std::exchange(most, &row);
   }
-  if (speedups.empty()) return std::nullopt;
-  AmdahlFit fit{.serial_fraction = FitSerialFraction(speedups)};
-  const auto [workers, speedup] = speedups.back();
-  speedups.pop_back();
-  const double predicted = AmdahlSpeedup(FitSerialFraction(speedups), workers);
-  fit.held_out_error_percent = 100 * std::abs(predicted / speedup - 1);
-  return fit;
-}
-
-std::optional<double> BreakEvenMbitS(const CollectiveModel& dense, const CollectiveModel& other,
-                                     int workers) {
-  const auto waits = [&](const CollectiveModel& model) {
-    return model.SyncMs(workers) - model.ms_per_byte * model.Bytes(workers);
-  };
-  const double saved_bytes = dense.Bytes(workers) - other.Bytes(workers);
-  const double lost_ms = waits(other) - waits(dense);
-  if (saved_bytes <= 0) return 0;
-  if (lost_ms <= 0) return std::nullopt;
-  return 8e-3 * saved_bytes / lost_ms;  // bytes per ms -> Mbit/s
+  const double times = static_cast<double>(most->workers) / fewer->workers;
+  const double projected = fewer->compute_ms / times + fewer->exposed_ms;
+  const double measured = most->compute_ms / times + most->exposed_ms;
+  return {.of_workers = most->workers,
+          .serial_fraction = most->exposed_ms / (most->compute_ms + most->exposed_ms),
+          .held_out_step_error_percent = 100 * std::abs(projected / measured - 1)};
 }
 
 }  // namespace cddp

@@ -49,8 +49,8 @@ struct ScalingRow {
   // Only of projected rows: the largest errors of the model at the most workers that were
   // measured, fitted without them; and the least and the longest step projected by
   // models with any one number of workers left out.
-  std::optional<double> held_out_error_percent;       // of sync_ms
-  std::optional<double> held_out_step_error_percent;  // of step_ms
+  std::optional<double> held_out_sync_error_percent;
+  std::optional<double> held_out_step_error_percent;
   std::optional<double> step_ms_low;
   std::optional<double> step_ms_high;
 };
@@ -60,23 +60,17 @@ struct ScalingRow {
 std::vector<ScalingRow> ProjectScaling(const std::vector<CollectiveStudy>& studies,
                                        const Baseline& baseline, const ScalingSettings& settings);
 
-struct AmdahlFit {
-  double serial_fraction = 0;
-  // By how much the law, fitted to the others, misses the speed-up of the most workers
-  // that were measured; a magnitude.
-  double held_out_error_percent = 0;
+// After bench/amdahl.h, of the most workers that were measured.
+struct AmdahlLaw {
+  int of_workers = 0;
+  double serial_fraction = 0;  // exposed_ms / (compute_ms + exposed_ms)
+  // By how much the law of the next fewer workers, whose batch these share, misses their step,
+  // which has their exposed_ms and their share of the computation; a magnitude.
+  double held_out_step_error_percent = 0;
 };
 
-// After bench/amdahl.h from the measured rows of a collective; empty without speed-ups.
-std::optional<AmdahlFit> FitAmdahl(const std::vector<ScalingRow>& rows,
-                                   const std::string& collective);
-
-// The bandwidth of one worker's link below which this collective synchronises faster than
-// dense: fixed times and latencies as fitted, bytes over the bandwidth in place of
-// ms_per_byte. In Mbit/s; empty when it is faster at any bandwidth, 0 when it sends no
-// fewer bytes: then there is none.
-std::optional<double> BreakEvenMbitS(const CollectiveModel& dense, const CollectiveModel& other,
-                                     int workers);
+// From the measured rows of a collective with two numbers of workers above 1 or more.
+AmdahlLaw AmdahlOf(const std::vector<ScalingRow>& rows, const std::string& collective);
 
 // 2, 4, 8, ... up to max_workers.
 std::vector<int> ProjectedWorkers(int max_workers);

@@ -35,15 +35,15 @@ Json ToJson(const ScalingRow& row) {
           {"speedup_projected", row.speedup_projected},
           {"epoch_hours", OrNull(row.epoch_hours)},
           {"cost_per_epoch", OrNull(row.cost_per_epoch)},
-          {"held_out_error_percent", OrNull(row.held_out_error_percent)},
+          {"held_out_sync_error_percent", OrNull(row.held_out_sync_error_percent)},
           {"held_out_step_error_percent", OrNull(row.held_out_step_error_percent)},
           {"step_ms_low", OrNull(row.step_ms_low)},
           {"step_ms_high", OrNull(row.step_ms_high)}};
 }
 
-Json ToJson(const std::vector<HeldOut>& points) {
+Json ToJson(const std::vector<ModelledPoint>& points) {
   Json rows = Json::array();
-  for (const HeldOut& p : points) {
+  for (const ModelledPoint& p : points) {
     rows.push_back({{"workers", p.workers},
                     {"projected", true},
                     {"sync_ms", p.sync_ms},
@@ -57,17 +57,19 @@ Json ToJson(const std::vector<HeldOut>& points) {
 }
 
 Json AmdahlJson(const ScalingReport& report, const std::string& collective) {
-  const std::optional<AmdahlFit> fit = FitAmdahl(report.rows, collective);
-  if (!fit) return {};
+  const AmdahlLaw law = AmdahlOf(report.rows, collective);
   Json rows = Json::array();
   for (int workers : ProjectedWorkers(report.settings.max_workers)) {
+    if (workers <= law.of_workers) continue;
+    const double times_workers = static_cast<double>(workers) / law.of_workers;
     rows.push_back({{"workers", workers},
                     {"projected", true},
-                    {"speedup", AmdahlSpeedup(fit->serial_fraction, workers)}});
+                    {"times_as_fast", AmdahlSpeedup(law.serial_fraction, times_workers)}});
   }
-  return {{"serial_fraction", fit->serial_fraction},
-          {"max_speedup", fit->serial_fraction > 0 ? Json(1 / fit->serial_fraction) : Json()},
-          {"held_out_error_percent", fit->held_out_error_percent},
+  return {{"of_workers", law.of_workers},
+          {"serial_fraction", law.serial_fraction},
+          {"max_times_as_fast", law.serial_fraction > 0 ? Json(1 / law.serial_fraction) : Json()},
+          {"held_out_step_error_percent", law.held_out_step_error_percent},
           {"rows", rows}};
 }
 
@@ -75,6 +77,7 @@ Json StudyJson(const ScalingReport& report, const CollectiveStudy& study) {
   const CollectiveModel& m = study.model;
   return {{"collective", m.collective},
           {"points", study.points.size()},
+          {"link_mbit_s", OrNull(study.link_mbit_s)},
           {"volume", m.law == VolumeLaw::kRing ? "2(P-1)/P" : "P-1"},
           {"fixed_ms", m.fixed_ms},
           {"latency_ms", m.latency_ms},
@@ -85,31 +88,32 @@ Json StudyJson(const ScalingReport& report, const CollectiveStudy& study) {
           {"compute_ms", m.compute_ms},
           {"step_offset_ms", m.step_offset_ms},
           {"fitted", ToJson(study.fitted)},
-          {"fit_error_percent", SyncErrorPercent(study.fitted)},
+          {"fit_sync_error_percent", SyncErrorPercent(study.fitted)},
           {"held_out", ToJson(study.held_out)},
-          {"held_out_error_percent", SyncErrorPercent(study.held_out)},
+          {"held_out_sync_error_percent", SyncErrorPercent(study.held_out)},
           {"held_out_step_error_percent", StepErrorPercent(study.held_out)},
           {"leave_one_out", ToJson(study.leave_one_out)},
-          {"leave_one_out_error_percent",
+          {"leave_one_out_sync_error_percent",
            study.leave_one_out.empty() ? Json() : Json(SyncErrorPercent(study.leave_one_out))},
           {"amdahl", AmdahlJson(report, m.collective)}};
 }
 
 Json BreakEvenJson(const ScalingReport& report) {
   Json rows = Json::array();
-  const auto dense = std::ranges::find_if(report.studies, [](const CollectiveStudy& study) {
-    return study.model.collective == "dense";
-  });
-  if (dense == report.studies.end()) return rows;
+  const CollectiveStudy* dense = DenseStudy(report.studies);
+  if (dense == nullptr) return rows;
   for (const CollectiveStudy& study : report.studies) {
-    if (&study == &*dense) continue;
+    if (&study == dense) continue;
+    const bool known = dense->link_mbit_s && study.link_mbit_s;
     for (int workers : ProjectedWorkers(report.settings.max_workers)) {
-      rows.push_back({{"collective", study.model.collective},
-                      {"workers", workers},
-                      {"projected", true},
-                      {"mbit_s", OrNull(BreakEvenMbitS(dense->model, study.model, workers))},
-                      {"held_out_error_percent", std::max(SyncErrorPercent(dense->held_out),
-                                                          SyncErrorPercent(study.held_out))}});
+      rows.push_back(
+          {{"collective", study.model.collective},
+           {"workers", workers},
+           {"projected", true},
+           {"mbit_s", OrNull(BreakEvenMbitS(*dense, study, workers))},
+           {"held_out_sync_error_percent", known ? Json(std::max(SyncErrorPercent(dense->held_out),
+                                                                 SyncErrorPercent(study.held_out)))
+                                                 : Json()}});
     }
   }
   return rows;
@@ -159,7 +163,7 @@ std::span<const char* const> ScalingColumns() {
                                           "speedup_projected",
                                           "epoch_hours",
                                           "cost_per_epoch",
-                                          "held_out_error_percent",
+                                          "held_out_sync_error_percent",
                                           "held_out_step_error_percent"};
   return kColumns;
 }

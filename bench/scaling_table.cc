@@ -56,17 +56,19 @@ std::string ScalingTable(const ScalingReport& report) {
   std::string table;
   for (const CollectiveStudy& study : report.studies) {
     const CollectiveModel& m = study.model;
-    const HeldOut& most = study.held_out.back();
-    const std::optional<AmdahlFit> amdahl = FitAmdahl(report.rows, m.collective);
+    const ModelledPoint& most = study.held_out.back();
+    const AmdahlLaw law = AmdahlOf(report.rows, m.collective);
     table += fmt::format(
         "{:<6} time = {}; bytes = {}\n"
-        "       a model without the points of {} workers misses them by {:.1f}%; serial fraction "
-        "after Amdahl: {}\n",
+        "       a model without the points of {} workers misses them by {:.1f}%\n"
+        "       {:.1f}% of a step of {} workers is exposed: after Amdahl, more workers that share "
+        "its batch are {} (held-out error {:.1f}%)\n",
         m.collective, TimeFormula(m), BytesFormula(m), most.workers,
-        SyncErrorPercent(study.held_out),
-        amdahl ? fmt::format("{:.3f} (misses them by {:.1f}%)", amdahl->serial_fraction,
-                             amdahl->held_out_error_percent)
-               : "-");
+        SyncErrorPercent(study.held_out), 100 * law.serial_fraction, law.of_workers,
+        law.serial_fraction > 0
+            ? fmt::format("at most {:.2f} times as fast", 1 / law.serial_fraction)
+            : "without a limit",
+        law.held_out_step_error_percent);
   }
   table += fmt::format(
       "\n{:<10} {:>7} {:<9} {:>9} {:>15} {:>9} {:>9} {:>10} {:>10} {:>8} {:>10} {:>9} {:>8}\n"

@@ -11,7 +11,7 @@ CollectiveStudy Study(const std::string& collective, double latency_ms, double b
   CollectiveStudy study;
   study.model = {.collective = collective,
                  .latency_ms = latency_ms,
-                 .ms_per_byte = 1,  // of the links that were measured: has no say
+                 .ms_per_byte = 1,
                  .bytes_per_volume = bytes,
                  .compute_ms = 10};
   study.held_out = {{.workers = 2,
@@ -25,6 +25,16 @@ CollectiveStudy Study(const std::string& collective, double latency_ms, double b
 // With 2 workers the volume is once bytes_per_volume and there are two messages.
 std::vector<CollectiveStudy> Two() { return {Study("dense", 1, 1e8), Study("split", 6, 1e6)}; }
 
+// The same, measured on links of 1 Gbit/s, whose line takes 8e-6 ms a byte.
+std::vector<CollectiveStudy> TwoAt1Gbit(double ms_per_byte) {
+  std::vector<CollectiveStudy> studies = Two();
+  for (CollectiveStudy& study : studies) {
+    study.link_mbit_s = 1000;
+    study.model.ms_per_byte = ms_per_byte;
+  }
+  return studies;
+}
+
 const BandwidthRow& At(const std::vector<BandwidthRow>& rows, const std::string& collective,
                        double mbit_s) {
   return *std::ranges::find_if(rows, [&](const BandwidthRow& row) {
@@ -32,7 +42,7 @@ const BandwidthRow& At(const std::vector<BandwidthRow>& rows, const std::string&
   });
 }
 
-TEST(ScalingBandwidth, BytesTakeTheTimeOfTheLink) {
+TEST(ScalingBandwidth, WithoutTheRateOfThePointsBytesTakeTheTimeOfTheLine) {
   const std::vector<BandwidthRow> rows = ProjectBandwidths(Two(), 8);
   EXPECT_EQ(rows.size(), 2 * 3 * ProjectedMbitS().size());
   // 100 MB at 1 Gbit/s: 800 ms, and two latencies.
@@ -41,9 +51,49 @@ TEST(ScalingBandwidth, BytesTakeTheTimeOfTheLink) {
   EXPECT_NEAR(At(rows, "split", 1000).step_ms, 10 + 12 + 8, 1e-9);
   EXPECT_NEAR(*At(rows, "split", 1000).times_as_fast_as_dense, 812.0 / 30, 1e-9);
   EXPECT_NEAR(*At(rows, "dense", 1000).times_as_fast_as_dense, 1, 1e-12);
-  EXPECT_NEAR(At(rows, "split", 1000).held_out_step_error_percent, 3, 1e-9);
+  EXPECT_FALSE(At(rows, "split", 1000).held_out_step_error_percent);
+  EXPECT_TRUE(ToJson(At(rows, "split", 1000))["held_out_step_error_percent"].is_null());
   // At 100 Gbit/s messages are what counts.
   EXPECT_LT(*At(rows, "split", 100'000).times_as_fast_as_dense, 1);
+}
+
+TEST(ScalingBandwidth, AtTheRateOfThePointsItIsTheirModel) {
+  for (const double ms_per_byte : {0.0, 6e-6, 8e-6, 1e-5}) {
+    for (const CollectiveStudy& study : TwoAt1Gbit(ms_per_byte)) {
+      EXPECT_EQ(AtBandwidth(study, 1000).ms_per_byte, ms_per_byte);
+    }
+  }
+  const std::vector<BandwidthRow> rows = ProjectBandwidths(TwoAt1Gbit(6e-6), 8);
+  EXPECT_NEAR(At(rows, "dense", 1000).step_ms, 10 + 2 + 600, 1e-9);
+  EXPECT_NEAR(*At(rows, "dense", 1000).held_out_step_error_percent, 3, 1e-9);
+}
+
+TEST(ScalingBandwidth, BytesScaleWithTheBandwidthAndAreNeverFasterThanTheLine) {
+  const CollectiveStudy hidden = TwoAt1Gbit(6e-6)[0];  // 2e-6 of the line lie behind computation
+  EXPECT_NEAR(AtBandwidth(hidden, 10'000).ms_per_byte, 6e-7, 1e-18);
+  EXPECT_NEAR(AtBandwidth(hidden, 100).ms_per_byte, 8e-5 - 2e-6, 1e-18);
+  const CollectiveStudy slow = TwoAt1Gbit(1e-5)[0];  // 2e-6 are not the line's
+  EXPECT_NEAR(AtBandwidth(slow, 10'000).ms_per_byte, 8e-7 + 2e-6, 1e-18);
+  EXPECT_NEAR(AtBandwidth(slow, 100).ms_per_byte, 1e-4, 1e-18);
+}
+
+TEST(ScalingBandwidth, BreakEvenByHand) {
+  // 8 workers, dense 1.75 MB, split 0.175 MB and 10 ms of work: 1.575 MB in 10 ms are
+  // 1260 Mbit/s.
+  CollectiveStudy dense = Study("dense", 0, 1e6);
+  CollectiveStudy split = Study("split", 0, 1e5);
+  split.model.fixed_ms = 10;
+  EXPECT_NEAR(*BreakEvenMbitS(dense, split, 8), 1260, 1e-6);
+  // Twice that where bytes took twice the line's time.
+  for (CollectiveStudy* study : {&dense, &split}) {
+    study->link_mbit_s = 10'000;
+    study->model.ms_per_byte = 1.6e-6;
+  }
+  EXPECT_NEAR(*BreakEvenMbitS(dense, split, 8), 2520, 1e-6);
+  split.model.fixed_ms = 0;
+  EXPECT_FALSE(BreakEvenMbitS(dense, split, 8));  // faster at any
+  split.model.bytes_per_volume = 2e6;
+  EXPECT_EQ(BreakEvenMbitS(dense, split, 8), 0);
 }
 
 TEST(ScalingBandwidth, WithoutDenseThereIsNothingToCompareWith) {
@@ -58,7 +108,9 @@ TEST(ScalingBandwidth, TheTableSaysWhereCompressionPays) {
   const std::string table = BandwidthTable(Two(), 2);
   EXPECT_NE(table.find("split, 2 workers, projected: pays below 79.2 Gbit/s"), std::string::npos)
       << table;
-  EXPECT_NE(table.find("dense (held-out error 3%)"), std::string::npos) << table;
+  EXPECT_NE(table.find("dense (no error is known)"), std::string::npos) << table;
+  const std::string known = BandwidthTable(TwoAt1Gbit(6e-6), 2);
+  EXPECT_NE(known.find("dense (held-out error 3% at 1 Gbit/s)"), std::string::npos) << known;
   const std::string none = BandwidthTable({Study("dense", 1, 1e6), Study("split", 6, 1e6)}, 2);
   EXPECT_NE(none.find("does not pay"), std::string::npos) << none;
   const std::string always = BandwidthTable({Study("dense", 6, 1e6), Study("split", 1, 1e5)}, 2);
@@ -66,9 +118,10 @@ TEST(ScalingBandwidth, TheTableSaysWhereCompressionPays) {
 }
 
 TEST(ScalingBandwidth, ThePictureSaysThatItIsProjected) {
-  const Picture picture = BandwidthPicture(Two(), 2, 256, "steps");
+  const Picture picture = BandwidthPicture(TwoAt1Gbit(8e-6), 2, 256, "steps");
   EXPECT_NE(picture.script.find("all projected"), std::string::npos);
-  EXPECT_NE(picture.script.find("'split, 256 workers (held-out error 3%)'"), std::string::npos)
+  EXPECT_NE(picture.script.find("'split, 256 workers (held-out error 3% at 1 Gbit/s)'"),
+            std::string::npos)
       << picture.script;
   EXPECT_NE(picture.data.find("\n1 812 "), std::string::npos) << picture.data;
 }

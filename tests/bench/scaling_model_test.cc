@@ -133,7 +133,7 @@ TEST(ScalingModelTest, HeldOutErrorByHand) {
   const auto studies = StudyCollectives(points);
   ASSERT_EQ(studies.size(), 1u);
   ASSERT_EQ(studies[0].held_out.size(), 1u);
-  const HeldOut& most = studies[0].held_out[0];
+  const ModelledPoint& most = studies[0].held_out[0];
   EXPECT_EQ(most.workers, 8);
   EXPECT_NEAR(most.predicted_sync_ms, 14, 1e-9);
   EXPECT_NEAR(most.sync_error_percent(), -20, 1e-9);
@@ -161,6 +161,15 @@ TEST(ScalingModelTest, StepsHideWhatTheyHid) {
   EXPECT_DOUBLE_EQ(fit.step_offset_ms, -30);
   EXPECT_DOUBLE_EQ(fit.StepMs(1), 100);
   EXPECT_DOUBLE_EQ(fit.ExposedMs(8), fit.SyncMs(8) - 30);
+}
+
+TEST(ScalingModelTest, AStudyKnowsTheRateOfItsLinksWhenEveryPointDoes) {
+  std::vector<SyncPoint> points = Points("dense", kSlowLink, {1, 2, 4});
+  EXPECT_FALSE(StudyCollectives(points)[0].link_mbit_s);
+  points[1].link_mbit_s = 100;
+  EXPECT_FALSE(StudyCollectives(points)[0].link_mbit_s);
+  points[2].link_mbit_s = 100;  // one worker has no say
+  EXPECT_EQ(StudyCollectives(points)[0].link_mbit_s, 100);
 }
 
 }  // namespace

@@ -47,7 +47,7 @@ TEST(ScalingPointsTest, MissingOrWrongKeysAreNamed) {
                   {"some.json", key, "missing"});
     report[key] = Json::array();
     ExpectRefusal([&] { ParseSyncPoints(report, "some.json"); }, StatusCode::kCorrupt,
-                  {"some.json", key, "[]"});
+                  {"some.json", key, "array"});
   }
   const std::vector<std::pair<const char*, Json>> wrong = {
       {"world_size", 0},        {"world_size", 2.5},      {"world_size", 1e9},
@@ -77,6 +77,27 @@ TEST(ScalingPointsTest, UnknownCollectiveGetsTheNearestName) {
                 {"some.json", "splt", "did you mean \"split\"?"});
 }
 
+TEST(ScalingPointsTest, TheRateOfTheLinks) {
+  Json report = kReport;
+  EXPECT_FALSE(ParseSyncPoints(report, "f")[0].link_mbit_s);
+  for (const auto& [rate, mbit_s] : std::vector<std::pair<const char*, double>>{
+           {"1gbit", 1000}, {"0.5gbit", 500}, {"940mbit", 940}, {"100kbit", 0.1}}) {
+    report["rate"] = rate;
+    EXPECT_DOUBLE_EQ(*ParseSyncPoints(report, "f")[0].link_mbit_s, mbit_s) << rate;
+  }
+  report["rate"] = "none";
+  EXPECT_FALSE(ParseSyncPoints(report, "f")[0].link_mbit_s);
+  for (const char* rate :
+       {"", "1", "gbit", "-1gbit", "0gbit", "infgbit", "1e999gbit", "1 gbit", "1gbit/s", "1tbit"}) {
+    report["rate"] = rate;
+    ExpectRefusal([&] { ParseSyncPoints(report, "some.json"); }, StatusCode::kInvalidArgument,
+                  {"some.json", "1gbit", "\"" + std::string(rate) + "\""});
+  }
+  report["rate"] = 1000;
+  ExpectRefusal([&] { ParseSyncPoints(report, "some.json"); }, StatusCode::kCorrupt,
+                {"some.json", "rate"});
+}
+
 TEST(ScalingPointsTest, FilesThatAreNoReports) {
   const TemporaryFolder folder;
   const std::string file = folder.path() / "points.json";
@@ -93,7 +114,7 @@ TEST(ScalingPointsTest, WhatDoesNotGoTogetherIsRefused) {
   const auto refused = [](const char* key, const Json& value, const char* collective) {
     Json other = SyncReport(collective, 8, 1, 2, 1, 3);
     Json first = kReport;
-    first[key] = "before";
+    first[key] = std::string(key) == "rate" ? "1gbit" : "before";
     if (std::string(key) == "parameters") first[key] = 1'000'000;
     other[key] = value;
     std::vector<SyncPoint> points = ParseSyncPoints(first, "a.json");

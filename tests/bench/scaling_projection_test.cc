@@ -21,29 +21,31 @@ const ScalingRow& RowOf(const std::vector<ScalingRow>& rows, int workers, bool p
 constexpr KnownModel kLink{.ms_per_byte = 1e-4, .bytes = 1e6};
 
 TEST(AmdahlTest, ByHand) {
-  // A tenth of the work is serial: 10 workers are 1 / (0.1 + 0.09) times as fast.
+  // A tenth of the work is serial: 10 times the workers are 1 / (0.1 + 0.09) times as fast.
   EXPECT_NEAR(AmdahlSpeedup(0.1, 10), 1 / 0.19, 1e-12);
   EXPECT_EQ(AmdahlSpeedup(0.3, 1), 1);
-  EXPECT_NEAR(FitSerialFraction({{2, 1 / 0.55}, {10, 1 / 0.19}}), 0.1, 1e-12);
-  // Two workers, 1.5 times as fast: 2/3 - 1/2 = s / 2.
-  EXPECT_NEAR(FitSerialFraction({{2, 1.5}}), 1.0 / 3, 1e-12);
-  // Both: s = (1/2 (2/3 - 1/2) + 3/4 (1/2 - 1/4)) / (1/4 + 9/16) = 13/39.
-  EXPECT_NEAR(FitSerialFraction({{2, 1.5}, {4, 2}}), 13.0 / 39, 1e-12);
 }
 
-TEST(AmdahlTest, HeldOutErrorByHand) {
-  // Steps of 80 ms alone and 160 ms of two: S(2) = 1, all is serial, so S(4) = 1. Four
-  // take 256 ms: 1.25, which that misses by a fifth.
+TEST(AmdahlTest, TheFractionIsTheExposedShareOfTheStep) {
+  // Of 200 ms of four workers 120 are waited. If they shared the batch of two, who wait 60, a step
+  // would take 40 + 120 ms; the law of those two says 40 + 60.
   const auto report =
-      MakeScalingReport({Point("dense", 1, 0, 80, 80, 0), Point("dense", 2, 80, 160, 80, 1e6),
-                         Point("dense", 4, 176, 256, 80, 1.5e6)},
+      MakeScalingReport({Point("dense", 1, 0, 80, 80, 0), Point("dense", 2, 60, 140, 80, 1e6),
+                         Point("dense", 4, 120, 200, 80, 1.5e6)},
                         {});
-  EXPECT_NEAR(FitAmdahl(report.rows, "dense")->held_out_error_percent, 20, 1e-9);
+  const AmdahlLaw law = AmdahlOf(report.rows, "dense");
+  EXPECT_EQ(law.of_workers, 4);
+  EXPECT_NEAR(law.serial_fraction, 0.6, 1e-12);
+  EXPECT_NEAR(law.held_out_step_error_percent, 37.5, 1e-9);
 }
 
-TEST(AmdahlTest, StaysAFraction) {
-  EXPECT_EQ(FitSerialFraction({{4, 5}}), 0);
-  EXPECT_EQ(FitSerialFraction({{4, 0.5}}), 1);
+TEST(AmdahlTest, IsAFractionWhereThereIsNoSpeedup) {
+  const auto all = MakeScalingReport(Points("dense", kLink, {2, 4}, 0), {});
+  EXPECT_EQ(AmdahlOf(all.rows, "dense").serial_fraction, 1);
+  const auto none = MakeScalingReport(
+      {Point("dense", 2, 10, 80, 80, 1e6), Point("dense", 4, 10, 75, 80, 1.5e6)}, {});
+  EXPECT_EQ(AmdahlOf(none.rows, "dense").serial_fraction, 0);
+  EXPECT_TRUE(ScalingSummaryJson(none)["collectives"][0]["amdahl"]["max_times_as_fast"].is_null());
 }
 
 TEST(ScalingProjectionTest, SpeedupAndEfficiencyByHand) {
@@ -96,7 +98,6 @@ TEST(ScalingProjectionTest, TheBaselineIsTheFastestOfOneWorker) {
 TEST(ScalingProjectionTest, WithoutABaselineThereAreNoSpeedups) {
   const auto report = MakeScalingReport(Points("dense", kLink, {2, 4}, 0), {});
   for (const ScalingRow& row : report.rows) EXPECT_FALSE(row.speedup);
-  EXPECT_FALSE(FitAmdahl(report.rows, "dense"));
 }
 
 TEST(ScalingProjectionTest, TheRangeIsThatOfModelsWithoutAPoint) {
@@ -109,19 +110,7 @@ TEST(ScalingProjectionTest, TheRangeIsThatOfModelsWithoutAPoint) {
   EXPECT_NEAR(*row.step_ms_low, 115, 1e-9);  // without the 8 workers
   EXPECT_GT(row.step_ms, 115);
   EXPECT_GE(*row.step_ms_high, 126.25 - 1e-9);  // without the 2 workers: 0.5 x 30 + 6 x 1.875
-  EXPECT_NEAR(*row.held_out_error_percent, 20, 1e-9);
-}
-
-TEST(ScalingProjectionTest, BreakEvenByHand) {
-  // 8 workers, dense 1.75 MB, split 0.175 MB and 10 ms of work: 1.575 MB in 10 ms are
-  // 1260 Mbit/s.
-  const CollectiveModel dense{.collective = "dense", .bytes_per_volume = 1e6};
-  CollectiveModel split{.collective = "split", .fixed_ms = 10, .bytes_per_volume = 1e5};
-  EXPECT_NEAR(*BreakEvenMbitS(dense, split, 8), 1260, 1e-9);
-  split.fixed_ms = 0;
-  EXPECT_FALSE(BreakEvenMbitS(dense, split, 8));  // faster at any
-  split.bytes_per_volume = 2e6;
-  EXPECT_EQ(BreakEvenMbitS(dense, split, 8), 0);
+  EXPECT_NEAR(*row.held_out_sync_error_percent, 20, 1e-9);
 }
 
 }  // namespace

@@ -29,7 +29,7 @@ TEST(ScalingReportTest, EveryProjectedRowIsFlaggedAndCarriesItsError) {
   EXPECT_EQ(rows.size(), 3u * (4 + 8));  // measured; 2 to 256
   int measured_rows = 0;
   for (const Json& row : rows) {
-    const bool measured = row["held_out_error_percent"].is_null();
+    const bool measured = row["held_out_sync_error_percent"].is_null();
     EXPECT_EQ(row["projected"], !measured) << row;
     EXPECT_EQ(row["speedup_projected"], !measured) << row;
     EXPECT_EQ(row["held_out_step_error_percent"].is_number(), !measured) << row;
@@ -53,8 +53,8 @@ void CollectRows(const Json& json, std::vector<Json>* rows) {
 TEST(ScalingReportTest, EveryNumberOfTheSummaryThatHasWorkersIsFlagged) {
   std::vector<Json> rows;
   CollectRows(ScalingSummaryJson(Report()), &rows);
-  // Amdahl 3 x 8, break-even 2 x 8, bandwidths 3 x 8 x 7, fitted 3 x 3, held out 3.
-  EXPECT_EQ(rows.size(), 24u + 16 + 168 + 9 + 3);
+  // Amdahl 3 x 5, break-even 2 x 8, bandwidths 3 x 8 x 7, fitted 3 x 3, held out 3.
+  EXPECT_EQ(rows.size(), 15u + 16 + 168 + 9 + 3);
   for (const Json& row : rows) EXPECT_EQ(row.value("projected", false), true) << row;
 }
 
@@ -72,8 +72,8 @@ TEST(ScalingReportTest, SummaryHoldsTheModels) {
   EXPECT_EQ(dense["volume"], "2(P-1)/P");
   EXPECT_NEAR(dense["effective_mbit_s"].get<double>(), 80, 1e-6);  // 1e-4 ms a byte
   EXPECT_NEAR(dense["latency_ms"].get<double>(), 1, 1e-6);
-  EXPECT_NEAR(dense["held_out_error_percent"].get<double>(), 0, 1e-6);
-  EXPECT_TRUE(dense["leave_one_out_error_percent"].is_null());
+  EXPECT_NEAR(dense["held_out_sync_error_percent"].get<double>(), 0, 1e-6);
+  EXPECT_TRUE(dense["leave_one_out_sync_error_percent"].is_null());
   EXPECT_EQ(summary["collectives"][1]["volume"], "P-1");
   EXPECT_EQ(summary["points"].size(), 12u);
   EXPECT_EQ(summary["points"][0], SyncReport("dense", 1, 0, 100, 100, 0));
@@ -103,6 +103,10 @@ TEST(ScalingReportTest, TheTableSaysProjected) {
   EXPECT_NE(table.find("dense            8 measured"), std::string::npos) << table;
   EXPECT_NE(table.find("dense          256 projected"), std::string::npos) << table;
   EXPECT_EQ(table.find("256 measured"), std::string::npos) << table;
+  EXPECT_NE(table.find("% of a step of 8 workers is exposed: after Amdahl, more workers that share "
+                       "its batch are at most "),
+            std::string::npos)
+      << table;
 }
 
 }  // namespace
