@@ -10,23 +10,27 @@
 #include <vector>
 
 #include "trainer/plots/gnuplot.h"
+#include "trainer/plots/plot_style.h"
 
 namespace cddp {
 namespace {
 
+constexpr double kWidth = 1650;
+constexpr double kHeight = 1150;
+
 struct Method {
   const char* key;
   const char* title;
-  const char* style;
+  int line;  // of LineStyle
 };
 
 constexpr std::array<Method, 6> kMethods = {{
-    {"pipeline_ms", "decompress-style pipeline (libtorch)", "lc rgb '#b2182b' pt 5"},
-    {"topk_ms", "at::topk and gather", "lc rgb '#ef8a62' pt 7"},
-    {"nth_element_ms", "std::nth\\\\_element, one thread", "lc rgb '#999999' pt 9"},
-    {"cold_ms", "cddp select, no threshold kept yet", "lc rgb '#67a9cf' pt 13"},
-    {"ms_median", "cddp select", "lc rgb '#2166ac' pt 11"},
-    {"triad_ms", "triad e = g + a e (memory speed)", "lc rgb 'black' pt 1 dt 2"},
+    {"pipeline_ms", "decompress-style pipeline (libtorch)", 2},
+    {"topk_ms", "at::topk and gather", 5},
+    {"nth_element_ms", "std::nth_element, one thread", 4},
+    {"cold_ms", "cddp select, no threshold kept yet", 6},
+    {"ms_median", "cddp select", 3},
+    {"triad_ms", "triad e = g + a e (memory speed)", 1},
 }};
 
 using Series = std::vector<nlohmann::json>;
@@ -61,11 +65,6 @@ std::string DataBlock(const Series& series, const Method& method) {
   return block + "\n\n";
 }
 
-// [low, high] with some room, on a logarithmic axis.
-std::string Range(double low, double high) {
-  return fmt::format("[{}:{}]", 0.75 * low, 1.4 * high);
-}
-
 std::string Data(const Series& series) {
   std::string data = "# Elements and median time (ms), a block for each method.\n\n\n";
   for (const Method& method : kMethods) {
@@ -76,13 +75,15 @@ std::string Data(const Series& series) {
 
 std::string Script(const Series& series, const std::string& stem) {
   const nlohmann::json& first = series.front();
+  std::string styles;
   std::string plots;
   double slowest = 0;
   double fastest = std::numeric_limits<double>::infinity();
   for (const Method& method : kMethods) {
     if (first.at(method.key).is_null()) continue;
-    plots += fmt::format("{}data index '{}' using 1:2 with linespoints lw 2 ps 1.5 {} title \"{}\"",
-                         plots.empty() ? "plot " : ", ", method.key, method.style, method.title);
+    styles += LineStyle(method.line, 1);
+    plots += fmt::format("{}data index '{}' using 1:2 with linespoints ls {} title '{}'",
+                         plots.empty() ? "plot " : ", ", method.key, method.line, method.title);
     for (const nlohmann::json& row : series) {
       slowest = std::max(slowest, row.at(method.key).get<double>());
       fastest = std::min(fastest, row.at(method.key).get<double>());
@@ -90,28 +91,21 @@ std::string Script(const Series& series, const std::string& stem) {
   }
   const auto elements = [](const nlohmann::json& row) { return row.at("elements").get<double>(); };
   const auto [smallest, largest] = std::ranges::minmax(series, {}, elements);
+  const auto millions = [](double count) { return fmt::format("{:g}", count / 1e6); };
+  const auto milliseconds = [](double time) { return fmt::format("{:g}", time); };
   const int threads = first.at("threads").get<int>();
-  return fmt::format(
-      "set terminal pngcairo size 1100,750 font 'DejaVu Sans,13' background 'white'\n"
-      "set output {}\n"
-      "data = {}\n"
-      "set title \"Selecting the top {}% of a gradient with error feedback\\n"
-      "{{/*0.85 {} gradients, memory {}, {} thread{}, cold caches}}\"\n"
-      "set xlabel 'gradient elements'\n"
-      "set ylabel 'median time (ms)'\n"
-      "set logscale xy\n"
-      "set xrange {}\n"
-      "set yrange {}\n"
-      "set format x '10^{{%T}}'\n"
-      "set format y '%g'\n"
-      "set grid xtics mxtics ytics lc rgb '#bbbbbb', lc rgb '#e6e6e6'\n"
-      "set key top left reverse Left box lc rgb '#cccccc' opaque samplen 3\n"
-      "{}\n",
-      Quoted(stem + ".png"), Quoted(stem + ".dat"), 100 * first.at("ratio").get<double>(),
-      first.at("distribution").get<std::string>(), first.at("memory").get<std::string>(), threads,
-      threads == 1 ? "" : "s",
-      // The key stands above the lines.
-      Range(elements(smallest), elements(largest)), Range(fastest, 10 * slowest), plots);
+  return PageHead(stem, kWidth, kHeight) + PanelStyle() + styles +
+         ValueAxis("x", elements(smallest), elements(largest), true, millions) +
+         ValueAxis("y", fastest, slowest, true, milliseconds) +
+         fmt::format(
+             "set title \"Selecting the top {:g}% of a gradient with error feedback\\n"
+             "{} gradients, memory {}, {} thread{}, cold caches\" font ',22'\n"
+             "set xlabel 'gradient elements (millions)'\n"
+             "set ylabel 'median time (ms)'\n"
+             "set key below maxcols 2 samplen 5 Left reverse\nset bmargin 7.8\n"
+             "{}\n",
+             100 * first.at("ratio").get<double>(), first.at("distribution").get<std::string>(),
+             first.at("memory").get<std::string>(), threads, threads == 1 ? "" : "s", plots);
 }
 
 }  // namespace
