@@ -4,32 +4,48 @@
 #
 #   scripts/pipeline.sh                                    SimpleCNN on MNIST, 2 workers
 #   scripts/pipeline.sh --model resnet8 --dataset cifar10 --workers 4 --epochs 8
-#   CDDP_RATIOS=0.01 CDDP_OUT=/data/run7 scripts/pipeline.sh --epochs 1
+#   scripts/pipeline.sh --ratios 0.01 --log-dir /data/run7 --epochs 1
 #
-# Options are those of `cddp compare`. What is written lies in $CDDP_OUT (default: runs/pipeline-
-# and the time), ratios are $CDDP_RATIOS (default: 0.1,0.01,0.001), the data sets in $CDDP_DATA
-# (default: data). Takes build/release/cddp, or $CDDP.
+# Options are those of `cddp compare`; without them --workers is 2, --ratios 0.1,0.01,0.001,
+# --log-dir runs/pipeline- and the time, a new folder for all that is written, and --data-dir
+# data. Takes build/release/cddp, or $CDDP.
 set -Eeuo pipefail
 cd "$(dirname "$0")/.."
 step="starting"
 trap 'echo "pipeline.sh stopped while $step." >&2' ERR
 
 cddp=${CDDP:-build/release/cddp}
-data=${CDDP_DATA:-data}
-out=${CDDP_OUT:-runs/pipeline-$(date +%Y%m%d-%H%M%S)}
-ratios=${CDDP_RATIOS:-0.1,0.01,0.001}
+data=data
+out=runs/pipeline-$(date +%Y%m%d-%H%M%S)
 if [ ! -x "$cddp" ]; then
   echo "There is no program $cddp: run ./quickstart.sh, or cmake --preset release and" >&2
   echo "cmake --build --preset release --target cddp; or name it with CDDP=PROGRAM." >&2
   exit 2
 fi
 workers=(--workers 2)
+ratios=(--ratios 0.1,0.01,0.001)
+flag=
 for argument in "$@"; do
-  case $argument in --workers | --workers=*) workers=() ;; esac
+  case $flag in
+    --data-dir) data=$argument ;;
+    --log-dir) out=$argument ;;
+  esac
+  flag=$argument
+  case $argument in
+    --workers | --workers=*) workers=() ;;
+    --ratios | --ratios=*) ratios=() ;;
+    --data-dir=*) data=${argument#*=} ;;
+    --log-dir=*) out=${argument#*=} ;;
+  esac
 done
+if compgen -G "$out/*/" > /dev/null; then
+  echo "$out holds folders already: the pictures and the report would be of them, too." >&2
+  echo "Name another one with --log-dir." >&2
+  exit 2
+fi
 
 step="training"
-"$cddp" compare "${workers[@]}" --baseline --ratios "$ratios" --save-every 1 --keep 1 \
+"$cddp" compare "${workers[@]}" "${ratios[@]}" --baseline --save-every 1 --keep 1 \
   --data-dir "$data" --log-dir "$out" "$@"
 
 for run in "$out"/*/; do
