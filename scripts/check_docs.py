@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs the commands that the documentation shows, and compares what they print.
 
-    scripts/check_docs.py                        every page of docs/
+    scripts/check_docs.py                        every page of docs/, README.md, CONTRIBUTING.md
     scripts/check_docs.py docs/user_guide.md     one page
     scripts/check_docs.py --list                 what is run and what is not; runs nothing
 
@@ -16,8 +16,11 @@ a line for any text. A command without text may print anything. It must end with
 the next command of the block is `echo $?`, whose number is then compared exactly.
 
 Blocks that nobody can run anywhere say so behind ```console: several-machines, root, gpu, or
-long. Besides, flags that the text names (`--ratio`) must be flags of the program, and links
-must lead to files and headings. Ends with 1 when something differs. Needs no more than Python.
+long. Of their commands, and of lines that are indented by four blanks, as those of README.md,
+only this is checked: that the program has the commands and flags that they name, and that
+scripts are there. Besides, flags that the text names (`--ratio`) must be flags of the program,
+and links must lead to files and headings. Ends with 1 when something differs. Needs no more than
+Python.
 """
 import argparse
 import difflib
@@ -179,18 +182,49 @@ def check_block(page, block, folder, arguments):
 
 
 def flags_of(program):
-    """All long flags of the program and of its subcommands."""
-    flags = set(FOREIGN_FLAGS)
+    """The long flags of the program, (), and of its subcommands, ("bench", "sync") say."""
+    flags = {}
 
     def read(command):
         text = subprocess.run([program, *command, "--help"], check=True, capture_output=True,
                               text=True).stdout
-        flags.update(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", text))
+        flags[command] = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", text))
         for name in re.findall(r"^  ([a-z]+)  ", text.partition("Subcommands:")[2], re.M):
-            read([*command, name])
+            read((*command, name))
 
-    read([])
+    read(())
     return flags
+
+
+def check_indented(page, text, flags):
+    """Commands that are shown but not run."""
+    wrong, command = [], ""
+    for number, line in text:
+        if not line.startswith("    "):
+            command = ""
+            continue
+        command += line.partition(" #")[0].strip()
+        if command.endswith("\\"):
+            command = command[:-1]
+            continue
+        words, command = command.split(), ""
+        for word in words:
+            if re.match(r"(\./|scripts/)\S+\.(sh|py)$", word) and not (ROOT / word).exists():
+                wrong.append(f"{page}:{number}: there is no {word}")
+        at = next((i for i, word in enumerate(words) if word in ("cddp", "build/release/cddp")),
+                  len(words))
+        name = ()
+        for word in words[at + 1:]:
+            if not word.startswith("-") and (*name, word) in flags:
+                name = (*name, word)
+            else:
+                break
+        if not name and at + 1 < len(words) and not words[at + 1].startswith("-"):
+            wrong.append(f"{page}:{number}: the program has no command {words[at + 1]}")
+        wrong += [f"{page}:{number}: cddp {' '.join(name)} has no {word}"
+                  for word in words[at + 1:]
+                  if word.startswith("--") and word.partition("=")[0] not in flags[name]]
+    return wrong
 
 
 def anchors_of(page):
@@ -201,12 +235,13 @@ def anchors_of(page):
 
 def check_text(page, text, flags):
     wrong = []
+    known = FOREIGN_FLAGS.union(*flags.values())
     for number, line in text:
         for code in re.findall(r"`([^`]+)`", line):
             named = re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", code)
             if code.startswith(("--", "cddp ")):
                 wrong += [f"{page}:{number}: the program has no {flag}"
-                          for flag in named if flag not in flags]
+                          for flag in named if flag not in known]
         for target, anchor in re.findall(r"\]\(([^)#\s]*)(?:#([^)\s]+))?\)", line):
             aim = page.parent / target if target else page
             if "://" in target:
@@ -234,8 +269,9 @@ def main():
         print(f"check_docs.py: there is no program {arguments.program}: build it, or say where "
               "it is with --program", file=sys.stderr)
         return 2
-    pages = arguments.pages or sorted((ROOT / "docs").glob("*.md"))
-    flags = set() if arguments.list else flags_of(arguments.program)
+    pages = arguments.pages or [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md",
+                                ROOT / "CONTRIBUTING.md"]
+    flags = {} if arguments.list else flags_of(arguments.program)
 
     wrong, ran, left = [], 0, 0
     for page in pages:
@@ -243,7 +279,10 @@ def main():
         wrong += mistakes
         print(page, flush=True)
         if not arguments.list:
+            shown = [(line, "    " + command) for block in blocks if block.markers
+                     for command, _, line in block.steps]
             wrong += check_text(page, text, flags)
+            wrong += check_indented(page, text, flags) + check_indented(page, shown, flags)
         with tempfile.TemporaryDirectory(prefix="cddp-docs-") as name:
             folder = pathlib.Path(name)
             if not arguments.list and any(not block.markers for block in blocks):
