@@ -18,18 +18,42 @@ nlohmann::json Rounded(std::optional<double> value) {
   return std::stod(fmt::format("{:.6g}", *value));
 }
 
-std::map<int, double> StepsOfEpochs(const std::vector<MetricsRecord>& metrics) {
-  std::map<int, double> steps;
-  std::map<int, uint64_t> ends = {{0, 0}};
+// Where an epoch lies among the steps.
+struct Span {
+  double begin = 0;  // steps before it
+  double steps = 0;
+};
+
+// Of the epochs that ended.
+std::map<int, Span> SpansOfEpochs(const std::vector<MetricsRecord>& metrics) {
+  std::map<int, double> ends = {{0, 0}};
   for (const MetricsRecord& record : metrics) {
-    if (!record.of_epoch) continue;
-    ends[record.epoch] = record.step;
-    // Of an epoch whose beginning is not in the log nothing is known.
-    const auto before = ends.find(record.epoch - 1);
-    if (before == ends.end() || before->second >= record.step) continue;
-    steps[record.epoch] = static_cast<double>(record.step - before->second);
+    if (record.of_epoch) ends[record.epoch] = static_cast<double>(record.step);
   }
-  return steps;
+  std::map<int, Span> spans;
+  for (const auto& [epoch, end] : ends) {
+    const auto before = ends.find(epoch - 1);
+    if (before != ends.end() && before->second < end) {
+      spans[epoch] = {before->second, end - before->second};
+    }
+  }
+  // A resumed run's log may begin later than an epoch that it ends: it has as many steps as the
+  // next one, or else its share of all so far.
+  for (const auto& [epoch, end] : ends) {
+    if (epoch == 0 || spans.contains(epoch)) continue;
+    const auto other = spans.upper_bound(epoch);
+    const double steps = other != spans.end() ? other->second.steps : end / epoch;
+    spans[epoch] = {std::max(0.0, end - steps), steps};
+  }
+  return spans;
+}
+
+// Epochs behind the last that ended are as long.
+std::optional<Span> SpanOf(int epoch, const std::map<int, Span>& spans) {
+  if (spans.empty()) return std::nullopt;
+  if (const auto found = spans.find(epoch); found != spans.end()) return found->second;
+  const auto& [last, span] = *spans.rbegin();
+  return Span{span.begin + (epoch - last) * span.steps, span.steps};
 }
 
 }  // namespace
@@ -45,7 +69,7 @@ nlohmann::json EpochCurves(const nlohmann::json& history, const std::vector<Metr
   const nlohmann::json pattern = ToJson(EpochRecord());
   for (const auto& [key, unused] : pattern.items()) keys.push_back(key);
 
-  const std::map<int, double> known = StepsOfEpochs(metrics);
+  const std::map<int, Span> spans = SpansOfEpochs(metrics);
   nlohmann::json columns = nlohmann::json::object();
   for (const std::string& key : keys) columns[key] = nlohmann::json::array();
   nlohmann::json seconds = nlohmann::json::array(), bytes = nlohmann::json::array();
@@ -60,12 +84,13 @@ nlohmann::json EpochCurves(const nlohmann::json& history, const std::vector<Metr
       columns[key].push_back(value.is_null() ? value : Rounded(value.get<double>()));
     }
     if (record.contains("test_bits_per_byte")) {
-      bits.push_back(Rounded(Number(record, "test_bits_per_byte", where)));
+      const nlohmann::json& value = NumberOrNull(record, "test_bits_per_byte", where);
+      bits.push_back(value.is_null() ? value : Rounded(value.get<double>()));
     }
     sum_s += Number(record, "epoch_s", where);
     seconds.push_back(Rounded(sum_s));
-    const auto found = known.find(static_cast<int>(Number(record, "epoch", where)));
-    const double epoch_steps = found != known.end() ? found->second
+    const auto found = spans.find(static_cast<int>(Number(record, "epoch", where)));
+    const double epoch_steps = found != spans.end() ? found->second.steps
                                : steps              ? *steps / static_cast<double>(history.size())
                                                     : std::nan("");
     sum_bytes += epoch_steps * Number(record, "tx_bytes_per_step", where);
@@ -83,11 +108,15 @@ nlohmann::json StepCurve(const std::vector<MetricsRecord>& metrics, size_t most)
   if (count == 0) return nullptr;
   const size_t per_point = (count + most - 1) / most;
 
-  const std::map<int, double> known = StepsOfEpochs(metrics);
+  const std::map<int, Span> spans = SpansOfEpochs(metrics);
   nlohmann::json epoch = nlohmann::json::array(), seconds = epoch, bytes = epoch, loss = epoch;
+  // What was before the log begins took as long, and sent as much, as its first record.
+  const MetricsRecord& first = metrics.front();
+  const Span begin = SpanOf(first.epoch, spans).value_or(Span());
+  const double first_step_s = first.of_epoch ? first.epoch_s / begin.steps : first.step_s;
   // Where the last record ended, and where its epoch began.
-  double step = 0, at_s = 0, at_bytes = 0;
-  double begin_step = 0, begin_s = 0, begin_bytes = 0;
+  double step = begin.begin, at_s = step * first_step_s, at_bytes = step * first.tx_bytes_per_step;
+  double begin_step = step, begin_s = at_s, begin_bytes = at_bytes;
   double sum = 0, summed = 0;
   size_t records = 0, seen = 0;
   for (const MetricsRecord& record : metrics) {
@@ -109,12 +138,10 @@ nlohmann::json StepCurve(const std::vector<MetricsRecord>& metrics, size_t most)
       summed += 1;
     }
     if (++seen; ++records < per_point && seen < count) continue;
-    auto found = known.find(record.epoch);
-    if (found == known.end() && !known.empty()) found = std::prev(known.end());
+    const std::optional<Span> span = SpanOf(record.epoch, spans);
     epoch.push_back(
-        found == known.end()
-            ? nlohmann::json()
-            : Rounded(record.epoch - 1 + std::min(1.0, (step - begin_step) / found->second)));
+        span ? Rounded(record.epoch - 1 + std::clamp((step - span->begin) / span->steps, 0.0, 1.0))
+             : nlohmann::json());
     seconds.push_back(Rounded(at_s));
     bytes.push_back(Rounded(at_bytes));
     loss.push_back(summed > 0 ? Rounded(sum / summed) : nlohmann::json());

@@ -23,8 +23,9 @@ nlohmann::json EpochCurves(const nlohmann::json& history, const std::vector<Metr
                            std::optional<double> steps, const std::string& source);
 
 // "loss" of the steps: at most `most` points, each the mean of as many records, at the place
-// of the last of them; "records_per_point". "epoch" holds null in an epoch that did not end,
-// when no other says how many steps one has. Null when there are no records.
+// of the last of them; "records_per_point". "epoch" holds null when no epoch has ended, so that
+// nothing says how many steps one has. A resumed run's begin where it went on. Null when there
+// are no records.
 nlohmann::json StepCurve(const std::vector<MetricsRecord>& metrics, size_t most);
 
 }  // namespace cddp

@@ -48,6 +48,8 @@ TEST(EpochCurves, BitsPerByteAreThereWhereAllRecordsHaveThem) {
   EXPECT_FALSE(EpochCurves(history, {}, 10, "h").contains("test_bits_per_byte"));
   history[1]["test_bits_per_byte"] = 2.25;
   EXPECT_EQ(EpochCurves(history, {}, 10, "h")["test_bits_per_byte"], Json({2.5, 2.25}));
+  history[1]["test_bits_per_byte"] = nullptr;  // as NaN is written
+  EXPECT_EQ(EpochCurves(history, {}, 10, "h")["test_bits_per_byte"], Json({2.5, nullptr}));
 }
 
 TEST(EpochCurves, RoundAndKeepWhatIsNotFinite) {
@@ -90,6 +92,23 @@ TEST(StepCurve, PointsLieWhereTheirStepsEnd) {
   EXPECT_EQ(curve["seconds"], Json({5, 15, 25}));
   EXPECT_EQ(curve["bytes"], Json({5000, 13'000, 21'000}));
   EXPECT_EQ(curve["records_per_point"], 1);
+}
+
+TEST(StepCurve, OfAResumedRunBeginsWhereItWentOn) {
+  // Went on after step 120 of epochs of 100; records of its first steps and of the epoch's end.
+  const std::vector<MetricsRecord> epoch = {Steps(150, 2, 1.0), Steps(200, 2, 0.75), Epoch(200, 2)};
+  Json curve = StepCurve(epoch, 500);
+  EXPECT_EQ(curve["epoch"], Json({1.5, 2}));
+  EXPECT_EQ(curve["seconds"], Json({15, 20}));
+  EXPECT_EQ(curve["bytes"], Json({15'000, 20'000}));
+  // With the next epoch the length is known.
+  std::vector<MetricsRecord> more = epoch;
+  more.insert(more.end(), {Steps(225, 3, 0.5), Epoch(250, 3)});
+  curve = StepCurve(more, 500);
+  EXPECT_EQ(curve["epoch"], Json({1, 2, 2.5}));
+  more = epoch;
+  more.insert(more.end(), {Steps(250, 3, 0.5)});  // not ended
+  EXPECT_EQ(StepCurve(more, 500)["epoch"], Json({1.5, 2, 2.5}));
 }
 
 TEST(StepCurve, IsThinnedByMeans) {
