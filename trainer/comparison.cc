@@ -13,14 +13,24 @@ namespace {
 using Maybe = std::optional<double>;
 using Row = std::vector<std::string>;
 
-Maybe Quotient(double a, double b) { return b > 0 ? Maybe(a / b) : std::nullopt; }
+Maybe Quotient(Maybe a, Maybe b) {
+  return a && b && *a > 0 && *b > 0 ? Maybe(*a / *b) : std::nullopt;
+}
+
+bool IsOfText(const TrainingSummary& summary) { return summary.test_bits_per_byte.has_value(); }
+
+RunFigures FiguresOf(const TrainingSummary& s) {
+  return {.epoch_s = s.epoch_s_mean,
+          .accuracy_percent = IsOfText(s) ? Maybe() : Maybe(s.test_accuracy_percent),
+          .tx_bytes_per_step = s.tx_bytes_per_step};
+}
 
 const ComparedRun* Find(const Comparison& comparison, const std::string& label) {
   const auto it = std::ranges::find(comparison.runs, label, &ComparedRun::label);
   return it == comparison.runs.end() ? nullptr : &*it;
 }
 
-// A run against the others.
+// A run against the others: the first in time, dense in the rest.
 struct Relation {
   Maybe speedup, efficiency, accuracy_difference, reduction, seconds_to_accuracy;
 };
@@ -28,14 +38,15 @@ struct Relation {
 Relation RelationOf(const ComparedRun& run, const Comparison& comparison) {
   Relation relation;
   const TrainingSummary& s = run.summary;
-  relation.speedup = Quotient(comparison.runs.front().summary.epoch_s_mean, s.epoch_s_mean);
+  relation.speedup = RelationTo(FiguresOf(comparison.runs.front().summary), FiguresOf(s)).speedup;
   if (const ComparedRun* baseline = Find(comparison, kBaseline)) {
     relation.efficiency = Quotient(s.images_per_s, s.world_size * baseline->summary.images_per_s);
   }
   const ComparedRun* dense = Find(comparison, kDense);
   if (dense != nullptr && dense != &run) {
-    relation.accuracy_difference = s.test_accuracy_percent - dense->summary.test_accuracy_percent;
-    relation.reduction = Quotient(dense->summary.tx_bytes_per_step, s.tx_bytes_per_step);
+    const RunRelation to_dense = RelationTo(FiguresOf(dense->summary), FiguresOf(s));
+    relation.accuracy_difference = to_dense.accuracy_difference;
+    relation.reduction = to_dense.tx_bytes_reduction;
   }
   if (comparison.target_accuracy_percent > 0) {
     const auto reached = std::ranges::find_if(s.evaluations, [&](const EvaluationRecord& at) {
@@ -56,6 +67,17 @@ std::string OrDash(std::string_view pattern, const Maybe& value) {
 }
 
 }  // namespace
+
+RunRelation RelationTo(const RunFigures& other, const RunFigures& run) {
+  RunRelation relation{
+      .speedup = Quotient(other.epoch_s, run.epoch_s),
+      .accuracy_difference = {},
+      .tx_bytes_reduction = Quotient(other.tx_bytes_per_step, run.tx_bytes_per_step)};
+  if (other.accuracy_percent && run.accuracy_percent) {
+    relation.accuracy_difference = *run.accuracy_percent - *other.accuracy_percent;
+  }
+  return relation;
+}
 
 nlohmann::json ToJson(const Comparison& comparison) {
   nlohmann::json runs = nlohmann::json::array();
@@ -106,7 +128,7 @@ std::vector<Row> TableOf(const Comparison& comparison) {
   table.push_back(labels);
   row("workers", [](const auto& s, const auto&) { return std::to_string(s.world_size); });
   row("test accuracy (%)",
-      [](const auto& s, const auto&) { return fmt::format("{:.2f}", s.test_accuracy_percent); });
+      [](const auto& s, const auto&) { return OrDash("{:.2f}", FiguresOf(s).accuracy_percent); });
   row("difference to dense (points)",
       [](const auto&, const Relation& r) { return OrDash("{:+.2f}", r.accuracy_difference); });
   row("bits per byte",
@@ -126,7 +148,8 @@ std::vector<Row> TableOf(const Comparison& comparison) {
   });
   row("step time, median (ms)",
       [](const auto& s, const auto&) { return fmt::format("{:.2f}", s.step_ms_median); });
-  row("images/s", [](const auto& s, const auto&) { return fmt::format("{:.0f}", s.images_per_s); });
+  row(IsOfText(comparison.runs.front().summary) ? "windows/s" : "images/s",
+      [](const auto& s, const auto&) { return fmt::format("{:.0f}", s.images_per_s); });
   row("bytes sent per worker and step",
       [](const auto& s, const auto&) { return fmt::format("{:.0f}", s.tx_bytes_per_step); });
   row("times fewer than dense",

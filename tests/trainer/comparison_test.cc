@@ -58,6 +58,26 @@ TEST(ComparisonTables, WithoutABaselineThereIsNoEfficiency) {
   EXPECT_EQ(AlignedTable(TableOf(comparison)).find("efficiency"), std::string::npos);
 }
 
+TEST(ComparisonTables, OfTextsBitsPerByteAndWindows) {
+  Comparison comparison = Four();
+  for (ComparedRun& run : comparison.runs) run.summary.test_bits_per_byte = 2.125;
+  EXPECT_TRUE(ToJson(comparison)["runs"][2]["accuracy_difference_percent"].is_null());
+  const std::string text = AlignedTable(TableOf(comparison));
+  for (const char* line : {"\nbits per byte ", "\nwindows/s "}) {
+    EXPECT_NE(text.find(line), std::string::npos) << text;
+  }
+  for (const char* not_there : {"points", "\ntest accuracy", "images"}) {
+    EXPECT_EQ(text.find(not_there), std::string::npos) << text;
+  }
+}
+
+TEST(ComparisonTables, OfTheRunsThatAreDone) {
+  Comparison comparison = Four();
+  comparison.runs.resize(1);
+  EXPECT_EQ(ToJson(comparison)["runs"].size(), 1u);
+  EXPECT_EQ(TableOf(comparison)[0], (std::vector<std::string>{"", "baseline"}));
+}
+
 TEST(ComparisonTables, TextMarkdownAndCsvHaveEveryRun) {
   const auto table = TableOf(Four());
   for (const auto& row : table) EXPECT_EQ(row.size(), 5u) << row[0];

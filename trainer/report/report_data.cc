@@ -10,6 +10,8 @@
 #include <string>
 #include <utility>
 
+#include "trainer/comparison.h"
+
 namespace cddp {
 namespace {
 
@@ -30,20 +32,20 @@ std::optional<double> Figure(const Json& run, const char* key) {
   return found->get<double>();
 }
 
-Json Quotient(std::optional<double> a, std::optional<double> b) {
-  if (!a || !b || *a <= 0 || *b <= 0) return nullptr;
-  return *a / *b;
+RunFigures FiguresOf(const Json& run) {
+  const bool text = run["summary"].contains("test_bits_per_byte");
+  return {.epoch_s = Figure(run, "epoch_s_mean"),
+          .accuracy_percent = text ? std::nullopt : Figure(run, "test_accuracy_percent"),
+          .tx_bytes_per_step = Figure(run, "tx_bytes_per_step")};
 }
 
 Json ComparedTo(const Json& reference, const Json& run) {
-  const auto a = Figure(run, "test_accuracy_percent");
-  const auto b = Figure(reference, "test_accuracy_percent");
-  const bool text = run["summary"].contains("test_bits_per_byte");
+  const RunRelation relation = RelationTo(FiguresOf(reference), FiguresOf(run));
+  const auto or_null = [](std::optional<double> value) { return value ? Json(*value) : Json(); };
   return {{"reference", reference["label"]},
-          {"speedup", Quotient(Figure(reference, "epoch_s_mean"), Figure(run, "epoch_s_mean"))},
-          {"accuracy_difference_percent", a && b && !text ? Json(*a - *b) : Json()},
-          {"tx_bytes_reduction",
-           Quotient(Figure(reference, "tx_bytes_per_step"), Figure(run, "tx_bytes_per_step"))}};
+          {"speedup", or_null(relation.speedup)},
+          {"accuracy_difference_percent", or_null(relation.accuracy_difference)},
+          {"tx_bytes_reduction", or_null(relation.tx_bytes_reduction)}};
 }
 
 void Compare(std::vector<Json>& runs) {
@@ -84,17 +86,16 @@ std::vector<std::string> Different(const std::vector<Json>& runs, const char* ke
   return {values.begin(), values.end()};
 }
 
-std::vector<std::string> Notices(const std::vector<Json>& runs) {
-  std::vector<std::string> notices;
+void AddNotices(const std::vector<Json>& runs, std::vector<std::string>* notices) {
   if (const auto datasets = Different(runs, "dataset"); datasets.size() > 1) {
-    notices.push_back(fmt::format(
+    notices->push_back(fmt::format(
         "These runs are of different data sets ({}). Loss and accuracy of different data sets "
         "cannot be compared: they are drawn apart, and speed-ups and differences are given only "
         "within a data set.",
         fmt::join(datasets, ", ")));
   }
   if (const auto models = Different(runs, "model"); models.size() > 1) {
-    notices.push_back(fmt::format(
+    notices->push_back(fmt::format(
         "These runs are of different models ({}): their times and bytes differ by that too, and "
         "speed-ups and differences are given only within a model.",
         fmt::join(models, ", ")));
@@ -104,18 +105,17 @@ std::vector<std::string> Notices(const std::vector<Json>& runs) {
     if (epochs == run["config"].end() || !epochs->is_number_integer()) continue;
     const auto done = static_cast<int64_t>(run["epochs"]["epoch"].size());
     if (done >= epochs->get<int64_t>()) continue;
-    notices.push_back(fmt::format("{} has done {} of {} epochs.", run["label"].get<std::string>(),
-                                  done, epochs->get<int64_t>()));
+    notices->push_back(fmt::format("{} has done {} of {} epochs.", run["label"].get<std::string>(),
+                                   done, epochs->get<int64_t>()));
   }
-  return notices;
 }
 
 }  // namespace
 
-Json ReportData(std::vector<Json> runs) {
+Json ReportData(std::vector<Json> runs, std::vector<std::string> notices) {
   TellApart(runs);
   Compare(runs);
-  const std::vector<std::string> notices = Notices(runs);
+  AddNotices(runs, &notices);
   const std::string title =
       runs.size() == 1 ? runs[0]["label"].get<std::string>() : fmt::format("{} runs", runs.size());
   return {{"title", title}, {"notices", notices}, {"runs", std::move(runs)}};

@@ -42,7 +42,7 @@ function figuresOfOne(run) {
       epochs.epoch.length + (epochs.epoch.length === 1 ? " epoch, " : " epochs, ") + grouped(summary.steps) + " steps"));
   }
   if (known(summary.images_per_s)) {
-    cards.push(figure("Throughput", short(summary.images_per_s), (textual(run) ? "samples" : "images") + "/s",
+    cards.push(figure("Throughput", short(summary.images_per_s), (textual(run) ? "windows" : "images") + "/s",
       "a step takes " + ms(summary.step_ms_median)));
   }
   if (summary.tx_bytes_per_step > 0) {
@@ -76,7 +76,7 @@ function figuresOfSeveral() {
       (value) => value.toFixed(2) + " %");
   }
   add("Most throughput", (run) => run.summary.images_per_s, 1,
-    (value) => short(value) + (runs.some(textual) ? " samples/s" : " images/s"));
+    (value) => short(value) + (runs.some(textual) ? " windows/s" : " images/s"));
   add("Shortest training", (run) => last(run.epochs.seconds), -1, duration);
   add("Least sent per step", (run) => run.summary.tx_bytes_per_step > 0 ? run.summary.tx_bytes_per_step : null,
     -1, bytes);

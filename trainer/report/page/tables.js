@@ -7,7 +7,7 @@ const kColumns = [
   {name: "gradients", text: true, value: howSent, print: String},
   {name: "accuracy", value: (run) => textual(run) ? null : run.summary.test_accuracy_percent, print: accuracy, best: 1},
   {name: "bits per byte", value: (run) => run.summary.test_bits_per_byte, print: short, best: -1},
-  {name: "difference", value: (run) => run.comparison?.accuracy_difference_percent, print: (v) => signed(v, " points")},
+  {name: "difference", value: (run) => textual(run) ? null : run.comparison?.accuracy_difference_percent, print: (v) => signed(v, " points")},
   {name: "per second", value: (run) => run.summary.images_per_s, print: short, best: 1},
   {name: "step", value: (run) => run.summary.step_ms_median, print: ms, best: -1},
   {name: "epoch", value: (run) => run.summary.epoch_s_mean, print: duration, best: -1},
