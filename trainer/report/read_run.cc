@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -69,9 +70,45 @@ nlohmann::json Run(const fs::path& folder, const nlohmann::json& config,
   return run;
 }
 
+// The run of a folder that holds config.json; what it can do without goes to `errors` when it
+// can't be read.
+nlohmann::json ReadRun(const fs::path& folder, std::vector<Status>* errors) {
+  const nlohmann::json config = ReadJsonFile(folder / "config.json");
+  RequireKeys(config, {"dataset", "model", "world_size", "compress"},
+              (folder / "config.json").string());
+  nlohmann::json summary = nlohmann::json::object(), history = nlohmann::json::array();
+  if (const fs::path path = folder / "summary.json"; Has(path)) {
+    summary = ReadJsonFile(path);
+    RequireKeys(summary, {"test_accuracy_percent", "images_per_s", "parameters"}, path.string());
+  }
+  const fs::path history_file = folder / "history.json";
+  if (Has(history_file)) history = ReadJsonFile(history_file);
+  const auto read = [&](const char* file, const std::function<void(const fs::path&)>& how) {
+    if (!Has(folder / file)) return;
+    try {
+      how(folder / file);
+    } catch (const StatusError& error) {
+      errors->push_back(error.status());
+    }
+  };
+  std::vector<MetricsRecord> metrics;
+  read("metrics.jsonl", [&](const fs::path& path) { metrics = ReadMetrics(path); });
+  nlohmann::json run = Run(folder, config, summary, history, history_file.string(), metrics);
+  if (history.empty() && run["steps"].is_null()) {
+    throw StatusError(StatusCode::kInvalidArgument,
+                      fmt::format("nothing to show: {} is half-written: history.json is missing, "
+                                  "which comes with the end of the first epoch",
+                                  folder.string()));
+  }
+  read("layers.json", [&](const fs::path& path) { run["layers"] = ReadLayers(path); });
+  read("test.json", [&](const fs::path& path) { run["test"] = ReadTestResult(path); });
+  read("plan.json", [&](const fs::path& path) { run["plan"] = ToJson(ReadPlan(path.string())); });
+  return run;
+}
+
 // `said` is what comparison.json says of one run.
 nlohmann::json ComparedRun(const nlohmann::json& said, const fs::path& comparison,
-                           const std::string& where) {
+                           const std::string& where, std::vector<Status>* errors) {
   const fs::path as_written = Text(said, "run_folder", where);
   const std::string label = Text(said, "label", where);
   // The whole of it may have been moved.
@@ -82,10 +119,16 @@ nlohmann::json ComparedRun(const nlohmann::json& said, const fs::path& compariso
   }
   nlohmann::json run;
   if (Has(folder / "config.json")) {
-    run = ReadRun(folder);
+    try {
+      run = ReadRun(folder, errors);
+    } catch (const StatusError& error) {
+      errors->push_back(error.status());
+    }
   } else {
     spdlog::warn("{}: the folder {} of \"{}\" is gone; the report shows what is kept here of it",
                  where, as_written.string(), label);
+  }
+  if (run.is_null()) {
     RequireKeys(said, {"summary"}, where);
     const nlohmann::json& summary = said["summary"];
     run = Run(as_written, nlohmann::json::object(), summary,
@@ -99,32 +142,27 @@ nlohmann::json ComparedRun(const nlohmann::json& said, const fs::path& compariso
   return run;
 }
 
-}  // namespace
-
-nlohmann::json ReadRun(const fs::path& folder) {
-  const nlohmann::json config = ReadJsonFile(folder / "config.json");
-  RequireKeys(config, {"dataset", "model", "world_size", "compress"},
-              (folder / "config.json").string());
-  nlohmann::json summary = nlohmann::json::object(), history = nlohmann::json::array();
-  if (const fs::path path = folder / "summary.json"; Has(path)) {
-    summary = ReadJsonFile(path);
-    RequireKeys(summary, {"test_accuracy_percent", "images_per_s", "parameters"}, path.string());
+FolderRuns ComparedRuns(const nlohmann::json& json, const fs::path& folder) {
+  const std::string file = (folder / "comparison.json").string();
+  FolderRuns all;
+  size_t number = 0;
+  for (const nlohmann::json& said : Array(json, "runs", file)) {
+    try {
+      all.runs.push_back(
+          ComparedRun(said, folder, fmt::format("{}, run {}", file, ++number), &all.errors));
+      all.runs.back()["comparison"]["target_accuracy_percent"] =
+          NumberOrNull(json, "target_accuracy_percent", file);
+    } catch (const StatusError& error) {
+      all.errors.push_back(error.status());
+    }
   }
-  const fs::path history_file = folder / "history.json";
-  if (Has(history_file)) history = ReadJsonFile(history_file);
-  std::vector<MetricsRecord> metrics;
-  if (const fs::path path = folder / "metrics.jsonl"; Has(path)) metrics = ReadMetrics(path);
-
-  nlohmann::json run = Run(folder, config, summary, history, history_file.string(), metrics);
-  if (const fs::path path = folder / "layers.json"; Has(path)) run["layers"] = ReadLayers(path);
-  if (const fs::path path = folder / "test.json"; Has(path)) run["test"] = ReadTestResult(path);
-  if (const fs::path path = folder / "plan.json"; Has(path)) {
-    run["plan"] = ToJson(ReadPlan(path.string()));
-  }
-  return run;
+  if (number > 0) return all;
+  throw StatusError(StatusCode::kCorrupt, fmt::format("{}: it holds no runs", file));
 }
 
-std::vector<nlohmann::json> ReadRuns(const fs::path& folder) {
+}  // namespace
+
+FolderRuns ReadRuns(const fs::path& folder) {
   std::error_code error;
   if (!fs::is_directory(folder, error)) {
     throw StatusError(StatusCode::kUnavailable,
@@ -132,21 +170,11 @@ std::vector<nlohmann::json> ReadRuns(const fs::path& folder) {
                                   "under runs/ and says its name",
                                   folder.string(), Has(folder) ? "a file" : "not there"));
   }
-  const fs::path comparison = folder / "comparison.json";
   const bool is_run = Has(folder / "config.json");
-  if (Has(comparison)) {
+  if (const fs::path comparison = folder / "comparison.json"; Has(comparison)) {
     const nlohmann::json json = ReadJsonFile(comparison);
     // Of a run that was compared by an earlier version it holds no runs.
-    if (json.contains("runs") || !is_run) {
-      std::vector<nlohmann::json> runs;
-      for (const nlohmann::json& said : Array(json, "runs", comparison.string())) {
-        runs.push_back(ComparedRun(
-            said, folder, fmt::format("{}, run {}", comparison.string(), runs.size() + 1)));
-        runs.back()["comparison"]["target_accuracy_percent"] =
-            NumberOrNull(json, "target_accuracy_percent", comparison.string());
-      }
-      return runs;
-    }
+    if (json.contains("runs") || !is_run) return ComparedRuns(json, folder);
   }
   if (!is_run) {
     throw StatusError(StatusCode::kInvalidArgument,
@@ -154,7 +182,9 @@ std::vector<nlohmann::json> ReadRuns(const fs::path& folder) {
                                   "comparison.json; give one of those under runs/",
                                   folder.string()));
   }
-  return {ReadRun(folder)};
+  FolderRuns one;
+  one.runs.push_back(ReadRun(folder, &one.errors));
+  return one;
 }
 
 }  // namespace cddp

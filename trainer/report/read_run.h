@@ -20,16 +20,22 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
+#include "cddp/status.h"
+
 namespace cddp {
 
-// The run of a folder that holds config.json. Throws StatusError, naming file and place:
-// kUnavailable for what can't be read, kCorrupt for what is cut or of another version.
-nlohmann::json ReadRun(const std::filesystem::path& folder);
+struct FolderRuns {
+  std::vector<nlohmann::json> runs;
+  std::vector<Status> errors;  // of what they lack, and of runs that can't be shown
+};
 
 // The runs of a run folder, which is one, or of a comparison's. Where a compared run's folder
-// is gone, what comparison.json keeps of it has to do, and a warning is logged. Throws
-// StatusError: as ReadRun, kUnavailable when there is no folder, kInvalidArgument when it is
-// neither of the two.
-std::vector<nlohmann::json> ReadRuns(const std::filesystem::path& folder);
+// is gone or damaged, what comparison.json keeps of it has to do, and a warning is logged or the
+// error kept. Errors name file and place: kUnavailable for what can't be read, kCorrupt for what
+// is cut or of another version, kInvalidArgument for a run that has nothing to show yet.
+//
+// Throws StatusError: these where there is one run, kUnavailable when there is no such folder,
+// kInvalidArgument when it is neither of the two.
+FolderRuns ReadRuns(const std::filesystem::path& folder);
 
 }  // namespace cddp

@@ -8,6 +8,7 @@
 
 #include "cddp/status.h"
 #include "trainer/data/file_bytes.h"
+#include "trainer/failure.h"
 #include "trainer/report/page.h"
 #include "trainer/report/read_run.h"
 #include "trainer/report/report_data.h"
@@ -20,23 +21,33 @@ int ReportCommand(const ReportOptions& options) {
     throw StatusError(StatusCode::kInvalidArgument, "no run folder given: cddp report RUN...");
   }
   std::vector<nlohmann::json> runs;
+  std::vector<std::string> notices;
+  int exit_code = 0;
+  const auto report = [&](const Status& error) {
+    const int code = ReportFailure(error);
+    if (exit_code == 0) exit_code = code;
+    notices.push_back("Not shown: " + error.message());
+  };
   std::set<fs::path> seen;
+  fs::path output = options.output;
   for (const std::string& folder : options.runs) {
-    for (nlohmann::json& run : ReadRuns(folder)) {
-      // A comparison and a run of it may both be given.
-      if (seen.insert(fs::weakly_canonical(run["folder"].get<std::string>())).second) {
-        runs.push_back(std::move(run));
+    try {
+      FolderRuns read = ReadRuns(folder);
+      if (output.empty() && !read.runs.empty()) output = fs::path(folder) / "report.html";
+      for (nlohmann::json& run : read.runs) {
+        // A comparison and a run of it may both be given.
+        if (seen.insert(fs::weakly_canonical(run["folder"].get<std::string>())).second) {
+          runs.push_back(std::move(run));
+        }
       }
+      for (const Status& error : read.errors) report(error);
+    } catch (const StatusError& error) {
+      report(error.status());
     }
   }
-  if (runs.empty()) {
-    throw StatusError(StatusCode::kCorrupt, fmt::format("{}: the comparison holds no runs",
-                                                        fmt::join(options.runs, ", ")));
-  }
+  if (runs.empty()) return exit_code;
 
-  const fs::path output =
-      options.output.empty() ? fs::path(options.runs[0]) / "report.html" : fs::path(options.output);
-  const std::string page = ReportPage(ReportData(std::move(runs)));
+  const std::string page = ReportPage(ReportData(std::move(runs), std::move(notices)));
   try {
     WriteResult(output, {reinterpret_cast<const uint8_t*>(page.data()), page.size()});
   } catch (const StatusError& error) {
@@ -44,7 +55,7 @@ int ReportCommand(const ReportOptions& options) {
                       fmt::format("{}; choose another file with --output", error.what()));
   }
   std::cout << output.string() << std::endl;
-  return 0;
+  return exit_code;
 }
 
 }  // namespace cddp

@@ -15,16 +15,24 @@ using Json = nlohmann::json;
 
 class ReadRunTest : public testing::Test {
  protected:
-  // What reading `folder` is refused with.
+  // What is said of a run that can't be shown, or not as a whole.
   std::string Refusal(const fs::path& folder, StatusCode code) {
     try {
-      ReadRuns(folder);
+      for (const Status& error : ReadRuns(folder).errors) {
+        EXPECT_EQ(error.code(), code) << error.message();
+        return error.message();
+      }
     } catch (const StatusError& error) {
       EXPECT_EQ(error.code(), code) << error.what();
       return error.what();
     }
     ADD_FAILURE() << folder << " was read";
     return "";
+  }
+  static Json ReadRun(const fs::path& folder) {
+    const FolderRuns read = ReadRuns(folder);
+    EXPECT_TRUE(read.errors.empty());
+    return read.runs.at(0);
   }
   static bool Holds(const std::string& text, const std::string& part) {
     return text.find(part) != std::string::npos;
@@ -34,7 +42,7 @@ class ReadRunTest : public testing::Test {
 
 TEST_F(ReadRunTest, HasWhatTheFolderHolds) {
   const fs::path folder = folders_.MakeRun("run");
-  const auto runs = ReadRuns(folder / "");
+  const auto runs = ReadRuns(folder / "").runs;
   ASSERT_EQ(runs.size(), 1u);
   const Json& run = runs[0];
   EXPECT_EQ(run["label"], "run");
@@ -79,13 +87,28 @@ TEST_F(ReadRunTest, HasLayersTestAndPlan) {
 
 TEST_F(ReadRunTest, RunWithoutAnEndedEpochIsOne) {
   const fs::path folder = folders_.MakeRun("run");
-  for (const char* file : {"history.json", "summary.json", "metrics.jsonl"}) {
-    fs::remove(folder / file);
-  }
+  for (const char* file : {"history.json", "summary.json"}) fs::remove(folder / file);
   const Json run = ReadRun(folder);
   EXPECT_TRUE(run["epochs"]["epoch"].empty());
   EXPECT_TRUE(run["summary"].empty());
-  EXPECT_EQ(run["steps"], nullptr);
+  EXPECT_EQ(run["steps"]["loss"], Json({1, 0.5}));
+  // As cddp plot says it.
+  folders_.Write(folder / "metrics.jsonl", "");
+  const std::string why = Refusal(folder, StatusCode::kInvalidArgument);
+  EXPECT_TRUE(Holds(why, "half-written: history.json is missing")) << why;
+}
+
+TEST_F(ReadRunTest, WhatItCanDoWithoutMayBeDamaged) {
+  const fs::path folder = folders_.MakeRun("run");
+  for (const char* file : {"metrics.jsonl", "layers.json", "test.json", "plan.json"}) {
+    folders_.Write(folder / file, "{\n");
+  }
+  const FolderRuns read = ReadRuns(folder);
+  ASSERT_EQ(read.runs.size(), 1u);
+  EXPECT_EQ(read.runs[0]["epochs"]["test_loss"], Json({1, 0.5}));
+  EXPECT_EQ(read.runs[0]["test"], nullptr);
+  ASSERT_EQ(read.errors.size(), 4u);
+  EXPECT_TRUE(Holds(read.errors[0].message(), "metrics.jsonl")) << read.errors[0].message();
 }
 
 TEST_F(ReadRunTest, OfATextThereAreNoClasses) {
@@ -165,7 +188,7 @@ class ReadComparison : public ReadRunTest {
 };
 
 TEST_F(ReadComparison, IsItsRuns) {
-  const auto runs = ReadRuns(MakeComparison());
+  const auto runs = ReadRuns(MakeComparison()).runs;
   ASSERT_EQ(runs.size(), 2u);
   EXPECT_EQ(runs[1]["label"], "top 1%");
   EXPECT_EQ(runs[1]["folder"], (folders_.path() / "two").string());
@@ -177,11 +200,21 @@ TEST_F(ReadComparison, IsItsRuns) {
 TEST_F(ReadComparison, MakesDoWithTheSummaryOfARunThatIsGone) {
   const fs::path folder = MakeComparison();
   fs::remove_all(folders_.path() / "two");
-  const auto runs = ReadRuns(folder);
+  const auto runs = ReadRuns(folder).runs;
   ASSERT_EQ(runs.size(), 2u);
   EXPECT_TRUE(runs[1]["config"].empty());
   EXPECT_EQ(runs[1]["epochs"]["epoch"], Json({1, 2}));
   EXPECT_EQ(runs[1]["summary"]["model"], "simple_cnn");
+}
+
+TEST_F(ReadComparison, MakesDoWithTheSummaryOfARunThatIsDamagedAndSaysSo) {
+  const fs::path folder = MakeComparison();
+  folders_.Write(folders_.path() / "two" / "history.json", "[");
+  const FolderRuns read = ReadRuns(folder);
+  ASSERT_EQ(read.runs.size(), 2u);
+  EXPECT_EQ(read.runs[1]["epochs"]["epoch"], Json({1, 2}));
+  ASSERT_EQ(read.errors.size(), 1u);
+  EXPECT_TRUE(Holds(read.errors[0].message(), "history.json"));
 }
 
 TEST_F(ReadComparison, DamagedOneIsRefused) {
@@ -195,7 +228,7 @@ TEST_F(ReadComparison, DamagedOneIsRefused) {
 TEST_F(ReadComparison, FileOfAnEarlierVersionInARunFolderIsPassedOver) {
   const fs::path folder = folders_.MakeRun("run");
   folders_.WriteJson(folder / "comparison.json", Json{{"dense", 1}});
-  EXPECT_EQ(ReadRuns(folder)[0]["label"], "run");
+  EXPECT_EQ(ReadRun(folder)["label"], "run");
 }
 
 }  // namespace

@@ -16,7 +16,8 @@ namespace fs = std::filesystem;
 class ReportCommandTest : public testing::Test {
  protected:
   // Runs the command; what it printed.
-  std::string Report(const std::vector<std::string>& runs, const std::string& output = "") {
+  std::string Report(const std::vector<std::string>& runs, const std::string& output = "",
+                     int expected_code = 0) {
     testing::internal::CaptureStdout();
     int code = -1;
     try {
@@ -25,7 +26,7 @@ class ReportCommandTest : public testing::Test {
       testing::internal::GetCapturedStdout();
       throw;
     }
-    EXPECT_EQ(code, 0);
+    EXPECT_EQ(code, expected_code);
     return testing::internal::GetCapturedStdout();
   }
   RunFolders folders_;
@@ -59,6 +60,20 @@ TEST_F(ReportCommandTest, HostileNamesStayText) {
   EXPECT_EQ(page.find("<b>one"), std::string::npos);
   EXPECT_EQ(page.find("alert(1)</"), std::string::npos);
   EXPECT_NE(page.find("\\u003c/script>\\u003cscript>alert(1)"), std::string::npos);
+}
+
+TEST_F(ReportCommandTest, ABrokenRunDoesNotKeepTheRest) {
+  const fs::path older = folders_.MakeRun("older"), whole = folders_.MakeRun("whole");
+  nlohmann::json history = nlohmann::json::parse(TextOf(older / "history.json"));
+  history[0].erase("data_ms");
+  folders_.WriteJson(older / "history.json", history);
+  const std::string none = (folders_.path() / "none").string();
+  const std::string said = Report({older.string(), none, whole.string()}, "", 5);
+  EXPECT_TRUE(said.ends_with((whole / "report.html").string() + "\n")) << said;
+  const std::string page = TextOf(whole / "report.html");
+  EXPECT_NE(page.find("\"title\":\"whole\""), std::string::npos);
+  EXPECT_NE(page.find("Not shown: " + (older / "history.json").string()), std::string::npos);
+  EXPECT_EQ(Report({none}, "", 2).find("report.html"), std::string::npos);
 }
 
 TEST_F(ReportCommandTest, UnwritableOutputSaysWhatToDo) {
