@@ -31,7 +31,7 @@ struct Point {
   double quality = 0;  // accuracy in percent, or bits per byte; NaN unless finite
 };
 
-std::vector<Point> Curve(const TrainingSummary& run) {
+std::vector<Point> PointsOf(const TrainingSummary& run) {
   std::vector<Point> points;
   // Epochs have equally many steps.
   const double steps = static_cast<double>(run.steps) / static_cast<double>(run.history.size());
@@ -66,7 +66,7 @@ std::string Data(const Comparison& comparison) {
   std::string data;
   for (const ComparedRun& run : comparison.runs) {
     data += fmt::format("# {}\nepoch seconds bytes quality\n", Quoted(run.label));
-    for (const Point& p : Curve(run.summary)) {
+    for (const Point& p : PointsOf(run.summary)) {
       data += fmt::format("{} {} {} {}\n", p.epoch, p.seconds, p.bytes,
                           std::isfinite(p.quality) ? fmt::format("{}", p.quality) : "NaN");
     }
@@ -102,26 +102,27 @@ std::string GrowingAxis(const Comparison& comparison, double (*value)(const Poin
   double shortest = first;
   double longest = 0;
   for (const ComparedRun& run : comparison.runs) {
-    const std::vector<Point> curve = Curve(run.summary);
-    for (const Point& point : curve) {
+    const std::vector<Point> points = PointsOf(run.summary);
+    for (const Point& point : points) {
       if (value(point) > 0) first = std::min(first, value(point));
     }
-    if (const double last = value(curve.back()); last > 0) {
+    if (const double last = value(points.back()); last > 0) {
       shortest = std::min(shortest, last);
       longest = std::max(longest, last);
     }
   }
-  if (longest < kLeast) return "set xrange [0:1]\nset xtics (0)\n";
+  if (longest < kLeast) return "unset logscale x\nset xrange [0:1]\nset xtics (0)\n";
   return ValueAxis("x", first, longest, longest / shortest >= kApart, label);
 }
 
 // Of every run that has a finite point for which `shown` holds.
-std::string Curves(const Comparison& comparison, const char* column, bool (*shown)(const Point&)) {
+std::string CurvePlot(const Comparison& comparison, const char* column,
+                      bool (*shown)(const Point&)) {
   std::string plots;
   for (size_t i = 0; i < comparison.runs.size(); ++i) {
-    const auto curve = Curve(comparison.runs[i].summary);
+    const auto points = PointsOf(comparison.runs[i].summary);
     if (std::ranges::none_of(
-            curve, [&](const Point& p) { return std::isfinite(p.quality) && shown(p); })) {
+            points, [&](const Point& p) { return std::isfinite(p.quality) && shown(p); })) {
       continue;
     }
     plots += fmt::format("{}data index {} using '{}':'quality' with linespoints ls {}",
@@ -171,7 +172,7 @@ std::string StepPanel(const Comparison& comparison, PanelPlace place, double hei
          kNoBoxKey;
 }
 
-std::string Curves(const Comparison& comparison, double foot, double height) {
+std::string CurvePanels(const Comparison& comparison, double foot, double height) {
   const bool text = IsOfText(comparison);
   int epochs = 1;
   for (const ComparedRun& run : comparison.runs) {
@@ -192,20 +193,20 @@ std::string Curves(const Comparison& comparison, double foot, double height) {
   script += Panel({kLeft, kLeft + kPanelWidth, upper, upper + kPanelHeight}, height,
                   quality + " over epochs") +
             EpochAxis(epochs) + range +
-            Curves(comparison, "epoch", [](const Point&) { return true; });
+            CurvePlot(comparison, "epoch", [](const Point&) { return true; });
   script += Panel({kRight, kRight + kPanelWidth, upper, upper + kPanelHeight}, height,
                   quality + " over the time of training") +
             "set xlabel 'time of training (s)'\n" +
             GrowingAxis(
                 comparison, [](const Point& p) { return p.seconds; },
                 [](double seconds) { return fmt::format("{:g}", seconds); }) +
-            range + Curves(comparison, "seconds", [](const Point& p) { return p.seconds > 0; });
+            range + CurvePlot(comparison, "seconds", [](const Point& p) { return p.seconds > 0; });
   script += Panel({kLeft, kLeft + kPanelWidth, bottom, bottom + kPanelHeight}, height,
                   quality + " over what was sent") +
             "set xlabel 'sent by a worker so far (bytes)'\n" +
             GrowingAxis(
                 comparison, [](const Point& p) { return p.bytes; }, FormatBytes) +
-            range + Curves(comparison, "bytes", [](const Point& p) { return p.bytes > 0; });
+            range + CurvePlot(comparison, "bytes", [](const Point& p) { return p.bytes > 0; });
   script +=
       "unset offsets\nunset logscale x\nset xtics autofreq\nunset label 1\n" +
       StepPanel(comparison, {kRight, kRight + kPanelWidth, bottom, bottom + kPanelHeight}, height);
@@ -253,7 +254,7 @@ Picture ComparisonPicture(const Comparison& comparison) {
     const double lines = std::ceil(static_cast<double>(comparison.runs.size() + 1) / columns);
     const double foot = 40 + kLineOfKey * lines;
     height = foot + 80 + 2 * kPanelHeight + kBetweenRows + 140;
-    panels = Curves(comparison, foot, height) + Key(comparison, foot, height);
+    panels = CurvePanels(comparison, foot, height) + Key(comparison, foot, height);
   }
   return {.name = stem,
           .data = Data(comparison),
