@@ -69,11 +69,13 @@ Picture ConfusionPicture(const TestScores& scores) {
   // The page: the matrix, room for the names and the colours' scale.
   const double cell = std::max(CellPixels(classes), 640 / static_cast<double>(classes));
   const double side = cell * static_cast<double>(classes);
+  // Of small letters, most of which are narrower than what TextPixels allows for.
+  const double names_width = 0.85 * widest + 5;
   const bool upright = widest > 0.9 * cell;
-  const PanelPlace panel{.left = widest + 85,
-                         .right = widest + 85 + side,
-                         .bottom = (upright ? widest : kDigitWidth) + 85,
-                         .top = (upright ? widest : kDigitWidth) + 85 + side};
+  const double left = names_width + 75;
+  const double bottom = upright ? names_width + 75 : kDigitWidth + 85;
+  const PanelPlace panel{
+      .left = left, .right = left + side, .bottom = bottom, .top = bottom + side};
   const double width = panel.right + 170;
   const double height = panel.top + 115;
   const bool shares = classes <= kMostWithShares;
