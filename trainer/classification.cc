@@ -31,22 +31,16 @@ std::vector<ClassScore> Scores(const std::vector<std::vector<int64_t>>& matrix) 
   return scores;
 }
 
-// `weight(score)` over its sum.
-template <typename Weight>
-ClassScore Average(const std::vector<ClassScore>& scores, const Weight& weight) {
+ClassScore Average(const std::vector<ClassScore>& scores, const std::vector<double>& weights) {
+  const double sum = std::accumulate(weights.begin(), weights.end(), 0.0);
   ClassScore mean;
-  double weights = 0;
-  for (const ClassScore& score : scores) {
-    const double w = weight(score);
-    weights += w;
-    mean.support += score.support;
-    mean.precision_fraction += w * score.precision_fraction;
-    mean.recall_fraction += w * score.recall_fraction;
-    mean.f1_fraction += w * score.f1_fraction;
+  for (size_t c = 0; c < scores.size(); ++c) {
+    const double weight = weights[c] / sum;
+    mean.support += scores[c].support;
+    mean.precision_fraction += weight * scores[c].precision_fraction;
+    mean.recall_fraction += weight * scores[c].recall_fraction;
+    mean.f1_fraction += weight * scores[c].f1_fraction;
   }
-  mean.precision_fraction /= weights;
-  mean.recall_fraction /= weights;
-  mean.f1_fraction /= weights;
   return mean;
 }
 
@@ -132,9 +126,12 @@ ClassificationReport Classify(std::span<const Answer> answers, int classes) {
   ClassificationReport report;
   report.samples = static_cast<int64_t>(answers.size());
   report.confusion_matrix.assign(count, std::vector<int64_t>(count));
+  std::vector<double> occurs(count), support(count);
   double right = 0;
   double loss = 0;
   for (const Answer& answer : answers) {
+    occurs[static_cast<size_t>(answer.truth)] = occurs[static_cast<size_t>(answer.predicted)] = 1;
+    ++support[static_cast<size_t>(answer.truth)];
     ++report.confusion_matrix[static_cast<size_t>(answer.truth)]
                              [static_cast<size_t>(answer.predicted)];
     right += answer.truth == answer.predicted;
@@ -143,9 +140,8 @@ ClassificationReport Classify(std::span<const Answer> answers, int classes) {
   report.accuracy_percent = 100 * right / static_cast<double>(report.samples);
   report.loss = loss / static_cast<double>(report.samples);
   report.classes = Scores(report.confusion_matrix);
-  report.macro_average = Average(report.classes, [](const ClassScore&) { return 1.0; });
-  report.weighted_average = Average(
-      report.classes, [](const ClassScore& score) { return static_cast<double>(score.support); });
+  report.macro_average = Average(report.classes, occurs);
+  report.weighted_average = Average(report.classes, support);
   report.top_confusions = TopConfusions(report.confusion_matrix);
   report.calibration = Calibrate(answers);
   report.expected_calibration_error_fraction = CalibrationError(report.calibration, report.samples);

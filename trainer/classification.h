@@ -1,6 +1,7 @@
 // What a classifier's answers add up to: the report of `cddp test`.
 //
-// Precision, recall and F1 are scikit-learn's, where nothing was divided by nothing is 0;
+// Precision, recall and F1 are scikit-learn's: nothing divided by nothing is 0, and the macro
+// average is of the classes that occur, as truth or as answer;
 // the expected calibration error is that of Guo, Pleiss, Sun, Weinberger (ICML 2017) with
 // 15 bins of equal width. Everything is computed from the answers in the order of the
 // samples: the same answers give the same report, to the bit.
@@ -51,7 +52,7 @@ struct ClassificationReport {
   double loss = 0;                                     // mean, nats
   std::vector<std::vector<int64_t>> confusion_matrix;  // [truth][predicted]
   std::vector<ClassScore> classes;
-  ClassScore macro_average;
+  ClassScore macro_average;               // of the classes that occur
   ClassScore weighted_average;            // by support
   std::vector<Confusion> top_confusions;  // at most 10, most frequent first
   double expected_calibration_error_fraction = 0;
@@ -59,7 +60,7 @@ struct ClassificationReport {
   std::vector<int64_t> worst;  // numbers of at most 25 samples, largest loss first
 };
 
-// `answers` holds at least one; truth and predicted are below `classes`.
+// `answers` holds at least one; truth and predicted are below `classes`, numbers are finite.
 ClassificationReport Classify(std::span<const Answer> answers, int classes);
 
 // With the names of the classes, and of the worst samples what was answered.

@@ -38,6 +38,18 @@ TEST(Classification, ScoresAreThoseOfScikitLearn) {
   expect(report.weighted_average, 0.7, 0.6, 46.0 / 75, 5);
 }
 
+// As labels of neither y_true nor y_pred in classification_report.
+TEST(Classification, MacroAveragesLeaveOutClassesThatDoNotOccur) {
+  const ClassificationReport three = Classify(Example(), 3), five = Classify(Example(), 5);
+  EXPECT_EQ(five.classes.size(), 5u);
+  EXPECT_DOUBLE_EQ(five.macro_average.precision_fraction, three.macro_average.precision_fraction);
+  EXPECT_DOUBLE_EQ(five.macro_average.f1_fraction, three.macro_average.f1_fraction);
+  // One that was answered though it is not there counts.
+  std::vector<Answer> answers = Example();
+  answers[1].predicted = 3;
+  EXPECT_DOUBLE_EQ(Classify(answers, 5).macro_average.recall_fraction, (1 + 0 + 2.0 / 3 + 0) / 4);
+}
+
 TEST(Classification, ConfusionsMostFrequentFirst) {
   std::vector<Answer> answers = Example();
   answers.push_back(Said(2, 1, 0.5, 0.2));
