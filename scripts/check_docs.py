@@ -40,7 +40,7 @@ SHELLS = {"sh", "bash", "shell"}
 LIMIT_S = 300  # of one command
 # Of torchrun, CMake and others, where the text names them alone.
 FOREIGN_FLAGS = {"--no-python", "--nnodes", "--nproc-per-node", "--rdzv-conf", "--max-restarts",
-                 "--network"}
+                 "--network", "--bind-to"}
 
 
 class Block:
