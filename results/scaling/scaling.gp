@@ -1,30 +1,37 @@
-set terminal pngcairo size 3000,1190 font 'DejaVu Sans,22' background 'white'
+set terminal pngcairo noenhanced size 3000,1190 font 'DejaVu Sans,20' background 'white'
+set output 'scaling.png'
+data = 'scaling.dat'
+set border lw 1.5
+set grid lt 1 lw 1 lc rgb '#dddddd'
+set tics nomirror
+set format '%g'
+set xlabel offset 0, 0.3
+set style line 1 lc rgb '#000000' pt 5 ps 2 lw 3 dt solid pointinterval 1
+set style line 6 lc rgb '#56b4e9' pt 4 ps 2 lw 3 dt (14,5,3,5,3,5) pointinterval 1
+set style line 2 lc rgb '#d55e00' pt 7 ps 2 lw 3 dt (9,6) pointinterval 1
+set style line 4 lc rgb '#009e73' pt 13 ps 2 lw 3 dt (14,5,3,5) pointinterval 1
 set lmargin 11
 set tmargin 3
-set border lw 1.5
 set key below maxcols 1 samplen 5 Left reverse
-set grid lt 1 lw 1 lc rgb '#dddddd'
 set xlabel 'workers'
-set output 'scaling.png'
 set multiplot layout 1,3
-data = 'scaling.dat'
 set bmargin 12.100000000000001
 set logscale x 2
 set xrange [1:256]
-set title 'Speed-up over one worker'
+set title 'Speed-up over one worker' font ',22'
 set ylabel 'speed-up (times)'
 set logscale y 2
 set yrange [*:256]
-plot x with lines lw 2 lc rgb '#999999' title 'ideal', data index 'dense projected' using 1:4:5 with filledcurves lc rgb '#000000' fs transparent solid 0.15 noborder notitle, data index 'split projected' using 1:4:5 with filledcurves lc rgb '#d55e00' fs transparent solid 0.15 noborder title 'projected, range without any one point', data index 'dense projected' using 1:2 with lines dt (18,8) lw 4 lc rgb '#000000' title 'dense, projected (held-out error 2%)', data index 'dense measured' using 1:2 with points pt 5 ps 2.4 lc rgb '#000000' title 'dense, measured', data index 'split projected' using 1:2 with lines dt (9,6) lw 4 lc rgb '#d55e00' title 'split, projected (held-out error 14%)', data index 'split measured' using 1:2 with points pt 7 ps 2.4 lc rgb '#d55e00' title 'split, measured'
+plot x with lines lw 2 lc rgb '#999999' title 'ideal', data index 'dense projected' using 1:4:5 with filledcurves ls 1 fs transparent solid 0.15 noborder notitle, data index 'split projected' using 1:4:5 with filledcurves ls 2 fs transparent solid 0.15 noborder title 'projected, range without any one point', data index 'dense projected' using 1:2 with lines ls 1 dt (18,8) title 'dense, projected (held-out error 2%)', data index 'dense measured' using 1:2 with points ls 1 title 'dense, measured', data index 'split projected' using 1:2 with lines ls 2 dt (9,6) title 'split, projected (held-out error 14%)', data index 'split measured' using 1:2 with points ls 2 title 'split, measured'
 unset logscale y
 set yrange [0:105<*] noextend
-set title 'Efficiency: speed-up per worker'
+set title 'Efficiency: speed-up per worker' font ',22'
 set ylabel 'efficiency (%)'
-plot 100 with lines lw 2 lc rgb '#999999' title 'ideal', data index 'dense projected' using 1:6:7 with filledcurves lc rgb '#000000' fs transparent solid 0.15 noborder notitle, data index 'split projected' using 1:6:7 with filledcurves lc rgb '#d55e00' fs transparent solid 0.15 noborder title 'projected, range without any one point', data index 'dense projected' using 1:3 with lines dt (18,8) lw 4 lc rgb '#000000' title 'dense, projected (held-out error 2%)', data index 'dense measured' using 1:3 with points pt 5 ps 2.4 lc rgb '#000000' title 'dense, measured', data index 'split projected' using 1:3 with lines dt (9,6) lw 4 lc rgb '#d55e00' title 'split, projected (held-out error 14%)', data index 'split measured' using 1:3 with points pt 7 ps 2.4 lc rgb '#d55e00' title 'split, measured'
+plot 100 with lines lw 2 lc rgb '#999999' title 'ideal', data index 'dense projected' using 1:6:7 with filledcurves ls 1 fs transparent solid 0.15 noborder notitle, data index 'split projected' using 1:6:7 with filledcurves ls 2 fs transparent solid 0.15 noborder title 'projected, range without any one point', data index 'dense projected' using 1:3 with lines ls 1 dt (18,8) title 'dense, projected (held-out error 2%)', data index 'dense measured' using 1:3 with points ls 1 title 'dense, measured', data index 'split projected' using 1:3 with lines ls 2 dt (9,6) title 'split, projected (held-out error 14%)', data index 'split measured' using 1:3 with points ls 2 title 'split, measured'
 unset logscale
-set title 'Step-time breakdown'
+set title 'Step-time breakdown' font ',22'
 set ylabel 'step time (ms)'
-set xtics nomirror rotate by 90 right font ',22'
+set xtics nomirror rotate by 90 right font ',20'
 set grid noxtics
 set boxwidth 0.8
 set xlabel 'workers' offset 0,-0.8
