@@ -77,6 +77,7 @@ void CheckpointWriter::WriteShared(const TrainedState& state, const LoopState& l
   const Json shared{{"step", loop.step},
                     {"world_size", world_.size()},
                     {"configuration", AgreedConfiguration(options_)},
+                    {"data_sha256", loop.data_sha256},
                     {"plan", plan == nullptr ? Json() : ToJson(*plan)},
                     {"plan_settled", state.collective.settled()},
                     {"loop", loop.shared}};
@@ -192,6 +193,7 @@ void ResumedCheckpoint::ReadShared(const TrainOptions& options) {
     step_ = json.at("step");
     world_size_ = json.at("world_size");
     configuration_ = json.at("configuration");
+    data_sha256_ = json.value("data_sha256", "");
     plan_settled_ = json.at("plan_settled");
     shared_ = json.at("loop");
     const Json& plan = json.at("plan");

@@ -6,8 +6,8 @@
 //   model.safetensors       parameters and buffers
 //   optimizer.safetensors   the optimiser's state
 //   rank-<r>.safetensors    of each rank: memories, budgets, random generator, sums of the epoch
-//   state.json              what was agreed on (flag -> value), the plan of `auto`, and what the
-//                           training loop wants to find again
+//   state.json              what was agreed on (flag -> value), the data's SHA-256, the plan of
+//                           `auto`, and what the training loop wants to find again
 //
 // Every rank writes its own file, so the folder must be the same on all machines.
 //
@@ -41,9 +41,10 @@ struct TrainedState {
 
 // What the training loop saves besides.
 struct LoopState {
-  uint64_t step = 0;       // steps done
-  nlohmann::json shared;   // the same on every rank
-  nlohmann::json of_rank;  // this one's own
+  uint64_t step = 0;        // steps done
+  std::string data_sha256;  // DatasetSplits::sha256 of what is trained on
+  nlohmann::json shared;    // the same on every rank
+  nlohmann::json of_rank;   // this one's own
   bool is_best = false;
 };
 
@@ -86,6 +87,7 @@ class ResumedCheckpoint {
   static std::unique_ptr<ResumedCheckpoint> Find(const TrainOptions& options, World& world);
 
   uint64_t step() const { return step_; }
+  const std::string& data_sha256() const { return data_sha256_; }  // empty: an earlier version's
   const nlohmann::json& shared() const { return shared_; }
   bool same_world_size() const { return world_size_ == world_.size(); }
 
@@ -113,6 +115,7 @@ class ResumedCheckpoint {
   std::filesystem::path path_;
   uint64_t step_ = 0;
   int world_size_ = 0;
+  std::string data_sha256_;
   std::map<std::string, std::string> configuration_;
   std::optional<Plan> plan_;
   bool plan_settled_ = false;

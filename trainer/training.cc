@@ -67,6 +67,7 @@ class TrainingRun {
               const RunFolder* folder)
       : options_(options),
         world_(world),
+        data_sha256_(data.sha256),
         test_(*data.test),
         samples_(SamplesPerEpoch(options, data)),
         tested_(SamplesTested(options, data)),
@@ -158,6 +159,11 @@ class TrainingRun {
     step_->engine().ContinueAt(resumed_->step());
     progress_ = ProgressFromJson(resumed_->shared());
     step_->set_state(progress_.step);
+    if (!resumed_->data_sha256().empty() && resumed_->data_sha256() != data_sha256_) {
+      spdlog::warn(
+          "these are not the data that the checkpoint was trained on: training goes on "
+          "with those of now");
+    }
     if (of_rank.is_null()) {
       SeedDropout(resumed_->step());  // other workers than there were
     } else {
@@ -189,7 +195,10 @@ class TrainingRun {
 
   LoopState StateOfLoop(const EpochSums& sums) {
     progress_.step = step_->state();
-    return {.step = step_->engine().steps(), .shared = ToJson(progress_), .of_rank = ToJson(sums)};
+    return {.step = step_->engine().steps(),
+            .data_sha256 = data_sha256_,
+            .shared = ToJson(progress_),
+            .of_rank = ToJson(sums)};
   }
 
   void FinishEpoch(const EpochRecord& record, RunCheckpoints* checkpoints) {
@@ -429,6 +438,7 @@ class TrainingRun {
 
   const TrainOptions& options_;
   World& world_;
+  const std::string& data_sha256_;
   const Samples& test_;
   uint32_t samples_;
   int64_t tested_;  // samples of an evaluation
