@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <numbers>
 #include <numeric>
 #include <vector>
 
@@ -10,6 +11,14 @@
 namespace cddp {
 
 using Clock = std::chrono::steady_clock;
+
+EvaluationPass ShareOf(const World& world, int64_t count, int64_t piece) {
+  const int64_t pieces = (count + piece - 1) / piece;
+  const auto first_of = [&](int rank) {
+    return std::min(count, pieces * rank / world.size() * piece);
+  };
+  return {.begin = first_of(world.rank()), .end = first_of(world.rank() + 1)};
+}
 
 void ForEachBatch(Model& model, const Samples& samples, const EvaluationPass& pass,
                   const std::function<void(const EvaluatedBatch&)>& seen) {
@@ -29,6 +38,11 @@ void ForEachBatch(Model& model, const Samples& samples, const EvaluationPass& pa
   }
 }
 
+std::optional<double> BitsPerByte(double loss, const SampleFormat& format) {
+  if (format.bytes_per_token <= 0) return std::nullopt;
+  return loss / (std::numbers::ln2 * format.bytes_per_token);
+}
+
 Tally SumOverWorkers(World& world, const Tally& tally) {
   std::vector<double> sums{tally.loss, tally.correct, tally.samples};
   world.Sum(sums);
@@ -37,9 +51,8 @@ Tally SumOverWorkers(World& world, const Tally& tally) {
 
 Tally Evaluate(Model& model, const Samples& samples, int64_t count, int64_t text_batch,
                const std::string& amp, World& world) {
-  EvaluationPass pass{.begin = count * world.rank() / world.size(),
-                      .end = count * (world.rank() + 1) / world.size(),
-                      .amp = amp};
+  EvaluationPass pass = ShareOf(world, count, /*piece=*/1);
+  pass.amp = amp;
   if (samples.format().context > 0) pass.batch_size = text_batch;
   Tally tally;
   ForEachBatch(model, samples, pass, [&](const EvaluatedBatch& batch) {

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "ddp/world.h"
@@ -21,6 +22,10 @@ struct EvaluationPass {
   std::string amp = "none";
 };
 
+// This worker's share of the first `count` samples, in whole pieces of so many samples. The
+// caller sets the rest.
+EvaluationPass ShareOf(const World& world, int64_t count, int64_t piece);
+
 struct EvaluatedBatch {
   int64_t begin;  // number of its first sample
   at::Tensor targets;
@@ -32,6 +37,9 @@ struct EvaluatedBatch {
 // smaller. Without gradients.
 void ForEachBatch(Model& model, const Samples& samples, const EvaluationPass& pass,
                   const std::function<void(const EvaluatedBatch&)>& seen);
+
+// What a token's loss, in nats, is in bits per byte of its text; nothing of images.
+std::optional<double> BitsPerByte(double loss, const SampleFormat& format);
 
 // The sums of all workers. Collective.
 Tally SumOverWorkers(World& world, const Tally& tally);

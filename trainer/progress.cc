@@ -64,6 +64,10 @@ std::string FormatBytes(double bytes) {
   return unit == 0 ? fmt::format("{:.0f} B", bytes) : fmt::format("{:.3g} {}", bytes, kUnits[unit]);
 }
 
+std::string FormatRate(double samples_per_s, bool is_text) {
+  return fmt::format("{:.0f} {}/s", samples_per_s, is_text ? "windows" : "images");
+}
+
 std::string FormatDuration(double seconds) {
   const auto whole = static_cast<uint64_t>(seconds + 0.5);
   if (whole >= 3600) {

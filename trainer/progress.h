@@ -35,6 +35,9 @@ class ProgressBar {
 // 12345678 -> "12.3 MB" (powers of 1000).
 std::string FormatBytes(double bytes);
 
+// 1234.5 -> "1234 images/s", of texts "1234 windows/s".
+std::string FormatRate(double samples_per_s, bool is_text);
+
 // 75.2 -> "1:15".
 std::string FormatDuration(double seconds);
 

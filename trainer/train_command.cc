@@ -23,8 +23,9 @@ void PrintSummary(const TrainingSummary& s, const std::string& folder) {
   } else {
     spdlog::info("test accuracy    {:.2f}%", s.test_accuracy_percent);
   }
-  spdlog::info("throughput       {:.0f} images/s, {:.2f} ms per step (median), {} per epoch",
-               s.images_per_s, s.step_ms_median, FormatDuration(s.epoch_s_mean));
+  spdlog::info("throughput       {}, {:.2f} ms per step (median), {} per epoch",
+               FormatRate(s.images_per_s, s.test_bits_per_byte.has_value()), s.step_ms_median,
+               FormatDuration(s.epoch_s_mean));
   const double dense = 4.0 * static_cast<double>(s.parameters);
   if (s.world_size == 1) {
     spdlog::info("gradient traffic none: one worker sends nothing");

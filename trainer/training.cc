@@ -9,7 +9,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <numbers>
 #include <thread>
 
 #include "cddp/collective.h"
@@ -121,12 +120,11 @@ class TrainingRun {
       if (metrics_) metrics_->Append("epoch", step_->engine().steps(), ToJson(record));
       WriteFolder(summary);
       spdlog::info(
-          "epoch {}/{}: loss {:.4f}, accuracy {:.2f}%, test loss {:.4f}, {}, {:.1f} s, {:.0f} "
-          "{}/s, "
-          "{} sent per worker and step",
+          "epoch {}/{}: loss {:.4f}, accuracy {:.2f}%, test loss {:.4f}, {}, {:.1f} s, {}, {} sent "
+          "per worker and step",
           epoch, options_.epochs, record.train_loss, record.train_accuracy_percent,
-          record.test_loss, TestedWords(record), record.epoch_s, record.images_per_s,
-          record.test_bits_per_byte ? "windows" : "images", FormatBytes(record.tx_bytes_per_step));
+          record.test_loss, TestedWords(record), record.epoch_s,
+          FormatRate(record.images_per_s, is_text()), FormatBytes(record.tx_bytes_per_step));
       FinishEpoch(record, &checkpoints);
     }
     if (summary.parameters_xxh3.empty()) {
@@ -147,6 +145,8 @@ class TrainingRun {
   }
 
  private:
+  bool is_text() const { return test_.format().context > 0; }
+
   // Dropout draws differ between the workers.
   void SeedDropout(uint64_t steps) const {
     torch::manual_seed(options_.seed + steps +
@@ -293,10 +293,11 @@ class TrainingRun {
         bar.Update(step + 1, [&] {
           const double done = static_cast<double>(step + 1 - first);
           const double sent = static_cast<double>(transport_.traffic().sent - before.sent);
-          return fmt::format("loss {:.4f} acc {:.2f}% {:.0f} images/s {}/step", tally.mean_loss(),
+          const double samples =
+              done * BatchesOf(loader_.sampler(), 0, Accumulated(options_)).samples;
+          return fmt::format("loss {:.4f} acc {:.2f}% {} {}/step", tally.mean_loss(),
                              tally.accuracy_percent(),
-                             done * BatchesOf(loader_.sampler(), 0, Accumulated(options_)).samples /
-                                 Seconds(Clock::now() - start),
+                             FormatRate(samples / Seconds(Clock::now() - start), is_text()),
                              FormatBytes(sent / done));
         });
       }
@@ -319,9 +320,7 @@ class TrainingRun {
     record.train_accuracy_percent = trained.accuracy_percent();
     record.test_loss = tested.mean_loss();
     record.test_accuracy_percent = tested.accuracy_percent();
-    if (const double bytes = test_.format().bytes_per_token; bytes > 0) {
-      record.test_bits_per_byte = record.test_loss / (std::numbers::ln2 * bytes);
-    }
+    record.test_bits_per_byte = BitsPerByte(record.test_loss, test_.format());
     record.learning_rate = schedule_.Rate(static_cast<uint64_t>(epoch) * steps - 1);
     record.epoch_s = sums[2] / world_.size();
     RecordEvaluation(tested, record.epoch_s);
