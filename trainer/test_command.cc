@@ -6,7 +6,6 @@
 #include <chrono>
 #include <cmath>
 #include <iostream>
-#include <numbers>
 #include <span>
 
 #include "cddp/status.h"
@@ -52,6 +51,13 @@ class Table {
   std::vector<double> numbers_;
 };
 
+void RequireFinite(double value) {
+  if (std::isfinite(value)) return;
+  throw StatusError(StatusCode::kDiverged,
+                    "the checkpoint's model gives outputs that are not finite: training had "
+                    "diverged when it was saved");
+}
+
 class ModelTest {
  public:
   ModelTest(const TrainOptions& options, World& world, const DatasetSplits& data,
@@ -60,26 +66,25 @@ class ModelTest {
         world_(world),
         samples_(*data.test),
         count_(SamplesTested(options, data)),
-        batch_(is_text() ? options.batch_size : kImageBatch),
+        batch_(samples_.format().context > 0 ? options.batch_size : kImageBatch),
         model_(MakeModel(ModelFor(options, samples_.format()))) {
     const fs::path file = ModelFile(checkpoint);
     CopyInto(Safetensors::Read(file), file.string(), ModuleTensors(*model_));
   }
 
-  bool is_text() const { return samples_.format().context > 0; }
-
-  // Of images: every sample's answer, on every worker.
+  // Of images: every sample's answer, on every worker. Throws StatusError(kDiverged), as Tokens
+  // does.
   std::vector<Answer> Answers() {
     Table table(count_, 5);
     Pass([&](const EvaluatedBatch& batch) {
-      const at::Tensor log_probabilities = batch.prediction.logits.log_softmax(1);
+      const at::Tensor targets = batch.targets.cpu();
+      const at::Tensor log_probabilities = batch.prediction.logits.cpu().log_softmax(1);
       const auto [best, predicted] = log_probabilities.max(1);
-      const at::Tensor of_truth =
-          log_probabilities.gather(1, batch.targets.unsqueeze(1)).squeeze(1);
-      for (int64_t i = 0; i < batch.targets.numel(); ++i) {
+      const at::Tensor of_truth = log_probabilities.gather(1, targets.unsqueeze(1)).squeeze(1);
+      for (int64_t i = 0; i < targets.numel(); ++i) {
         const double log_of_truth = of_truth[i].item<float>();
         const auto row = table.Row(batch.begin + i);
-        row[0] = static_cast<double>(batch.targets[i].item<int64_t>());
+        row[0] = static_cast<double>(targets[i].item<int64_t>());
         row[1] = static_cast<double>(predicted[i].item<int64_t>());
         row[2] = std::exp(static_cast<double>(best[i].item<float>()));
         row[3] = std::exp(log_of_truth);
@@ -90,6 +95,7 @@ class ModelTest {
     std::vector<Answer> answers;
     for (int64_t i = 0; i < table.rows(); ++i) {
       const auto row = table.Row(i);
+      RequireFinite(row[2] + row[4]);
       answers.push_back({.truth = static_cast<int>(row[0]),
                          .predicted = static_cast<int>(row[1]),
                          .confidence = row[2],
@@ -116,6 +122,7 @@ class ModelTest {
       const auto row = table.Row(i);
       sum += Tally{row[0], row[1], row[2]};
     }
+    RequireFinite(sum.loss);
     return sum;
   }
 
@@ -125,21 +132,15 @@ class ModelTest {
 
  private:
   void Pass(const std::function<void(const EvaluatedBatch&)>& seen) {
-    const int64_t batches = (count_ + batch_ - 1) / batch_;
-    const auto first_of = [&](int rank) {
-      return std::min(count_, batches * rank / world_.size() * batch_);
-    };
+    EvaluationPass pass = ShareOf(world_, count_, batch_);
+    pass.batch_size = batch_;
+    pass.amp = options_.amp;
     world_.Barrier();
     const auto start = Clock::now();
-    ForEachBatch(*model_, samples_,
-                 {.begin = first_of(world_.rank()),
-                  .end = first_of(world_.rank() + 1),
-                  .batch_size = batch_,
-                  .amp = options_.amp},
-                 [&](const EvaluatedBatch& batch) {
-                   forward_s_ += batch.forward_s;
-                   seen(batch);
-                 });
+    ForEachBatch(*model_, samples_, pass, [&](const EvaluatedBatch& batch) {
+      forward_s_ += batch.forward_s;
+      seen(batch);
+    });
     world_.Barrier();
     seconds_ = std::chrono::duration<double>(Clock::now() - start).count();
   }
@@ -154,14 +155,35 @@ class ModelTest {
   double forward_s_ = 0;  // of this worker
 };
 
-nlohmann::json TextReport(const Tally& tally, const SampleFormat& format) {
-  nlohmann::json report = {{"samples", static_cast<int64_t>(tally.samples)},
-                           {"loss", tally.mean_loss()},
-                           {"accuracy_percent", tally.accuracy_percent()}};
-  if (format.bytes_per_token > 0) {
-    report["test_bits_per_byte"] = tally.mean_loss() / (std::numbers::ln2 * format.bytes_per_token);
-  }
-  return report;
+// What is found of a model, to be written, printed and drawn.
+struct Tested {
+  nlohmann::json report;
+  std::string text;
+  std::vector<Picture> pictures;
+};
+
+Tested TestImages(ModelTest& test, const Samples& samples, const DatasetInfo& info) {
+  const std::vector<Answer> answers = test.Answers();
+  const ClassificationReport report = Classify(answers, samples.format().classes);
+  Tested tested{.report = ToJson(report, answers, info.class_names),
+                .text = ToText(report, info.class_names),
+                .pictures = TestPictures({info.class_names, report})};
+  tested.pictures.push_back(ContactSheet(tested.report["worst"], samples, info));
+  return tested;
+}
+
+Tested TestText(ModelTest& test, const SampleFormat& format) {
+  const Tally tally = test.Tokens();
+  const auto tokens = static_cast<int64_t>(tally.samples);
+  const double bits = BitsPerByte(tally.mean_loss(), format).value();
+  return {
+      .report = {{"samples", tokens},
+                 {"loss", tally.mean_loss()},
+                 {"accuracy_percent", tally.accuracy_percent()},
+                 {"test_bits_per_byte", bits}},
+      .text = fmt::format("{:.3f} bits per byte, loss {:.4f}, next token right in {:.2f}% of {}\n",
+                          bits, tally.mean_loss(), tally.accuracy_percent(), tokens),
+      .pictures = {}};
 }
 
 class TestRun {
@@ -177,50 +199,57 @@ class TestRun {
     RequireWritableFolder(folder_, "choose another with --output");
   }
 
-  void Run(World& world, const DatasetSplits& data) const {
-    ModelTest test(options_, world, data, checkpoint_);
-    std::vector<Answer> answers;
-    nlohmann::json report;
-    std::string text;
-    if (test.is_text()) {
-      report = TextReport(test.Tokens(), data.test->format());
-      text =
-          fmt::format("{} bits per byte, loss {:.4f}, next token right in {:.2f}% of {}\n",
-                      report.value("test_bits_per_byte", 0.0), report["loss"].get<double>(),
-                      report["accuracy_percent"].get<double>(), report["samples"].get<int64_t>());
-    } else {
-      const DatasetInfo& info = RequireDataset(options_.dataset);
-      answers = test.Answers();
-      const ClassificationReport classified = Classify(answers, data.test->format().classes);
-      report = ToJson(classified, answers, info.class_names);
-      text = ToText(classified, info.class_names);
-    }
-    if (world.rank() != 0) return;
-    report["checkpoint"] = checkpoint_.string();
-    report["run"] = fs::exists(folder_ / "summary.json") ? folder_.string() : "";
-    report["epoch"] = so_far_.epochs;
-    report["step"] = so_far_.steps;
-    report["dataset"] = options_.dataset;
-    report["model"] = options_.model;
-    report["world_size"] = world.size();
-    report["seconds"] = test.seconds();
-    report["forward_s"] = test.forward_s();
-    report["images_per_s"] = static_cast<double>(test.count()) / test.seconds();
-    WriteWhole(folder_ / "test.json", report.dump(1) + '\n');
-    WriteJsonReport(options_.json, report);
-    (options_.json == "-" ? std::cerr : std::cout) << text << std::flush;
-    spdlog::info("{} tested in {:.2f} s; report in {}", checkpoint_.string(), test.seconds(),
-                 (folder_ / "test.json").string());
-    if (!answers.empty() && !test_.no_plots) Draw(report, *data.test);
+  // Which text of the user's own it was trained on, only options can say.
+  void RequireText() const {
+    const DatasetInfo& info = RequireDataset(options_.dataset);
+    if (info.kind != DatasetKind::kText || !options_.text_file.empty()) return;
+    if (so_far_.data_sha256.empty() || so_far_.data_sha256 == info.files[0].sha256) return;
+    throw StatusError(StatusCode::kInvalidArgument,
+                      fmt::format("{} was trained on another text than data set {}: give that, or "
+                                  "the one to test on, with --text-file",
+                                  checkpoint_.string(), options_.dataset));
   }
 
- private:
-  void Draw(const nlohmann::json& report, const Samples& samples) const {
-    std::vector<Picture> pictures = TestPictures(folder_ / "test.json");
-    pictures.push_back(ContactSheet(report["worst"], samples, RequireDataset(options_.dataset)));
+  // Returns the pictures: drawing may fail, and keeps no other worker waiting.
+  std::vector<Picture> Run(World& world, const DatasetSplits& data) const {
+    if (!so_far_.data_sha256.empty() && so_far_.data_sha256 != data.sha256) {
+      spdlog::warn("{} was trained on other data than it is tested on", checkpoint_.string());
+    }
+    ModelTest test(options_, world, data, checkpoint_);
+    const SampleFormat& format = data.test->format();
+    Tested tested = format.context > 0
+                        ? TestText(test, format)
+                        : TestImages(test, *data.test, RequireDataset(options_.dataset));
+    if (world.rank() != 0) return {};
+    Write(test, world.size(), &tested.report);
+    (options_.json == "-" ? std::cerr : std::cout) << tested.text << std::flush;
+    spdlog::info("{} tested in {:.2f} s; report in {}", checkpoint_.string(), test.seconds(),
+                 (folder_ / "test.json").string());
+    return std::move(tested.pictures);
+  }
+
+  void Draw(const std::vector<Picture>& pictures) const {
+    if (test_.no_plots) return;
     for (const fs::path& picture : DrawPictures(folder_, pictures)) {
       spdlog::info("drawn: {}", picture.string());
     }
+  }
+
+ private:
+  // Adds what was tested, and how.
+  void Write(const ModelTest& test, int world_size, nlohmann::json* report) const {
+    report->update({{"checkpoint", checkpoint_.string()},
+                    {"run", fs::exists(folder_ / "summary.json") ? folder_.string() : ""},
+                    {"epoch", so_far_.epochs},
+                    {"step", so_far_.steps},
+                    {"dataset", options_.dataset},
+                    {"model", options_.model},
+                    {"world_size", world_size},
+                    {"seconds", test.seconds()},
+                    {"forward_s", test.forward_s()},
+                    {"images_per_s", static_cast<double>(test.count()) / test.seconds()}});
+    WriteWhole(folder_ / "test.json", report->dump(1) + '\n');
+    WriteJsonReport(options_.json, *report);
   }
 
   const TestOptions& test_;
@@ -262,21 +291,25 @@ int TestCommand(const TestOptions& test, const std::vector<std::string>& argumen
   const TrainedSoFar so_far = ReadTrainedOptions(checkpoint, &options);
   Resolve(options);
   const TestRun run(test, options, checkpoint, so_far);
+  run.RequireText();
   if (IsLauncher(options)) {
     run.RequireWritable();
     (void)LoadOrFetchDataset(options);  // once, with progress, before the workers need it
     return LaunchLocalWorkers(options, arguments);
   }
   const DatasetSplits data = LoadOrFetchDataset(options);
-  return RunInWorld(options,
-                    {{"command", "test"},
-                     {"--checkpoint", fs::weakly_canonical(checkpoint).string()},
-                     {"--max-test-samples", std::to_string(options.max_test_samples)},
-                     {"data (sha256)", data.sha256}},
-                    [&](World& world) {
-                      if (world.rank() == 0) run.RequireWritable();
-                      run.Run(world, data);
-                    });
+  std::vector<Picture> pictures;
+  const int code = RunInWorld(options,
+                              {{"command", "test"},
+                               {"--checkpoint", fs::weakly_canonical(checkpoint).string()},
+                               {"--max-test-samples", std::to_string(options.max_test_samples)},
+                               {"data (sha256)", data.sha256}},
+                              [&](World& world) {
+                                if (world.rank() == 0) run.RequireWritable();
+                                pictures = run.Run(world, data);
+                              });
+  run.Draw(pictures);
+  return code;
 }
 
 }  // namespace cddp

@@ -33,6 +33,7 @@ TrainedSoFar ReadTrainedOptions(const fs::path& checkpoint, TrainOptions* option
     const auto state = nlohmann::json::parse(ReadFileBytes(file, kMaxStateBytes));
     configuration = state.at("configuration");
     so_far.steps = state.at("step");
+    so_far.data_sha256 = state.value("data_sha256", "");
     so_far.epochs = static_cast<int>(state.at("loop").at("history").size());
   } catch (const nlohmann::json::exception& error) {
     throw corrupt(error.what());

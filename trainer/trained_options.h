@@ -3,15 +3,17 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <string>
 
 #include "trainer/options.h"
 
 namespace cddp {
 
-// How far training had come.
+// On what, and how far training had come.
 struct TrainedSoFar {
   int epochs = 0;  // finished
   uint64_t steps = 0;
+  std::string data_sha256;  // DatasetSplits::sha256; empty: not known
 };
 
 // Replaces, in `options`, what decides the model, its samples and its precision by what the

@@ -1,4 +1,4 @@
-// cddp test, and what cddp train and compare leave for it and for pictures.
+// cddp test, and what cddp train leaves for it and for pictures.
 #include <algorithm>
 #include <fstream>
 
@@ -75,14 +75,26 @@ TEST_F(TestCommandTest, WhatIsNoCheckpointOrOfAnotherModelIsRefused) {
   EXPECT_NE(damaged.err().find("state.json"), std::string::npos) << damaged.err();
 }
 
+TEST_F(TestCommandTest, AModelThatHasDivergedIsRefused) {
+  Child diverged =
+      Start(Train({"--epochs", "1", "--max-train-samples", "640", "--lr", "1e6", "--quiet"}));
+  EXPECT_EQ(diverged.Wait(), 4) << diverged.err();
+  const fs::path run = Runs().at(0);
+  Child child = Test(run / "checkpoints", {"--workers", "2"});
+  EXPECT_EQ(child.Wait(), 4) << child.err();
+  EXPECT_NE(child.err().find("outputs that are not finite"), std::string::npos) << child.err();
+  EXPECT_FALSE(fs::exists(run / "test.json"));
+}
+
 TEST_F(TestCommandTest, WithoutGnuplotTheReportIsThereAndTheErrorSaysWhatToInstall) {
   const fs::path run = TrainSome({"--epochs", "1"});
   std::vector<std::string> arguments{"test",         "--data-dir",        CDDP_DATA,
                                      "--checkpoint", run / "checkpoints", "--max-test-samples",
-                                     "100"};
+                                     "100",          "--workers",         "2"};
   Child child = Start(arguments, {{"PATH", "/nowhere"}});
   EXPECT_EQ(child.Wait(), 2);
   EXPECT_NE(child.err().find("gnuplot"), std::string::npos) << child.err();
+  EXPECT_EQ(child.err().find("was lost"), std::string::npos) << child.err();
   for (const char* name : {"test.json", "worst.gp", "worst.dat"}) {
     EXPECT_TRUE(fs::exists(run / name)) << name;
   }
@@ -136,38 +148,6 @@ TEST_F(TestCommandTest, JsonLinesOnStandardOutputAndQuiet) {
   Child refused = Start(Train({"--json-lines", "--json", "-"}));
   EXPECT_EQ(refused.Wait(), 2);
   EXPECT_NE(refused.err().find("--json-lines"), std::string::npos) << refused.err();
-}
-
-TEST_F(TestCommandTest, ComparisonOfABaselineAndSeveralRatios) {
-  Child child = Start({"compare", "--data-dir", CDDP_DATA, "--workers", "2", "--epochs", "1",
-                       "--max-train-samples", "640", "--max-test-samples", "500", "--collective",
-                       "gather", "--baseline", "--ratios", "0.1,0.001", "--json", "result.json"});
-  ASSERT_EQ(child.Wait(), 0) << child.err();
-  const nlohmann::json runs = Json("result.json")["runs"];
-  std::vector<std::string> labels;
-  for (const nlohmann::json& run : runs) labels.push_back(run["label"]);
-  EXPECT_EQ(labels, (std::vector<std::string>{"baseline", "dense", "top 10%", "top 0.1%"}));
-  EXPECT_EQ(runs[0]["summary"]["world_size"], 1);
-  EXPECT_EQ(runs[0]["summary"]["tx_bytes_per_step"], 0);
-  EXPECT_EQ(runs[3]["summary"]["ratio"], 0.001);
-  EXPECT_GT(runs[3]["tx_bytes_reduction"], runs[2]["tx_bytes_reduction"]);
-  EXPECT_GT(runs[1]["efficiency_fraction"], 0);
-  const std::vector<fs::path> folders = Runs();
-  const auto folder = std::ranges::find_if(
-      folders, [](const fs::path& run) { return fs::exists(run / "comparison.json"); });
-  ASSERT_NE(folder, folders.end());
-  for (const char* name : {"comparison.md", "comparison.csv", "comparison.png"}) {
-    EXPECT_TRUE(fs::exists(*folder / name)) << name;
-  }
-}
-
-// The others wait for rank 0, which fails alone: all end, and with its code.
-TEST_F(TestCommandTest, ABaselineThatDivergesEndsAllWorkers) {
-  Child child = Start({"compare", "--data-dir", CDDP_DATA, "--workers", "2", "--epochs", "1",
-                       "--max-train-samples", "6400", "--max-test-samples", "500", "--baseline",
-                       "--lr", "1e6"});
-  EXPECT_EQ(child.Wait(), 4) << child.err();
-  EXPECT_NE(child.err().find("diverged"), std::string::npos) << child.err();
 }
 
 }  // namespace

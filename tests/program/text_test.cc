@@ -29,13 +29,10 @@ TEST_F(TextTest, LossIsAlsoInBitsPerByte) {
   std::string text;
   for (int i = 0; i < 400; ++i) text += "éa été, " + std::to_string(i % 10) + "\n";
   const std::string file = Write(text);
-  size_t characters = 0;
-  for (const char byte : text) characters += (static_cast<unsigned char>(byte) & 0xc0) != 0x80;
-  const double bytes_per_character =
-      static_cast<double>(text.size()) / static_cast<double>(characters);
-  EXPECT_GT(bytes_per_character, 1.2);
+  // Each line has 10 characters and 13 bytes, and the last tenth are 40 lines.
+  constexpr double kBytesPerCharacter = 1.3;
   for (const auto& [tokens, bytes] :
-       std::vector<std::pair<std::string, double>>{{"bytes", 1}, {"chars", bytes_per_character}}) {
+       std::vector<std::pair<std::string, double>>{{"bytes", 1}, {"chars", kBytesPerCharacter}}) {
     Child child = Start(Training(file, tokens));
     ASSERT_EQ(child.Wait(), 0) << child.err();
     const nlohmann::json result = Json("result.json");
@@ -47,6 +44,42 @@ TEST_F(TextTest, LossIsAlsoInBitsPerByte) {
     EXPECT_NE(child.err().find(" bits per byte"), std::string::npos) << child.err();
     EXPECT_EQ(child.err().find("test accuracy"), std::string::npos) << child.err();
   }
+}
+
+// Which text it was is in the checkpoint: none is taken in its place without a word.
+TEST_F(TextTest, WhatIsTestedAndGoneOnWithIsWhatWasTrainedOn) {
+  std::string text;
+  for (int i = 0; i < 400; ++i) text += "some line, " + std::to_string(i % 10) + "\n";
+  const std::string file = Write(text);
+  std::vector<std::string> training = Training(file, "bytes");
+  training.insert(training.end(), {"--epochs", "1", "--checkpoint-dir", "checkpoints"});
+  Child trained = Start(training);
+  ASSERT_EQ(trained.Wait(), 0) << trained.err();
+  EXPECT_NE(trained.err().find(" windows/s"), std::string::npos) << trained.err();
+  EXPECT_EQ(trained.err().find("images/s"), std::string::npos) << trained.err();
+
+  const auto test = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> arguments{"test", "--data-dir", "none", "--checkpoint", "checkpoints"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return Start(arguments);
+  };
+  Child unsaid = test({});
+  EXPECT_EQ(unsaid.Wait(), 2);
+  EXPECT_NE(unsaid.err().find("--text-file"), std::string::npos) << unsaid.err();
+  Child same = test({"--text-file", file});
+  EXPECT_EQ(same.Wait(), 0) << same.err();
+  EXPECT_EQ(same.err().find("other data"), std::string::npos) << same.err();
+  EXPECT_EQ(same.out().find(" bits per byte"), 5u) << same.out();
+
+  const std::string other = Write(text + "another line\n");
+  Child warned = test({"--text-file", other});
+  EXPECT_EQ(warned.Wait(), 0) << warned.err();
+  EXPECT_NE(warned.err().find("other data"), std::string::npos) << warned.err();
+  training.insert(training.end(), {"--epochs", "2", "--resume", "auto"});
+  Child resumed = Start(training);
+  EXPECT_EQ(resumed.Wait(), 0) << resumed.err();
+  EXPECT_NE(resumed.err().find("not the data that the checkpoint"), std::string::npos)
+      << resumed.err();
 }
 
 }  // namespace

@@ -2,14 +2,14 @@
 
 namespace cddp {
 
-std::vector<Picture> TestPictures(const std::filesystem::path& test_json) {
-  const auto scores = ReadTestScores(test_json);
-  if (!scores) return {};
-  return {ConfusionPicture(*scores), ClassesPicture(*scores), CalibrationPicture(*scores)};
+std::vector<Picture> TestPictures(const TestScores& scores) {
+  return {ConfusionPicture(scores), ClassesPicture(scores), CalibrationPicture(scores)};
 }
 
 std::vector<std::filesystem::path> WriteTestPlots(const std::filesystem::path& folder) {
-  return DrawPictures(folder, TestPictures(folder / "test.json"));
+  const auto scores = ReadTestScores(folder / "test.json");
+  if (!scores) return {};
+  return DrawPictures(folder, TestPictures(*scores));
 }
 
 }  // namespace cddp

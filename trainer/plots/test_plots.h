@@ -9,9 +9,8 @@
 
 namespace cddp {
 
-// Of a test.json confusion, classes and calibration; none of a text, which has no classes.
-// Throws StatusError as ReadTestScores.
-std::vector<Picture> TestPictures(const std::filesystem::path& test_json);
+// Confusion, classes and calibration.
+std::vector<Picture> TestPictures(const TestScores& scores);
 
 // Draws confusion.png, classes.png and calibration.png into the folder, from its test.json.
 // Returns their paths; none of a text, which has no classes. Throws StatusError: as
