@@ -4,10 +4,14 @@
 #include <spdlog/spdlog.h>
 
 #include <cstdio>
+#include <filesystem>
+#include <memory>
 
+#include "cddp/selection.h"
 #include "cddp/status.h"
 #include "ddp/launch_environment.h"
 #include "trainer/comparison.h"
+#include "trainer/config_file.h"
 #include "trainer/plots/comparison_plot.h"
 #include "trainer/solo_world.h"
 #include "trainer/training.h"
@@ -15,6 +19,8 @@
 
 namespace cddp {
 namespace {
+
+constexpr const char* kNote = "Bytes are what the workers' own sockets carried (TCP_INFO).";
 
 // One of the trainings.
 struct Variant {
@@ -40,9 +46,16 @@ TrainOptions Dense(TrainOptions options) {
 }
 
 std::vector<Variant> VariantsOf(const CompareOptions& compare) {
+  for (const double ratio : compare.ratios) {
+    const Status valid = ValidateRatio(ratio);
+    if (!valid.ok()) throw StatusError(valid.code(), "--ratios: " + valid.message());
+  }
   std::vector<Variant> variants;
   const TrainOptions dense = Dense(compare.run);
-  if (compare.baseline) variants.push_back({kBaseline, dense});
+  if (compare.baseline) {
+    variants.push_back({kBaseline, dense});
+    variants.back().options.workers = 1;
+  }
   variants.push_back({kDense, dense});
   const std::vector<double> one{compare.run.ratio};
   for (const double ratio : compare.ratios.empty() ? one : compare.ratios) {
@@ -63,36 +76,107 @@ std::string FolderName(const std::string& label) {
   return name;
 }
 
-ComparedRun TrainVariant(const Variant& variant, World& world, const DatasetSplits& data) {
-  const auto folder = NewRunFolder(FolderName(variant.label), variant.options, world);
-  spdlog::info("{}:", variant.label);
-  TrainingSummary summary = Train(variant.options, world, data, folder.get());
-  return {variant.label, folder ? folder->path().string() : "", std::move(summary)};
-}
+// Trains all, and keeps the files of the comparison up to date.
+class CompareRun {
+ public:
+  CompareRun(const CompareOptions& compare, const DatasetSplits& data)
+      : compare_(compare),
+        data_(data),
+        comparison_{.runs = {}, .target_accuracy_percent = compare.target_accuracy} {}
 
-void Report(const CompareOptions& compare, const Comparison& comparison, World& world) {
-  const TrainingSummary& dense = comparison.runs.back().summary;
-  const std::string title = fmt::format(
-      "{} on {}, {} worker(s), {} epoch(s), {} parameters, seed {}", dense.model, dense.dataset,
-      dense.world_size, dense.epochs, dense.parameters, compare.run.seed);
-  const std::string note = "Bytes are what the workers' own sockets carried (TCP_INFO).";
-  const auto table = TableOf(comparison);
-  std::FILE* out = compare.run.json == "-" ? stderr : stdout;
-  fmt::print(out, "\n{}\n\n{}\n{}\n", title, AlignedTable(table), note);
-  std::fflush(out);
+  void Run(World& world, const std::vector<Variant>& variants) {
+    folder_ = NewRunFolder("compare", compare_.run, world);
+    if (folder_) {
+      WriteWhole(folder_->path() / "config.yaml", ToYaml(compare_));
+      spdlog::info("comparison of {} trainings in {}", variants.size(), folder_->path().string());
+    }
+    for (const Variant& variant : variants) {
+      if (variant.label == kBaseline && world.size() > 1) {
+        OnRankZeroAlone(world, [&](World& solo) { Train(variant, solo); });
+      } else {
+        Train(variant, world);
+      }
+    }
+    if (world.rank() == 0) Report();
+  }
 
-  const nlohmann::json report = ToJson(comparison);
-  const auto folder = NewRunFolder("compare", compare.run, world)->path();
-  WriteWhole(folder / "comparison.json", report.dump(2) + '\n');
-  WriteWhole(folder / "comparison.md",
-             fmt::format("# {}\n\n{}\n{}\n", title, MarkdownTable(table), note));
-  WriteWhole(folder / "comparison.csv", CsvOf(comparison));
-  WriteJsonReport(compare.run.json, report);
-  spdlog::info("comparison in {}", folder.string());
-  if (!compare.no_plots) WriteComparisonPlot(folder);
-}
+  // Of the comparison, on rank 0; empty on others.
+  std::filesystem::path folder() const {
+    return folder_ ? folder_->path() : std::filesystem::path();
+  }
+  // What could not be saved, a line each.
+  std::string not_saved() const { return not_saved_ + unwritten_; }
+
+ private:
+  void Train(const Variant& variant, World& world) {
+    const auto folder = NewRunFolder(FolderName(variant.label), variant.options, world);
+    const std::string path = folder ? folder->path().string() : "";
+    spdlog::info("{}:", variant.label);
+    if (folder && compare_.run.json_lines) {
+      const nlohmann::ordered_json line = {
+          {"kind", "training"}, {"label", variant.label}, {"run_folder", path}};
+      fmt::print("{}\n", line.dump());
+      std::fflush(stdout);
+    }
+    TrainingSummary summary = cddp::Train(variant.options, world, data_, folder.get());
+    if (const std::string what = NotSaved(summary); !what.empty()) {
+      not_saved_ += fmt::format("\n  {}: {}", variant.label, what);
+    }
+    comparison_.runs.push_back({variant.label, path, std::move(summary)});
+    if (folder_) Write();
+  }
+
+  std::string Title() const {
+    const TrainingSummary& last = comparison_.runs.back().summary;
+    return fmt::format("{} on {}, {} worker(s), {} epoch(s), {} parameters, seed {}", last.model,
+                       last.dataset, last.world_size, last.epochs, last.parameters,
+                       compare_.run.seed);
+  }
+
+  // A full disk ends no training here either.
+  void Write() {
+    const std::filesystem::path folder = folder_->path();
+    const std::string table = MarkdownTable(TableOf(comparison_));
+    unwritten_.clear();
+    try {
+      WriteWhole(folder / "comparison.json", ToJson(comparison_).dump(2) + '\n');
+      WriteWhole(folder / "comparison.md", fmt::format("# {}\n\n{}\n{}\n", Title(), table, kNote));
+      WriteWhole(folder / "comparison.csv", CsvOf(comparison_));
+    } catch (const StatusError& error) {
+      spdlog::warn("the files of the comparison: {}; training goes on", error.what());
+      unwritten_ = fmt::format("\n  the comparison: {}", error.what());
+    }
+  }
+
+  void Report() const {
+    const bool taken = compare_.run.json == "-" || compare_.run.json_lines;
+    std::FILE* out = taken ? stderr : stdout;
+    fmt::print(out, "\n{}\n\n{}\n{}\n", Title(), AlignedTable(TableOf(comparison_)), kNote);
+    std::fflush(out);
+    WriteJsonReport(compare_.run.json, ToJson(comparison_));
+    spdlog::info("comparison in {}", folder_->path().string());
+  }
+
+  const CompareOptions& compare_;
+  const DatasetSplits& data_;
+  Comparison comparison_;
+  std::unique_ptr<RunFolder> folder_;  // of rank 0
+  std::string not_saved_;
+  std::string unwritten_;  // why the last Write failed
+};
 
 }  // namespace
+
+std::string ToYaml(const CompareOptions& compare) {
+  TrainOptions run = compare.run;
+  Resolve(run);
+  run.momentum_masking = compare.run.momentum_masking;  // what auto is goes by each ratio
+  return ToYaml(run, "compare",
+                {{"ratios", compare.ratios},
+                 {"baseline", compare.baseline},
+                 {"target_accuracy", compare.target_accuracy},
+                 {"no_plots", compare.no_plots}});
+}
 
 void AddCompareOptions(CLI::App* app, CompareOptions* o) {
   app->add_option(
@@ -119,27 +203,27 @@ void AddCompareOptions(CLI::App* app, CompareOptions* o) {
 
 int CompareCommand(const CompareOptions& compare, const std::vector<std::string>& arguments) {
   const std::vector<Variant> variants = VariantsOf(compare);
-  // What workers must agree on beside the options of the first compressed training.
+  // What workers must agree on beside the options of the last training.
   const std::string command = fmt::format("compare of {} trainings, ratios {}", variants.size(),
                                           fmt::join(compare.ratios, " "));
-  return RunTraining(
+  std::filesystem::path folder;  // of rank 0
+  std::string not_saved;
+  const int code = RunTraining(
       command, variants.back().options, arguments, [&](World& world, const DatasetSplits& data) {
         if (world.size() == 1) {
           spdlog::warn(
               "compare with one worker: nothing is sent, so there is no traffic to compare");
         }
-        Comparison comparison{.target_accuracy_percent = compare.target_accuracy};
-        for (const Variant& variant : variants) {
-          if (variant.label == kBaseline && world.size() > 1) {
-            OnRankZeroAlone(world, [&](World& solo) {
-              comparison.runs.push_back(TrainVariant(variant, solo, data));
-            });
-          } else {
-            comparison.runs.push_back(TrainVariant(variant, world, data));
-          }
-        }
-        if (world.rank() == 0) Report(compare, comparison, world);
+        CompareRun run(compare, data);
+        run.Run(world, variants);
+        folder = run.folder();
+        if (world.rank() == 0) not_saved = run.not_saved();
       });
+  // Drawing may fail, and keeps no other worker waiting.
+  if (!folder.empty() && !compare.no_plots) WriteComparisonPlot(folder);
+  if (not_saved.empty()) return code;
+  throw StatusError(StatusCode::kUnavailable,
+                    "the comparison is done, but not all could be saved:" + not_saved);
 }
 
 }  // namespace cddp

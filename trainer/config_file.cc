@@ -191,14 +191,16 @@ bool ApplyConfig(const ConfigArguments& arguments, CLI::App* app,
   return !given.file.empty() || !given.settings.empty();
 }
 
-std::string ToYaml(const TrainOptions& options) {
-  const nlohmann::json resolved = ToJson(options);
+std::string ToYaml(const TrainOptions& options, const std::string& command,
+                   const nlohmann::json& more) {
+  nlohmann::json values = ToJson(options);
+  values.update(more);
   const nlohmann::json defaults = ToJson(TrainOptions());
   YAML::Emitter yaml;
   yaml << YAML::BeginMap;
-  for (const auto& [key, value] : resolved.items()) {
+  for (const auto& [key, value] : values.items()) {
     const bool nothing = value == "" || value == 0 || value == nlohmann::json::array();
-    if (nothing && value == defaults[key]) continue;
+    if (nothing && (more.contains(key) || value == defaults[key])) continue;
     if (key == "rendezvous" && value != "env") continue;
     yaml << YAML::Key << key << YAML::Value;
     if (value.is_array()) {
@@ -210,7 +212,7 @@ std::string ToYaml(const TrainOptions& options) {
     }
   }
   yaml << YAML::EndMap;
-  return fmt::format("# Repeats this run: cddp train --config FILE\n{}\n", yaml.c_str());
+  return fmt::format("# Repeats this run: cddp {} --config FILE\n{}\n", command, yaml.c_str());
 }
 
 }  // namespace cddp

@@ -41,8 +41,10 @@ std::vector<std::string> ConfigKeys(const CLI::App& app);
 bool ApplyConfig(const ConfigArguments& arguments, CLI::App* app,
                  const std::vector<std::string>& elsewhere);
 
-// `options`, resolved, as a file that --config reads: the same options again. What is zero or
-// empty unless set is left out, and where local workers have met.
-std::string ToYaml(const TrainOptions& options);
+// `options` as a file that `cddp COMMAND --config` reads: the same options again, and `more` of
+// the command's own (name -> value). What is zero or empty unless set is left out, and where
+// local workers have met.
+std::string ToYaml(const TrainOptions& options, const std::string& command = "train",
+                   const nlohmann::json& more = nlohmann::json::object());
 
 }  // namespace cddp

@@ -31,6 +31,11 @@ std::string HistoryCsv(const std::vector<EpochRecord>& history) {
 
 }  // namespace
 
+std::string NotSaved(const TrainingSummary& s) {
+  if (s.checkpoint_failure.empty()) return "";
+  return "its last checkpoint could not be saved: " + s.checkpoint_failure;
+}
+
 nlohmann::json ToJson(const StepMeans& m) {
   return {{"data_ms", m.data_ms},
           {"forward_ms", m.forward_ms},

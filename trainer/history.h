@@ -77,6 +77,9 @@ struct TrainingSummary {
   std::string checkpoint_failure;  // why the last one could not be saved, or empty; not in JSON
 };
 
+// What of a run could not be saved, in words; empty when all was.
+std::string NotSaved(const TrainingSummary& summary);
+
 nlohmann::json ToJson(const StepMeans& means);
 nlohmann::json ToJson(const EpochRecord& record);  // the means among the rest
 nlohmann::json ToJson(const EvaluationRecord& record);

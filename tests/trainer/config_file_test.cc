@@ -193,5 +193,14 @@ TEST(ToYaml, LeavesOutWhatIsNothingAndWhereWorkersMet) {
   EXPECT_EQ(yaml.find("\nclip_norm:"), std::string::npos);
 }
 
+TEST(ToYaml, OfACommandWithOptionsOfItsOwn) {
+  const std::string yaml = ToYaml(TrainOptions(), "compare",
+                                  {{"ratios", {0.1, 0.01}}, {"baseline", true}, {"target", 0.0}});
+  EXPECT_TRUE(yaml.starts_with("# Repeats this run: cddp compare --config FILE\n")) << yaml;
+  EXPECT_NE(yaml.find("\nratios: [0.1, 0.01]\n"), std::string::npos) << yaml;
+  EXPECT_NE(yaml.find("\nbaseline: true\n"), std::string::npos) << yaml;
+  EXPECT_EQ(yaml.find("\ntarget:"), std::string::npos) << yaml;
+}
+
 }  // namespace
 }  // namespace cddp
