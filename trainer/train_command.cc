@@ -3,6 +3,7 @@
 
 #include "cddp/status.h"
 #include "ddp/launch_environment.h"
+#include "trainer/checkpoint_folder.h"
 #include "trainer/commands.h"
 #include "trainer/data/samples.h"
 #include "trainer/progress.h"
@@ -43,6 +44,11 @@ void PrintSummary(const TrainingSummary& s, const std::string& folder) {
 }  // namespace
 
 int TrainCommand(const TrainOptions& options, const std::vector<std::string>& arguments) {
+  if (!options.resume.empty() && options.resume != "auto" &&
+      ReadLaunchEnvironment().launcher.empty()) {
+    // Else what is no checkpoint would cost a run folder, and workers.
+    (void)LocateCheckpoint(options.resume, [](const std::string&) {});
+  }
   std::string failure;
   const auto train = [&](World& world, const DatasetSplits& data) {
     if (options.compress && world.size() == 1) {

@@ -201,7 +201,9 @@ TEST_F(CheckpointTest, WhatDoesNotFitIsNamed) {
   };
   EXPECT_NE(refused({"--resume", "checkpoints"}).find("--compress --memory dgc"),
             std::string::npos);
+  const size_t runs = Runs().size();
   EXPECT_NE(refused({"--resume", "nowhere"}).find("nowhere"), std::string::npos);
+  EXPECT_EQ(Runs().size(), runs) << "no folder of a run that never began";
   EXPECT_NE(refused({"--resume", "auto"}).find("--checkpoint-dir"), std::string::npos);
   EXPECT_NE(refused(kSplit + Options{"--checkpoint-dir", "checkpoints"}).find("--resume auto"),
             std::string::npos)
