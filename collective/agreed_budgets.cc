@@ -3,11 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 namespace cddp {
 
 Status AgreeOnBudgets(uint64_t step, Transport* transport, Compressor* compressor) {
-  if (!compressor->PlanDue(step)) return Status::Ok();
+  if (!compressor->BudgetsDue(step)) return Status::Ok();
   const auto ranks = static_cast<size_t>(transport->world_size());
   const auto self = static_cast<size_t>(transport->rank());
   const std::vector<double> own = compressor->Energies();
@@ -23,13 +24,13 @@ Status AgreeOnBudgets(uint64_t step, Transport* transport, Compressor* compresso
 
   std::vector<double> sums(own.size());
   for (size_t i = 0; i < all.size(); ++i) {
-    if (all[i] < 0) {
+    if (!std::isfinite(all[i]) || all[i] < 0) {
       return Status::Corrupt(
           fmt::format("gradient energy of rank {}, step {}: {}", i / own.size(), step, all[i]));
     }
     sums[i % own.size()] += all[i];
   }
-  compressor->Plan(sums);
+  compressor->ShareBudgets(sums);
   return Status::Ok();
 }
 

@@ -9,8 +9,8 @@
 
 namespace cddp {
 
-// When a plan is due at this step, sends every rank's gradient energies to every rank,
-// sums them in rank order and has the compressor plan. Collective.
+// When budgets are due at this step, sends every rank's gradient energies to every rank,
+// sums them in rank order and has the compressor share the entries out. Collective.
 Status AgreeOnBudgets(uint64_t step, Transport* transport, Compressor* compressor);
 
 }  // namespace cddp

@@ -19,17 +19,23 @@ Status FrameExchange::Run(std::span<const std::span<const std::byte>> outgoing,
   return transport_->Exchange(outgoing, incoming_);
 }
 
+Status FrameExchange::FrameOf(size_t rank, std::span<const std::byte> own, const FrameId& id,
+                              std::span<const std::byte>* frame) const {
+  *frame = own;
+  if (static_cast<int>(rank) == transport_->rank()) return Status::Ok();
+  size_t length = 0;
+  if (Status status = FrameLength(incoming_[rank], &length); !status.ok()) {
+    return Status::Corrupt(fmt::format("frame of rank {}, step {}, bucket {}: {}", rank, id.step,
+                                       id.bucket, status.message()));
+  }
+  *frame = incoming_[rank].first(length);
+  return Status::Ok();
+}
+
 Status FrameExchange::Read(size_t rank, std::span<const std::byte> own, const FrameId& id,
                            size_t max_entries, Selection* entries, bool* finite) const {
-  std::span<const std::byte> frame = own;
-  if (static_cast<int>(rank) != transport_->rank()) {
-    size_t length = 0;
-    if (Status status = FrameLength(incoming_[rank], &length); !status.ok()) {
-      return Status::Corrupt(fmt::format("frame of rank {}, step {}, bucket {}: {}", rank, id.step,
-                                         id.bucket, status.message()));
-    }
-    frame = incoming_[rank].first(length);
-  }
+  std::span<const std::byte> frame;
+  CDDP_RETURN_IF_ERROR(FrameOf(rank, own, id, &frame));
   FrameView view;
   CDDP_RETURN_IF_ERROR(DecodeFrame(frame, id, max_entries, &view, entries));
   *finite &= !view.non_finite;

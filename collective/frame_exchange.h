@@ -21,7 +21,12 @@ class FrameExchange {
   Status Run(std::span<const std::span<const std::byte>> outgoing,
              std::span<const size_t> capacities);
 
-  // What the frame that `rank` sent says, or `own`, this rank's (see DecodeFrame): its
+  // The frame that `rank` sent, or `own`, this rank's. Corrupt names the one whose length
+  // cannot be. *frame is valid until the next Run.
+  Status FrameOf(size_t rank, std::span<const std::byte> own, const FrameId& id,
+                 std::span<const std::byte>* frame) const;
+
+  // What that frame says (see DecodeFrame): its
   // entries, and whether they stand for a finite gradient.
   Status Read(size_t rank, std::span<const std::byte> own, const FrameId& id, size_t max_entries,
               Selection* entries, bool* finite) const;

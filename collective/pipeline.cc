@@ -42,7 +42,7 @@ Status Pipeline::status() const {
   return status_;
 }
 
-Status Pipeline::Guarded(const char* what, uint32_t bucket, const std::function<Status()>& work) {
+Status Pipeline::Guarded(const std::string& what, const std::function<Status()>& work) {
   Status status = this->status();
   if (!status.ok()) return status;
   try {
@@ -50,8 +50,8 @@ Status Pipeline::Guarded(const char* what, uint32_t bucket, const std::function<
   } catch (const std::exception& error) {
     // Out of memory, say. Leaving the thread it would end the process.
     const std::string message = error.what();
-    status = Status::Internal(fmt::format("bucket {} cannot be {}: {}", bucket, what,
-                                          message.substr(0, message.find('\n'))));
+    status =
+        Status::Internal(fmt::format("{} failed: {}", what, message.substr(0, message.find('\n'))));
   }
   if (!status.ok()) Fail(status);
   return status;
@@ -85,7 +85,7 @@ void Pipeline::PrepareLoop() {
       BeginStep(*step);
     }
     // An error is kept; the exchange thread tells the job in its turn.
-    (void)Guarded("prepared", job->bucket.index, [&] {
+    (void)Guarded(fmt::format("preparing bucket {}", job->bucket.index), [&] {
       if (job->before) job->before();
       return collective_->Prepare(job->bucket);
     });
@@ -109,12 +109,13 @@ void Pipeline::ExchangeLoop() {
     }
     if (item.job) {
       const Bucket& bucket = item.job->bucket;
-      const Status status =
-          Guarded("exchanged", bucket.index, [&] { return collective_->Exchange(bucket); });
+      const Status status = Guarded(fmt::format("exchanging bucket {}", bucket.index),
+                                    [&] { return collective_->Exchange(bucket); });
       item.job->done(status);
       continue;
     }
-    (void)Guarded("begun", 0, [&] { return collective_->BeginStep(item.step); });
+    (void)Guarded(fmt::format("beginning step {}", item.step),
+                  [&] { return collective_->BeginStep(item.step); });
     {
       const std::lock_guard lock(mutex_);
       step_ = item.step;

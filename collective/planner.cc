@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <limits>
 #include <utility>
 
 #include "collective/probe.h"
@@ -19,19 +18,6 @@ uint64_t EntriesOf(const std::vector<PlannedBucket>& buckets) {
   uint64_t entries = 0;
   for (const PlannedBucket& bucket : buckets) entries += bucket.entries;
   return entries;
-}
-
-// "split", or of a mixture how many buckets go each way.
-std::string NameOf(const std::vector<Way>& ways) {
-  std::string name;
-  for (size_t w = 0; w < kWays; ++w) {
-    const auto way = static_cast<Way>(w);
-    const auto count = std::ranges::count(ways, way);
-    if (count == 0) continue;
-    if (count == static_cast<ptrdiff_t>(ways.size())) return std::string(WayName(way));
-    name += fmt::format("{}{} {}", name.empty() ? "" : ", ", count, WayName(way));
-  }
-  return name;
 }
 
 Status RequireFits(const Plan& plan, int world_size) {
@@ -208,99 +194,42 @@ bool Planner::Drifted() const {
 
 void Planner::Decide(uint64_t step, const std::vector<PlannedBucket>& buckets, bool drifted) {
   if (ways_.empty()) {
-    incumbent_.clear();
-    StartTrials(buckets);
+    StartRace(buckets);
   } else if (drifted) {
     Log(fmt::format("auto: steps take {:.1f} ms now, {:.1f} ms when {} was chosen: trying again",
                     1e3 * MedianOf(periods_), 1e3 * settled_seconds_, NameOf(ways_)));
     // Should it change all the time, trying must not.
     check_steps_ = std::min(2 * check_steps_, kMostCheckSteps);
-    incumbent_ = ways_;
-    StartTrials(buckets);
+    StartRace(buckets);
   } else if (!settled_) {
-    EndTrial();
+    race_.Ran(periods_);
+    if (race_.over()) {
+      Log(fmt::format("auto: {}; steps of the plans tried:{}", NameOf(race_.ways()),
+                      race_.Table()));
+    }
   } else if (!periods_.empty()) {
     if (settled_seconds_ == 0) settled_seconds_ = MedianOf(periods_);
     check_steps_ = std::min(check_steps_ + kCheckSteps, kMostCheckSteps);
   }
-  if (settled_) {
-    next_decision_ = step + check_steps_;
-  } else {
-    ways_ = trials_[trial_].plan.ways;
-    next_decision_ = step + (kTrialSteps << round_);
+  if (!settled_) {
+    ways_ = race_.ways();
+    settled_ = race_.over();
+    settled_seconds_ = settled_ ? race_.seconds() : 0;  // 0: the next check measures it
   }
+  next_decision_ = step + (settled_ ? check_steps_ : race_.steps());
 }
 
-void Planner::StartTrials(const std::vector<PlannedBucket>& buckets) {
-  trials_.clear();
-  for (Candidate& plan : CandidatePlans(costs_, owner_budget_, buckets)) {
-    trials_.push_back({.plan = std::move(plan), .seconds = {}});
-  }
-  Log(TableOf(buckets));
-  const double limit = kWorthTrying * trials_.front().plan.seconds;
-  std::erase_if(trials_, [&](const Trial& trial) { return trial.plan.seconds > limit; });
-  trial_ = 0;
-  round_ = 0;
-  settled_ = trials_.size() == 1;
-  if (!settled_) return;
-  ways_ = trials_.front().plan.ways;
-  settled_seconds_ = 0;  // the next check measures it
-  Log(fmt::format("auto: {}; nothing else is near", NameOf(ways_)));
-}
-
-void Planner::EndTrial() {
-  Trial& trial = trials_[trial_];
-  if (periods_.size() > 1) {
-    trial.seconds.assign(periods_.begin() + 1, periods_.end());
-  } else if (trial.seconds.empty()) {
-    trial.seconds = {trial.plan.seconds};
-  }
-  do {
-    ++trial_;
-  } while (trial_ < trials_.size() && trials_[trial_].out);
-  if (trial_ == trials_.size()) EndRound();
-}
-
-void Planner::EndRound() {
-  double best = std::numeric_limits<double>::infinity();
-  for (const Trial& trial : trials_) {
-    if (!trial.out) best = std::min(best, MedianOf(trial.seconds));
-  }
-  for (Trial& trial : trials_) trial.out |= *std::ranges::min_element(trial.seconds) > best;
-  ++round_;
-  const auto in_race = std::ranges::count(trials_, false, &Trial::out);
-  if (round_ == kTrialRounds || in_race == 1) {
-    Settle();
-  } else {
-    trial_ = static_cast<size_t>(std::ranges::find(trials_, false, &Trial::out) - trials_.begin());
-  }
-}
-
-void Planner::Settle() {
-  const Trial* best = nullptr;
-  const Trial* incumbent = nullptr;
-  for (const Trial& trial : trials_) {
-    if (trial.out) continue;
-    if (best == nullptr || MedianOf(trial.seconds) < MedianOf(best->seconds)) best = &trial;
-    if (trial.plan.ways == incumbent_) incumbent = &trial;
-  }
-  if (incumbent != nullptr &&
-      kWorthChanging * MedianOf(best->seconds) > MedianOf(incumbent->seconds)) {
-    best = incumbent;
-  }
-  settled_ = true;
-  settled_seconds_ = MedianOf(best->seconds);
-  ways_ = best->plan.ways;
-  std::string lines = fmt::format("auto: {}; steps of the plans tried:", NameOf(ways_));
-  for (const Trial& trial : trials_) {
-    lines += fmt::format("\n  {:<24} {:10.2f} ms", NameOf(trial.plan.ways),
-                         1e3 * MedianOf(trial.seconds));
-  }
-  Log(lines);
+void Planner::StartRace(const std::vector<PlannedBucket>& buckets) {
+  const std::vector<Candidate> plans = CandidatePlans(costs_, owner_budget_, buckets);
+  Log(TableOf(buckets, plans));
+  race_ = Race(plans, ways_, ways_.empty() ? 0 : MedianOf(periods_));
+  settled_ = false;
+  if (race_.over()) Log(fmt::format("auto: {}; nothing else is near", NameOf(race_.ways())));
 }
 
 // What the model predicts, a line for each bucket and one for the step.
-std::string Planner::TableOf(const std::vector<PlannedBucket>& buckets) const {
+std::string Planner::TableOf(const std::vector<PlannedBucket>& buckets,
+                             const std::vector<Candidate>& plans) const {
   std::string table =
       fmt::format("auto, predicted ms:\n  {:>8} {:>12} {:>10}", "bucket", "elements", "entries");
   for (size_t w = 0; w < kWays; ++w) {
@@ -313,9 +242,8 @@ std::string Planner::TableOf(const std::vector<PlannedBucket>& buckets) const {
       table += fmt::format(" {:10.2f}", 1e3 * (stages.prepare + stages.exchange));
     }
   }
-  for (const Trial& trial : trials_) {
-    table +=
-        fmt::format("\n  a step, {}: {:.2f}", NameOf(trial.plan.ways), 1e3 * trial.plan.seconds);
+  for (const Candidate& plan : plans) {
+    table += fmt::format("\n  a step, {}: {:.2f}", NameOf(plan.ways), 1e3 * plan.seconds);
   }
   return table;
 }

@@ -2,16 +2,12 @@
 // other ranks.
 //
 // The first step goes the way that the model thinks best for a bucket of 25 MiB, for
-// buckets are not known before. Then the plans whose prediction is within kWorthTrying of
-// the best (predictions from a busy machine can be far off) are tried in kTrialRounds rounds,
-// kTrialSteps steps each in the first and twice as many in each further one. Out of the race
-// is a plan none of whose steps (from BeginStep to BeginStep, so with all that overlaps) was
-// as short as the best one's median: what is clearly slower costs little, what is near is
-// timed long. The shortest median of the last round stays. Every kCheckSteps steps or more
-// rarely, rank 0 compares the last steps' length with what it was then: beyond a
-// factor of kDrift all ranks probe anew and plans are tried again; the one in use then
-// has to be beaten by a factor of kWorthChanging. They are tried again, too, when the
-// ratio has changed by more than kOtherRatio.
+// buckets are not known before. Then the plans that are predicted to be near the best race
+// (race.h); a step lasts from BeginStep to BeginStep, so with all that overlaps. The winner
+// stays. Every kCheckSteps steps or more rarely, rank 0 compares the last steps' length with
+// what it was then: beyond a factor of kDrift all ranks probe anew and plans race again, the
+// one in use with them. They race again, too, when the ratio has changed by more than
+// kOtherRatio.
 //
 // One thread at a time.
 #pragma once
@@ -24,18 +20,15 @@
 
 #include "cddp/collective.h"
 #include "collective/cost_model.h"
+#include "collective/race.h"
 
 namespace cddp {
 
 class Planner {
  public:
-  static constexpr double kWorthTrying = 5.0;
-  static constexpr uint64_t kTrialSteps = 5;  // the first, in which memories move, is not timed
-  static constexpr int kTrialRounds = 3;
   static constexpr uint64_t kCheckSteps = 100;
   static constexpr uint64_t kMostCheckSteps = 10'000;
   static constexpr double kDrift = 1.25;
-  static constexpr double kWorthChanging = 1.05;
   static constexpr double kOtherRatio = 1.5;
 
   // Probes, unless there is a frozen plan. Collective.
@@ -61,13 +54,11 @@ class Planner {
   // Rank 0 only: what comes from this step on.
   bool Drifted() const;
   void Decide(uint64_t step, const std::vector<PlannedBucket>& buckets, bool drifted);
-  void StartTrials(const std::vector<PlannedBucket>& buckets);
-  void EndTrial();
-  void EndRound();
-  void Settle();
+  void StartRace(const std::vector<PlannedBucket>& buckets);
   Status ShareDecision(uint64_t step, const std::vector<PlannedBucket>& buckets);
   void Log(const std::string& lines) const;
-  std::string TableOf(const std::vector<PlannedBucket>& buckets) const;
+  std::string TableOf(const std::vector<PlannedBucket>& buckets,
+                      const std::vector<Candidate>& plans) const;
 
   Transport* transport_;
   const CompressorOptions compression_;
@@ -88,16 +79,8 @@ class Planner {
   uint64_t last_step_ = 0;
   bool timed_ = false;           // last_begin_ is that of the step before
   std::vector<double> periods_;  // seconds of steps since the last decision
-  struct Trial {
-    Candidate plan;
-    std::vector<double> seconds;  // of the steps in the last round that it was in
-    bool out = false;             // of the race
-  };
-  std::vector<Trial> trials_;
-  size_t trial_ = 0;  // the one under way
-  int round_ = 0;
+  Race race_;
   double settled_seconds_ = 0;
-  std::vector<Way> incumbent_;  // in use before the trials
   uint64_t check_steps_ = kCheckSteps;
 };
 

@@ -21,7 +21,8 @@ Shards::Shards(const Bucket& bucket, int world_size)
       layout_(world_size_) {
   for (const BucketParameter& parameter : parameters_) {
     const auto ranks = static_cast<uint32_t>(world_size_);
-    const uint32_t first = HashOf(parameter.name) % ranks;
+    hashes_.push_back(HashOf(parameter.name));
+    const uint32_t first = hashes_.back() % ranks;
     first_owner_.push_back(first);
     const uint32_t blocks = parameter.count / kOwnerBlock + (parameter.count % kOwnerBlock != 0);
     for (uint32_t owner = 0; owner < ranks; ++owner) {
@@ -133,25 +134,28 @@ void Shards::Scatter(int owner, std::span<const uint32_t> indices, std::span<con
   }
 }
 
-std::vector<size_t> OwnerShares(size_t budget, std::span<const uint32_t> elements) {
+uint32_t Shards::Draw(size_t parameter, uint64_t step) const {
+  constexpr uint32_t kGoldenRatio = 0x9e3779b9;  // its fraction, of 2^32
+  return hashes_[parameter] + static_cast<uint32_t>(step) * kGoldenRatio;
+}
+
+std::vector<size_t> OwnerShares(size_t budget, std::span<const uint32_t> elements, uint32_t draw) {
   const auto all = std::accumulate(elements.begin(), elements.end(), uint64_t{0});
   std::vector<size_t> shares(elements.size(), 0);
   if (all == 0) return shares;
   budget = std::min<size_t>(budget, all);
-  std::vector<std::pair<uint64_t, size_t>> remainders;  // larger first, then lower owners
+  // Owner o gets the whole numbers that the sum of the exact shares up to its own passes,
+  // when it begins at a fraction below 1 that the draw says.
+  const uint64_t fraction = uint64_t{draw} * all >> 32;  // times `all`
+  uint64_t owned = 0;
   size_t dealt = 0;
   for (size_t o = 0; o < elements.size(); ++o) {
-    const uint64_t exact = uint64_t{budget} * elements[o];  // times `all`
-    shares[o] = exact / all;
-    dealt += shares[o];
-    remainders.push_back({exact % all, o});
+    owned += elements[o];
+    const uint64_t exact = uint64_t{budget} * owned;  // times `all`
+    const size_t passed = exact / all + (exact % all + fraction >= all);
+    shares[o] = passed - dealt;
+    dealt = passed;
   }
-  std::ranges::sort(remainders, [](const auto& a, const auto& b) {
-    return a.first != b.first ? a.first > b.first : a.second < b.second;
-  });
-  // Fewer than there are owners are left, and none of them has a remainder of zero: so no
-  // share exceeds what its owner has.
-  for (size_t i = 0; dealt < budget; ++i, ++dealt) ++shares[remainders[i].second];
   return shares;
 }
 

@@ -36,6 +36,10 @@ class Shards {
   std::span<const BucketParameter> Layout(int owner) const;
   uint32_t elements(int owner) const;
 
+  // The draw of OwnerShares for a parameter of the bucket in a step: spread evenly over the
+  // steps (by the golden ratio, Weyl 1916), and not the same for all parameters.
+  uint32_t Draw(size_t parameter, uint64_t step) const;
+
   // Deals out the entries of a bucket, whose indices ascend: parts[o] gets those of owner
   // o, with indices in its shard, and run_ends[o] where each parameter's end.
   void Deal(const Selection& entries, std::vector<Selection>* parts,
@@ -55,13 +59,17 @@ class Shards {
 
   size_t world_size_;
   std::vector<BucketParameter> parameters_;
+  std::vector<uint32_t> hashes_;                      // of the parameters' names
   std::vector<uint32_t> first_owner_;                 // of each parameter's first block
   std::vector<std::vector<BucketParameter>> layout_;  // by owner
 };
 
 // How many of `budget` entries of a parameter each owner may send on, when owner o has
-// elements[o] of it: in proportion, by largest remainder (ties to the lowest owner), at
-// most as many as it has.
-std::vector<size_t> OwnerShares(size_t budget, std::span<const uint32_t> elements);
+// elements[o] of it: its exact share in proportion, rounded down or up so that the shares add
+// up to the budget (or to all there is), at most as many as it has. Which owners are rounded
+// up depends on `draw` (systematic sampling, Madow 1949): over draws that are spread evenly
+// the mean is the exact share. With the same owners rounded up in every step, what one owns
+// whose share is below 1 would never be sent.
+std::vector<size_t> OwnerShares(size_t budget, std::span<const uint32_t> elements, uint32_t draw);
 
 }  // namespace cddp

@@ -104,7 +104,8 @@ class SplitPath final : public Path {
         elements[o] = flight->shards->Layout(static_cast<int>(o))[p].count;
         flight->part_entries[o] += std::min<size_t>(k, elements[o]);
       }
-      const std::vector<size_t> shares = Shares(k, bucket.parameters[p].count, elements);
+      const std::vector<size_t> shares =
+          Shares(k, bucket.parameters[p].count, elements, flight->shards->Draw(p, bucket.step));
       for (size_t o = 0; o < ranks_; ++o) {
         flight->owner_counts[o].push_back(shares[o]);
         flight->owner_entries[o] += shares[o];
@@ -113,7 +114,8 @@ class SplitPath final : public Path {
   }
 
   // A parameter that goes whole is sent on whole.
-  std::vector<size_t> Shares(size_t k, uint32_t count, std::span<const uint32_t> elements) const {
+  std::vector<size_t> Shares(size_t k, uint32_t count, std::span<const uint32_t> elements,
+                             uint32_t draw) const {
     if (k == count) return {elements.begin(), elements.end()};
     if (std::isinf(parts_.owner_budget)) {
       // The union of all ranks' entries, whose size only the owner knows.
@@ -122,7 +124,7 @@ class SplitPath final : public Path {
       return shares;
     }
     const double budget = std::ceil(parts_.owner_budget * static_cast<double>(k) - 1e-9);
-    return OwnerShares(static_cast<size_t>(std::min<double>(budget, count)), elements);
+    return OwnerShares(static_cast<size_t>(std::min<double>(budget, count)), elements, draw);
   }
 
   FrameId IdOfPart(const Bucket& bucket, size_t rank, size_t owner, const Flight& flight) const {

@@ -35,6 +35,7 @@ void Candidates::Begin(size_t k, uint32_t threshold) {
   k_ = k;
   cut_ = {threshold, kAnyIndex};
   size_ = 0;
+  guessed_ = false;
   segments_.clear();
   room_.Make(2 * k + kChunk);
 }
@@ -124,6 +125,7 @@ void Candidates::RaiseThreshold(Accumulation& accumulation) {
   }
   // All ties come through: which of them count is not known yet.
   cut_ = {cut.magnitude, kAnyIndex};
+  guessed_ = true;
   Drop(0, accumulation);
 }
 

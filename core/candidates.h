@@ -39,6 +39,10 @@ class Candidates {
 
   size_t size() const { return size_; }
 
+  // Whether a first pass has raised the threshold by what a sample told: only then may
+  // entries that reach the first threshold be missing though there are fewer than k.
+  bool guessed() const { return guessed_; }
+
   // Puts all entries back.
   void PutBack(Accumulation& accumulation);
 
@@ -103,6 +107,7 @@ class Candidates {
   size_t swept_chunks_ = 0;
   size_t next_raise_ = 0;  // swept chunks at which the threshold is looked at
   size_t size_ = 0;
+  bool guessed_ = false;
   Room room_;
   std::vector<Segment> segments_;
   Scratch<uint32_t> ranked_;           // magnitudes

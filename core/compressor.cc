@@ -40,7 +40,9 @@ Status Compressor::SetRatio(double ratio) {
   return Status::Ok();
 }
 
-bool Compressor::PlanDue(uint64_t step) const {
+NormByParameter Compressor::ResidualNorms() const { return memory_->ResidualNorms(); }
+
+bool Compressor::BudgetsDue(uint64_t step) const {
   return options_.adaptive_every > 0 && step != last_step_ && step % options_.adaptive_every == 0 &&
          !budgets_.empty();
 }
@@ -51,18 +53,26 @@ std::vector<double> Compressor::Energies() const {
   return energies;
 }
 
-void Compressor::Plan(std::span<const double> energies) {
+void Compressor::ShareBudgets(std::span<const double> energies) {
   std::vector<ParameterEnergy> parameters;
+  bool any = false;
   for (const auto& [parameter, budget] : budgets_) {
     parameters.push_back({budget.elements, energies[parameters.size()]});
-    if (!std::isfinite(parameters.back().energy)) return;
+    any |= parameters.back().energy > 0;
   }
-  const std::vector<size_t> plan = PlanBudgets(parameters, options_.ratio);
+  if (!any) return;
+  const std::vector<size_t> shares = PlanBudgets(parameters, options_.ratio);
   size_t p = 0;
-  for (auto& [parameter, budget] : budgets_) budget.entries = plan[p++];
+  for (auto& [parameter, budget] : budgets_) budget.entries = shares[p++];
 }
 
-void Compressor::MeasureEnergy(const BucketParameter& parameter, std::span<const float> gradient) {
+// In the step before budgets are shared out, of a parameter that has one.
+void Compressor::MeasureEnergy(uint64_t step, const BucketParameter& parameter,
+                               std::span<const float> gradient) {
+  if (options_.adaptive_every == 0 || parameter.count <= options_.whole_limit ||
+      (step + 1) % options_.adaptive_every != 0) {
+    return;
+  }
   ParameterBudget& budget = budgets_[parameter.name];
   budget.elements = gradient.size();
   budget.energy = SumOfSquares(gradient);
@@ -102,10 +112,7 @@ Status Compressor::Take(const Bucket& bucket, std::span<const size_t> counts) {
     const auto gradient = bucket.values.subspan(parameter.offset, parameter.count);
     Accumulation* accumulation = nullptr;
     CDDP_RETURN_IF_ERROR(memory_->Accumulate(parameter.name, gradient, &accumulation));
-    if (options_.adaptive_every > 0 && parameter.count > options_.whole_limit &&
-        (bucket.step + 1) % options_.adaptive_every == 0) {
-      MeasureEnergy(parameter, gradient);
-    }
+    MeasureEnergy(bucket.step, parameter, gradient);
     if (counts[p] == parameter.count) {
       TakeWhole(parameter, *accumulation);
     } else {
@@ -116,33 +123,19 @@ Status Compressor::Take(const Bucket& bucket, std::span<const size_t> counts) {
     taken_.run_ends.push_back(taken_.selection.size());
   }
   if (!taken_.finite) taken_.Clear();
-  Count(bucket);
-  statistics_.time += std::chrono::steady_clock::now() - start;
-  return Status::Ok();
-}
-
-void Compressor::Count(const Bucket& bucket) {
-  ++statistics_.calls;
-  statistics_.elements += bucket.values.size();
-  statistics_.entries += taken_.selection.size();
+  Count(bucket, taken_.run_ends);
   statistics_.selections = selector_->calls() - selections_before_;
   statistics_.second_sweeps = selector_->second_sweeps() - second_sweeps_before_;
-  statistics_.bytes_in += bucket.values.size_bytes();
-  size_t begin = 0;
-  for (size_t p = 0; p < taken_.run_ends.size(); ++p) {
-    ParameterStatistics& statistics = parameter_statistics_[bucket.parameters[p].name];
-    statistics.elements = bucket.parameters[p].count;
-    ++statistics.steps;
-    statistics.entries += taken_.run_ends[p] - begin;
-    begin = taken_.run_ends[p];
-  }
+  statistics_.time += std::chrono::steady_clock::now() - start;
+  return Status::Ok();
 }
 
 Status Compressor::TakeAll(const Bucket& bucket) {
   last_step_ = bucket.step;
   for (const BucketParameter& parameter : bucket.parameters) {
-    CDDP_RETURN_IF_ERROR(memory_->AccumulateAll(
-        parameter.name, bucket.values.subspan(parameter.offset, parameter.count)));
+    const auto gradient = bucket.values.subspan(parameter.offset, parameter.count);
+    MeasureEnergy(bucket.step, parameter, gradient);
+    CDDP_RETURN_IF_ERROR(memory_->AccumulateAll(parameter.name, gradient));
   }
   return Status::Ok();
 }
@@ -187,18 +180,27 @@ void Compressor::EndStep(bool commit) {
     memory_->Commit();
   } else {
     memory_->Void();
+    // Of this step's gradients, which may be anything.
+    for (auto& [parameter, budget] : budgets_) budget.energy = 0;
   }
 }
 
-CompressorState Compressor::Save() const {
-  return {.ratio = options_.ratio,
-          .budgets = budgets_,
-          .selector = selector_->Save(),
-          .memory = memory_->Save()};
+Status Compressor::Save(CompressorState* state) const {
+  *state = {.ratio = options_.ratio,
+            .budgets = budgets_,
+            .selector = selector_->Save(),
+            .memory_name = std::string(memory_->name()),
+            .memory = memory_->Save()};
+  return Status::Ok();
 }
 
 Status Compressor::Load(const CompressorState& state) {
   CDDP_RETURN_IF_ERROR(ValidateRatio(state.ratio));
+  const bool tells = !state.memory.empty() && !state.memory_name.empty();
+  if (tells && state.memory_name != memory_->name()) {
+    return Status::InvalidArgument(fmt::format("the saved state is of memory \"{}\", this is {}",
+                                               state.memory_name, memory_->name()));
+  }
   for (const auto& [parameter, budget] : state.budgets) {
     if (budget.entries <= budget.elements && std::isfinite(budget.energy) && budget.energy >= 0) {
       continue;
@@ -209,7 +211,7 @@ Status Compressor::Load(const CompressorState& state) {
   }
   CDDP_RETURN_IF_ERROR(memory_->Load(state.memory));
   options_.ratio = state.ratio;
-  budgets_ = state.budgets;
+  if (options_.adaptive_every > 0) budgets_ = state.budgets;
   selector_->Load(state.selector);
   return Status::Ok();
 }

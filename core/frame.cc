@@ -256,21 +256,4 @@ void Decode(const FrameView& view, std::span<uint32_t> indices, std::span<float>
   }
 }
 
-void DecodeAt(const FrameView& view, std::span<const uint32_t> indices, std::span<float> values) {
-  std::ranges::fill(values.first(indices.size()), 0.0f);
-  BlockReader reader(view);
-  Block block;
-  size_t at = 0;
-  while (at < indices.size() && reader.Next(&block)) {
-    for (size_t i = 0; i < block.count && at < indices.size();) {
-      if (block.indices[i] < indices[at]) {
-        ++i;
-      } else {
-        if (block.indices[i] == indices[at]) values[at] = block.values[i];
-        ++at;
-      }
-    }
-  }
-}
-
 }  // namespace cddp

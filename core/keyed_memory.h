@@ -156,15 +156,12 @@ class KeyedMemory final : public Memory {
 
   void Reset() override { parameters_.clear(); }
 
-  double ResidualNorm() const override {
-    double squares = 0;
-    for (const auto& [parameter, entry] : parameters_) squares += SquaresOf(entry);
-    return std::sqrt(squares);
-  }
-
-  double ResidualNorm(std::string_view parameter) const override {
-    const auto it = parameters_.find(parameter);
-    return it == parameters_.end() ? 0 : std::sqrt(SquaresOf(it->second));
+  NormByParameter ResidualNorms() const override {
+    NormByParameter norms;
+    for (const auto& [parameter, entry] : parameters_) {
+      norms[parameter] = std::sqrt(SumOfSquares(entry.slot.Part(0)));
+    }
+    return norms;
   }
 
   size_t BytesPerElement() const override { return 2 * sizeof(float) * Slot::Parts().size(); }
@@ -177,12 +174,6 @@ class KeyedMemory final : public Memory {
     bool drained = false;  // and all of it sent
   };
   using Parameters = std::map<std::string, Entry, std::less<>>;
-
-  static double SquaresOf(const Entry& entry) {
-    double squares = 0;
-    for (const float value : entry.slot.Part(0)) squares += double{value} * double{value};
-    return squares;
-  }
 
   Status Start(std::string_view parameter, std::span<const float> gradient, Entry* entry) {
     CDDP_RETURN_IF_ERROR(RequireSize(parameter, gradient.size(), *entry));

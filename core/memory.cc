@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cmath>
 #include <deque>
 
 #include "core/sweep.h"
@@ -56,8 +57,7 @@ class NoMemory final : public Memory {
                     state.size(), state.begin()->first));
   }
   void Reset() override {}
-  double ResidualNorm() const override { return 0; }
-  double ResidualNorm(std::string_view) const override { return 0; }
+  NormByParameter ResidualNorms() const override { return {}; }
   size_t BytesPerElement() const override { return 0; }
 
  private:
@@ -65,6 +65,12 @@ class NoMemory final : public Memory {
 };
 
 }  // namespace
+
+double NormOf(const NormByParameter& norms) {
+  double squares = 0;
+  for (const auto& [parameter, norm] : norms) squares += norm * norm;
+  return std::sqrt(squares);
+}
 
 std::unique_ptr<Memory> MakeNoMemory() { return std::make_unique<NoMemory>(); }
 

@@ -23,7 +23,7 @@ class ThresholdSelector final : public Selector {
     }
     candidates_.Begin(k, threshold_);
     candidates_.Gather(Pass::kFirst, accumulation, pool_);
-    if (candidates_.size() < k) {
+    if (candidates_.size() < k && candidates_.guessed()) {
       // Are there really so few, or did the first pass take the threshold too high?
       ++second_sweeps_;
       candidates_.PutBack(accumulation);

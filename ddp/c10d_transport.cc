@@ -83,9 +83,19 @@ Status C10dTransport::Exchange(std::span<const std::span<const std::byte>> outgo
 
 void C10dTransport::BroadcastFromRank0(const std::vector<at::Tensor>& tensors) {
   if (world_size_ == 1 || tensors.empty()) return;
+  cddp::BroadcastFromRank0(group_, tensors, "a broadcast from rank 0");
+}
+
+void BroadcastFromRank0(const ProcessGroupPtr& group, const std::vector<at::Tensor>& tensors,
+                        const char* what) {
   constexpr size_t kBroadcastBytes = size_t{25} << 20;
-  RethrowAsPeerLost("a broadcast from rank 0",
-                    [&] { c10d::broadcast_coalesced(group_, tensors, kBroadcastBytes, 0); });
+  const torch::NoGradGuard no_grad;
+  std::vector<at::Tensor> of_host;
+  for (const at::Tensor& tensor : tensors) of_host.push_back(tensor.to(at::kCPU));
+  RethrowAsPeerLost(what, [&] { c10d::broadcast_coalesced(group, of_host, kBroadcastBytes, 0); });
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    if (!tensors[i].is_same(of_host[i])) tensors[i].copy_(of_host[i]);
+  }
 }
 
 }  // namespace cddp

@@ -11,6 +11,11 @@
 
 namespace cddp {
 
+// Gives every rank rank 0's values of `tensors`, which have the same shapes everywhere, by way
+// of the host. Collective. Throws StatusError(kPeerLost) that says `what` failed.
+void BroadcastFromRank0(const ProcessGroupPtr& group, const std::vector<at::Tensor>& tensors,
+                        const char* what);
+
 class C10dTransport final : public Transport {
  public:
   // Makes a process group of its own, so that gradient traffic has its own order
@@ -24,8 +29,7 @@ class C10dTransport final : public Transport {
   Status Exchange(std::span<const std::span<const std::byte>> outgoing,
                   std::span<const std::span<std::byte>> incoming) override;
 
-  // Gives every rank rank 0's values of `tensors`, which have the same shapes everywhere.
-  // Collective, between steps. Throws StatusError(kPeerLost).
+  // The same over this group, between steps.
   void BroadcastFromRank0(const std::vector<at::Tensor>& tensors);
 
   // What the group's sockets carried since they were opened. Any thread.

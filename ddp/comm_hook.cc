@@ -30,11 +30,26 @@ void AddWeightDecay(const at::Tensor& buffer, const std::vector<at::Tensor>& par
 
 }  // namespace
 
-CommHook::CommHook(Collective* collective, std::unordered_map<const void*, std::string> names,
-                   double weight_decay)
-    : names_(std::move(names)), weight_decay_(weight_decay), pipeline_(collective) {}
+CommHook::CommHook(Collective* collective, CommHookOptions options)
+    : options_(std::move(options)), side_(options_.device), pipeline_(collective) {}
 
-PipelineJob CommHook::MakeJob(c10d::GradBucket& bucket, const FuturePtr& future) const {
+CommHook::FuturePtr CommHook::NewFuture() const {
+  std::vector<c10::Device> devices;
+  if (!options_.device.is_cpu()) devices.push_back(options_.device);
+  return c10::make_intrusive<c10::ivalue::Future>(c10::TensorType::get(), devices);
+}
+
+at::Tensor CommHook::StagingOf(uint32_t bucket, int64_t elements) {
+  at::Tensor& staging = staging_[bucket];
+  if (!staging.defined() || staging.numel() != elements) {
+    // Page-locked: copies need no other.
+    staging = torch::empty(
+        {elements}, torch::TensorOptions().pinned_memory(options_.device.type() == at::kCUDA));
+  }
+  return staging;
+}
+
+PipelineJob CommHook::MakeJob(c10d::GradBucket& bucket, const FuturePtr& future) {
   const at::Tensor buffer = bucket.getBufferRef();
   const auto index = static_cast<uint32_t>(bucket.getIndex());
   if (buffer.numel() > std::numeric_limits<uint32_t>::max()) {
@@ -43,28 +58,35 @@ PipelineJob CommHook::MakeJob(c10d::GradBucket& bucket, const FuturePtr& future)
                                   "bucket size",
                                   index, buffer.numel()));
   }
+  const at::Tensor values = options_.staged ? StagingOf(index, buffer.numel()) : buffer;
   PipelineJob job{
       .bucket = {.step = step_,
                  .index = index,
-                 .values = {buffer.data_ptr<float>(), static_cast<size_t>(buffer.numel())}}};
+                 .values = {values.data_ptr<float>(), static_cast<size_t>(values.numel())}}};
   uint32_t offset = 0;
   const std::vector<at::Tensor> parameters = bucket.getParameters();
   for (const at::Tensor& parameter : parameters) {
     const auto count = static_cast<uint32_t>(parameter.numel());
-    job.parameters.push_back({names_.at(parameter.unsafeGetTensorImpl()), offset, count});
+    job.parameters.push_back({options_.names.at(parameter.unsafeGetTensorImpl()), offset, count});
     offset += count;
   }
-  if (unscale_ != 1 || weight_decay_ != 0) {
-    job.before = [buffer, parameters, unscale = unscale_, decay = weight_decay_] {
-      if (unscale != 1) buffer.mul_(unscale);
-      if (decay != 0) AddWeightDecay(buffer, parameters, decay);
+  const auto mark = side_.Mark();
+  if (mark || options_.staged || unscale_ != 1 || options_.weight_decay != 0) {
+    job.before = [this, buffer, values, parameters, mark, unscale = unscale_] {
+      side_.Run(mark.get(), [&] {
+        if (unscale != 1) buffer.mul_(unscale);
+        if (options_.weight_decay != 0) AddWeightDecay(buffer, parameters, options_.weight_decay);
+        if (options_.staged) values.copy_(buffer, /*non_blocking=*/true);
+      });
     };
   }
-  job.done = [buffer, future](const Status& status) {
-    if (status.ok()) {
+  job.done = [this, buffer, values, future](const Status& status) {
+    try {
+      ThrowIfError(status);
+      if (options_.staged) side_.Run(nullptr, [&] { buffer.copy_(values, /*non_blocking=*/true); });
       future->markCompleted(buffer);
-    } else {
-      future->setError(std::make_exception_ptr(StatusError(status)));
+    } catch (...) {
+      future->setError(std::current_exception());
     }
   };
   return job;
@@ -72,7 +94,7 @@ PipelineJob CommHook::MakeJob(c10d::GradBucket& bucket, const FuturePtr& future)
 
 CommHook::FuturePtr CommHook::runHook(c10d::GradBucket& bucket) {
   try {
-    auto future = c10::make_intrusive<c10::ivalue::Future>(c10::TensorType::get());
+    const FuturePtr future = NewFuture();
     PipelineJob job = MakeJob(bucket, future);
     parameters_ += job.parameters.size();
     pipeline_.Submit(std::move(job));
@@ -88,7 +110,7 @@ CommHook::FuturePtr CommHook::runHook(c10d::GradBucket& bucket) {
 
 CommHook::FuturePtr CommHook::Failed(const Status& status) {
   pipeline_.Fail(status);
-  auto future = c10::make_intrusive<c10::ivalue::Future>(c10::TensorType::get());
+  const FuturePtr future = NewFuture();
   future->setError(std::make_exception_ptr(StatusError(status)));
   return future;
 }

@@ -2,12 +2,16 @@
 // backward has filled it, and synchronises it on the threads of a pipeline
 // (cddp/pipeline.h) while backward goes on. The Reducer hands buckets over in the same
 // order on every rank.
+//
+// Gradients of a device go to the collective where they are, or staged: copied to the host for
+// it, and back.
 #pragma once
 
 #include <torch/torch.h>
 
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <string>
 #include <torch/csrc/distributed/c10d/comm.hpp>
 #include <unordered_map>
@@ -15,15 +19,21 @@
 #include "cddp/bucket.h"
 #include "cddp/collective.h"
 #include "cddp/pipeline.h"
+#include "ddp/side_stream.h"
 
 namespace cddp {
 
+struct CommHookOptions {
+  std::unordered_map<const void*, std::string> names;  // of the parameters, by their tensors
+  at::Device device = at::kCPU;                        // that they are on
+  bool staged = false;
+  double weight_decay = 0;  // times the parameter is added to its gradient
+};
+
 class CommHook final : public c10d::CommHookInterface {
  public:
-  // `names` gives the name of each parameter, by its tensor. `collective` must
-  // outlive the hook. `weight_decay` times the parameter is added to its gradient.
-  CommHook(Collective* collective, std::unordered_map<const void*, std::string> names,
-           double weight_decay);
+  // `collective` must outlive the hook.
+  CommHook(Collective* collective, CommHookOptions options);
 
   // Called under the Reducer's lock: enqueues only, throws nothing (the Reducer
   // could not be used again). Errors come out of backward(), by way of the future.
@@ -50,11 +60,15 @@ class CommHook final : public c10d::CommHookInterface {
 
  private:
   using FuturePtr = c10::intrusive_ptr<c10::ivalue::Future>;
-  PipelineJob MakeJob(c10d::GradBucket& bucket, const FuturePtr& future) const;
+  PipelineJob MakeJob(c10d::GradBucket& bucket, const FuturePtr& future);
+  // Host memory for a staged bucket, the same in every step.
+  at::Tensor StagingOf(uint32_t bucket, int64_t elements);
+  FuturePtr NewFuture() const;
   FuturePtr Failed(const Status& status);
 
-  const std::unordered_map<const void*, std::string> names_;
-  const double weight_decay_;
+  const CommHookOptions options_;
+  const SideStream side_;
+  std::map<uint32_t, at::Tensor> staging_;
   uint64_t step_ = 0;
   double unscale_ = 1;
   size_t parameters_ = 0;

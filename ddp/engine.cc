@@ -15,8 +15,9 @@
 namespace cddp {
 namespace {
 
+// `device`: of the first parameter.
 void RequireSynchronisable(const std::string& name, const at::Tensor& parameter,
-                           const DdpOptions& options) {
+                           const at::Device& device, const DdpOptions& options) {
   const auto refuse = [&](const std::string& why) {
     throw StatusError(StatusCode::kInvalidArgument, fmt::format("parameter {} {}", name, why));
   };
@@ -24,8 +25,10 @@ void RequireSynchronisable(const std::string& name, const at::Tensor& parameter,
     refuse(fmt::format("is {}, only float32 can be synchronised",
                        c10::toString(parameter.scalar_type())));
   }
-  if (!parameter.device().is_cpu()) {
-    refuse(fmt::format("is on {}, only the CPU's can be synchronised", parameter.device().str()));
+  if (parameter.is_meta()) refuse("is on meta, a device that holds no values");
+  if (parameter.device() != device) {
+    refuse(fmt::format("is on {}, others on {}: all must be on one device",
+                       parameter.device().str(), device.str()));
   }
   // A bucket is full when it has reached its size: it may be larger by one parameter.
   constexpr int64_t kMaxElements = std::numeric_limits<uint32_t>::max();
@@ -105,16 +108,20 @@ DdpEngine::DdpEngine(torch::nn::Module& module, World& world, C10dTransport& tra
   std::vector<std::pair<std::string, at::Tensor>> named;
   for (const auto& item : module.named_parameters()) {
     if (!item.value().requires_grad()) continue;
-    RequireSynchronisable(item.key(), item.value(), options);
+    const at::Tensor& first = named.empty() ? item.value() : named.front().second;
+    RequireSynchronisable(item.key(), item.value(), first.device(), options);
     named.emplace_back(item.key(), item.value());
   }
   std::ranges::reverse(named);
 
   torch_seam::ReducerArguments arguments;
-  std::unordered_map<const void*, std::string> names;
+  CommHookOptions hook_options{.names = {}, .weight_decay = options.weight_decay};
+  if (!named.empty()) hook_options.device = named.front().second.device();
+  hook_options.staged =
+      options.stage_gradients || (!hook_options.device.is_cpu() && !collective->on_device());
   for (const auto& [name, parameter] : named) {
     arguments.names[parameters_.size()] = name;
-    names[parameter.unsafeGetTensorImpl()] = name;
+    hook_options.names[parameter.unsafeGetTensorImpl()] = name;
     parameters_.push_back(parameter);
     names_.push_back(name);
   }
@@ -124,14 +131,10 @@ DdpEngine::DdpEngine(torch::nn::Module& module, World& world, C10dTransport& tra
   }
 
   RequireSameModule(module, world);
-  RethrowAsPeerLost("the broadcast of rank 0's parameters", [&] {
-    const ProcessGroupPtr& group = world.control_group();
-    std::vector<at::Tensor> state;
-    for (const at::Tensor& parameter : parameters_) state.push_back(parameter.detach());
-    state.insert(state.end(), buffers_.begin(), buffers_.end());
-    constexpr size_t kBroadcastBytes = size_t{250} << 20;
-    c10d::broadcast_coalesced(group, state, kBroadcastBytes, 0);
-  });
+  std::vector<at::Tensor> state;
+  for (const at::Tensor& parameter : parameters_) state.push_back(parameter.detach());
+  state.insert(state.end(), buffers_.begin(), buffers_.end());
+  BroadcastFromRank0(world.control_group(), state, "the broadcast of rank 0's parameters");
 
   // As PyTorch's DDP: one bucket at first, split by size when the layout is
   // rebuilt; with unused parameters there is no rebuilding.
@@ -159,7 +162,7 @@ DdpEngine::DdpEngine(torch::nn::Module& module, World& world, C10dTransport& tra
   logger_->set_construction_data_and_log(module.name(), {}, -1, /*broadcast_buffers=*/true,
                                          /*has_sync_bn=*/false, /*static_graph=*/false);
 
-  auto hook = std::make_unique<CommHook>(collective, std::move(names), options.weight_decay);
+  auto hook = std::make_unique<CommHook>(collective, std::move(hook_options));
   hook_ = hook.get();
   reducer_->register_comm_hook(std::move(hook));
 

@@ -14,7 +14,8 @@
 // them either.
 //
 // Gradients are views of the Reducer's buckets: zero them only through
-// BeginStep. Parameters must be float32 on the CPU, each of less than 2^32 elements.
+// BeginStep. Parameters must be float32, on one device, each of less than 2^32 elements. Those
+// of a device other than the CPU go to the collective there, or are copied to the host for it.
 //
 // One thread. Collective: every rank makes the same calls.
 #pragma once
@@ -43,6 +44,8 @@ struct DdpOptions {
   // Added to the gradients, times the parameter, before they are synchronised: for
   // memories that hold the momentum. The optimiser must then have none of its own.
   double weight_decay = 0;
+  // Copies the CPU's gradients to other memory for the collective, too, as those of a device.
+  bool stage_gradients = false;
 };
 
 class DdpEngine {

@@ -128,18 +128,24 @@ int TasksOfNode(const char* name, std::string_view list, int node) {
                      name, list));
 }
 
+int LocalRank(const Variables& variables, const char* name) {
+  return variables.Number(name, 0, kMaxWorld - 1).value_or(0);
+}
+
 void ReadTorchrun(const Variables& variables, LaunchEnvironment* launch) {
   launch->launcher = "torchrun";
   launch->local_world_size =
       variables.Number("LOCAL_WORLD_SIZE", 1, launch->world_size).value_or(1);
+  launch->local_rank = LocalRank(variables, "LOCAL_RANK");
   launch->restart_count = variables.Number("TORCHELASTIC_RESTART_COUNT", 0, 1 << 30).value_or(0);
   launch->agent_store = variables.Text("TORCHELASTIC_USE_AGENT_STORE") == "True";
 }
 
 // Those of mpirun or mpiexec, which do not say where rank 0 is.
-void ReadMpi(const Variables& variables, const char* launcher, const char* local_size_name,
-             LaunchEnvironment* launch) {
+void ReadMpi(const Variables& variables, const char* launcher, const char* local_rank_name,
+             const char* local_size_name, LaunchEnvironment* launch) {
   launch->launcher = launcher;
+  launch->local_rank = LocalRank(variables, local_rank_name);
   launch->local_world_size = variables.Number(local_size_name, 1, launch->world_size).value_or(1);
   if (launch->local_world_size < launch->world_size && !variables.Text("MASTER_ADDR")) {
     Refuse(
@@ -162,6 +168,7 @@ bool ReadSlurm(const Variables& variables, LaunchEnvironment* launch) {
     return false;
   }
   launch->launcher = "srun";
+  launch->local_rank = LocalRank(variables, "SLURM_LOCALID");
   launch->local_world_size = launch->world_size;
   if (variables.Number("SLURM_STEP_NUM_NODES", 1, kMaxWorld).value_or(1) > 1) {
     constexpr char kHosts[] = "SLURM_STEP_NODELIST";
@@ -184,14 +191,15 @@ bool ReadLauncher(const Variables& variables, LaunchEnvironment* launch) {
   }
   if (ReadPlace(variables, "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE",
                 "start the workers with mpirun", launch)) {
-    ReadMpi(variables, "mpirun", "OMPI_COMM_WORLD_LOCAL_SIZE", launch);
+    ReadMpi(variables, "mpirun", "OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE",
+            launch);
     if (const auto job = variables.Text("PMIX_NAMESPACE")) launch->master_port = PortOf(*job);
     return true;
   }
   // Slurm's PMI sets the first two as well, but not the third.
   if (variables.Text("MPI_LOCALNRANKS") &&
       ReadPlace(variables, "PMI_RANK", "PMI_SIZE", "start the workers with mpiexec", launch)) {
-    ReadMpi(variables, "mpiexec", "MPI_LOCALNRANKS", launch);
+    ReadMpi(variables, "mpiexec", "MPI_LOCALRANKID", "MPI_LOCALNRANKS", launch);
     return true;
   }
   return ReadSlurm(variables, launch);

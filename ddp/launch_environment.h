@@ -2,11 +2,13 @@
 // these launchers whose variables are there counts, so that what it was itself started
 // under (mpirun in a Slurm job, torchrun under srun) does not:
 //
-//   torchrun  RANK, WORLD_SIZE, LOCAL_WORLD_SIZE; TORCHELASTIC_USE_AGENT_STORE,
+//   torchrun  RANK, WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE; TORCHELASTIC_USE_AGENT_STORE,
 //             TORCHELASTIC_RESTART_COUNT. Set by hand or by --workers they are the same.
-//   mpirun    Open MPI's: OMPI_COMM_WORLD_RANK, _SIZE, _LOCAL_SIZE; PMIX_NAMESPACE (job)
-//   mpiexec   MPICH's and Intel MPI's (Hydra): PMI_RANK, PMI_SIZE, MPI_LOCALNRANKS
-//   srun      SLURM_PROCID, SLURM_STEP_NUM_TASKS, SLURM_JOB_ID, SLURM_STEP_ID,
+//   mpirun    Open MPI's: OMPI_COMM_WORLD_RANK, _SIZE, _LOCAL_RANK, _LOCAL_SIZE;
+//             PMIX_NAMESPACE (job)
+//   mpiexec   MPICH's and Intel MPI's (Hydra): PMI_RANK, PMI_SIZE, MPI_LOCALRANKID,
+//             MPI_LOCALNRANKS
+//   srun      SLURM_PROCID, SLURM_LOCALID, SLURM_STEP_NUM_TASKS, SLURM_JOB_ID, SLURM_STEP_ID,
 //             SLURM_STEP_NUM_NODES, SLURM_STEP_NODELIST, SLURM_STEP_TASKS_PER_NODE,
 //             SLURM_NODEID. Batch scripts and shells of an allocation have some of them, but
 //             are no step that srun has started.
@@ -31,6 +33,7 @@ struct LaunchEnvironment {
   std::string launcher;
   int rank = 0;
   int world_size = 1;
+  int local_rank = 0;  // among the workers of this machine; 0 where it is not said
   int local_world_size = 1;
   std::string master_address = "127.0.0.1";
   int master_port = 29500;

@@ -40,7 +40,10 @@ c10::intrusive_ptr<Group> WrapBackend(const Gloo& gloo, const StorePtr& store, i
   } else {
     auto group = c10::make_intrusive<Group>(store, rank, size);
     group->setDefaultBackend(Group::BackendType::GLOO);
-    group->setBackend(c10::DeviceType::CPU, Group::BackendType::GLOO, gloo);
+    // The Reducer agrees on its buckets through a tensor of the parameters' device.
+    for (const auto device : {c10::DeviceType::CPU, c10::DeviceType::CUDA}) {
+      group->setBackend(device, Group::BackendType::GLOO, gloo);
+    }
     group->setGroupName(name);
     return group;
   }

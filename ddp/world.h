@@ -44,8 +44,9 @@ class World {
 
   int rank() const { return options_.launch.rank; }
   int size() const { return options_.launch.world_size; }
-  // Of the workers, those of this machine.
+  // Of the workers, those of this machine, and this one's number among them.
   int local_size() const { return options_.launch.local_world_size; }
+  int local_rank() const { return options_.launch.local_rank; }
 
   // After which a collective gives up although nobody was lost: 10 times the
   // timeout, at least half an hour.

@@ -5,14 +5,13 @@
 #include <xxhash.h>
 
 #include <algorithm>
-#include <cstring>
-#include <functional>
 #include <map>
 #include <string>
 #include <utility>
 
 #include "core/cuda/code_blocks.h"
 #include "core/cuda/device.h"
+#include "core/cuda/device_memory.h"
 #include "core/cuda/frame_decoder.h"
 #include "core/cuda/frame_encoder.h"
 #include "core/cuda/selection.h"
@@ -24,35 +23,15 @@ namespace {
 using cuda::DeviceArray;
 using cuda::StatusOf;
 
-// Residuals and velocities of a bucket's elements before and after a step.
-struct BucketMemory {
-  DeviceArray<float> residual[2];
-  DeviceArray<float> velocity[2];
-  int side = 0;  // of the old state
-  bool pending = false;
-
-  float* Part(bool is_velocity) { return (is_velocity ? velocity : residual)[side].data(); }
-  cuda::States states() {
-    return {residual[side].data(), residual[1 - side].data(), velocity[side].data(),
-            velocity[1 - side].data()};
-  }
-};
-
-// Where a parameter's memory is.
-struct Home {
-  std::shared_ptr<BucketMemory> memory;
-  size_t offset = 0;
-  size_t elements = 0;
-};
-
 // A bucket as it was last seen.
 struct BucketState {
   bool prepared = false;
   std::vector<BucketParameter> parameters;
-  std::shared_ptr<BucketMemory> memory;
+  std::shared_ptr<cuda::BucketMemory> memory;  // null with `none`
   cuda::BucketSelection selection;
   cuda::FrameEncoder encoder;
   std::vector<size_t> run_ends;
+  uint64_t selected_parameters = 0;  // those that do not go whole
 };
 
 // That the kernels were built for the device.
@@ -68,16 +47,29 @@ Status RequireCapability(int device) {
                   device, major, kLeast));
 }
 
+cuda::MemoryKind KindOf(const std::string& memory) {
+  if (memory == "none") return cuda::MemoryKind::kNone;
+  return memory == "residual" ? cuda::MemoryKind::kResidual : cuda::MemoryKind::kDgc;
+}
+
 }  // namespace
 
 struct CudaCompressor::Impl {
-  CompressorOptions options;
-  cudaStream_t stream = nullptr;
-  int device = 0;
-  cuda::MemoryKind memory = cuda::MemoryKind::kResidual;
-  std::unique_ptr<Compressor> counts;  // for EntryCount only
+  Impl(const CompressorOptions& of, void* on_stream)
+      : options(of),
+        stream(static_cast<cudaStream_t>(on_stream)),
+        memory(KindOf(of.memory.name), stream) {}
+  ~Impl() {
+    if (owns_stream) cudaStreamDestroy(stream);
+  }
 
-  std::map<std::string, Home, std::less<>> homes;
+  CompressorOptions options;
+  cudaStream_t stream;
+  bool owns_stream = false;
+  int device = 0;
+  cuda::DeviceMemory memory;
+  std::unique_ptr<Compressor> counts;  // for the ratio and EntryCount only
+
   std::map<uint32_t, BucketState> buckets;
 
   // What was started.
@@ -87,75 +79,22 @@ struct CudaCompressor::Impl {
   uint64_t key = 0;
   cuda::PinnedArray<cuda::Outcome> outcome;
   cuda::PinnedArray<std::byte> staging;
-  uint64_t second_sweeps = 0;
 
   cuda::FrameDecoder decoder;
 
-  Status Allocate(size_t elements, std::shared_ptr<BucketMemory>* memory);
-  Status MoveIn(std::span<const BucketParameter> parameters,
-                const std::shared_ptr<BucketMemory>& memory);
   Status Prepare(const Bucket& bucket, BucketState* state);
   Status Enqueue(cuda::Thresholds thresholds);
-
-  std::vector<std::pair<const char*, bool>> Parts() const {
-    if (memory == cuda::MemoryKind::kDgc) return {{"/residual", false}, {"/velocity", true}};
-    return {{"", false}};
-  }
 };
-
-// All zero.
-Status CudaCompressor::Impl::Allocate(size_t elements, std::shared_ptr<BucketMemory>* allocated) {
-  auto made = std::make_shared<BucketMemory>();
-  for (int side : {0, 1}) {
-    CDDP_RETURN_IF_ERROR(made->residual[side].MakeZero(elements, stream));
-    if (memory == cuda::MemoryKind::kDgc) {
-      CDDP_RETURN_IF_ERROR(made->velocity[side].MakeZero(elements, stream));
-    }
-  }
-  *allocated = std::move(made);
-  return Status::Ok();
-}
-
-// Moves what is kept of the parameters from where it was, in buckets of another layout.
-Status CudaCompressor::Impl::MoveIn(std::span<const BucketParameter> parameters,
-                                    const std::shared_ptr<BucketMemory>& to) {
-  for (const BucketParameter& parameter : parameters) {
-    const auto home = homes.find(parameter.name);
-    if (home != homes.end() && home->second.elements != parameter.count) {
-      return Status::InvalidArgument(
-          fmt::format("parameter {} has {} elements in this step but {} in its memory",
-                      parameter.name, parameter.count, home->second.elements));
-    }
-  }
-  for (const BucketParameter& parameter : parameters) {
-    Home& home = homes[parameter.name];
-    for (const auto& [suffix, is_velocity] : Parts()) {
-      if (home.memory == nullptr) continue;
-      CDDP_RETURN_IF_ERROR(
-          StatusOf(cudaMemcpyAsync(to->Part(is_velocity) + parameter.offset,
-                                   home.memory->Part(is_velocity) + home.offset,
-                                   home.elements * sizeof(float), cudaMemcpyDeviceToDevice, stream),
-                   "moving a memory"));
-    }
-    home = {to, parameter.offset, parameter.count};
-  }
-  return Status::Ok();
-}
 
 Status CudaCompressor::Impl::Prepare(const Bucket& bucket, BucketState* state) {
   state->prepared = false;  // unless all goes well, the next step prepares it again
   state->run_ends.clear();
-  if (memory != cuda::MemoryKind::kNone) {
-    std::shared_ptr<BucketMemory> moved;
-    CDDP_RETURN_IF_ERROR(Allocate(bucket.values.size(), &moved));
-    CDDP_RETURN_IF_ERROR(MoveIn(bucket.parameters, moved));
-    state->memory = std::move(moved);
+  state->selected_parameters = 0;
+  if (memory.kind() != cuda::MemoryKind::kNone) {
+    CDDP_RETURN_IF_ERROR(memory.MoveIn(bucket.parameters, bucket.values.size(), &state->memory));
     // A bucket that has lost a parameter is another one now, if it comes again.
     std::erase_if(buckets, [&](const auto& item) {
-      return &item.second != state &&
-             std::ranges::any_of(item.second.parameters, [&](const auto& parameter) {
-               return homes.find(parameter.name)->second.memory != item.second.memory;
-             });
+      return &item.second != state && !memory.AreIn(item.second.parameters, item.second.memory);
     });
   }
   std::vector<cuda::Parameter> parameters;
@@ -163,6 +102,7 @@ Status CudaCompressor::Impl::Prepare(const Bucket& bucket, BucketState* state) {
   for (const BucketParameter& parameter : bucket.parameters) {
     const size_t k = counts->EntryCount(parameter);
     entries += k;
+    state->selected_parameters += k < parameter.count;
     state->run_ends.push_back(entries);
     parameters.push_back(
         {.offset = parameter.offset, .count = parameter.count, .k = static_cast<uint32_t>(k)});
@@ -170,7 +110,8 @@ Status CudaCompressor::Impl::Prepare(const Bucket& bucket, BucketState* state) {
   const MomentumRule rule{.momentum = static_cast<float>(options.memory.momentum),
                           .nesterov = options.memory.nesterov,
                           .masking = options.memory.momentum_masking};
-  CDDP_RETURN_IF_ERROR(state->selection.Prepare(memory, rule, std::move(parameters), stream));
+  CDDP_RETURN_IF_ERROR(
+      state->selection.Prepare(memory.kind(), rule, std::move(parameters), stream));
   CDDP_RETURN_IF_ERROR(state->encoder.Prepare(state->selection, options.format.values, stream));
   CDDP_RETURN_IF_ERROR(staging.Make(state->encoder.max_bytes()));
   state->parameters.assign(bucket.parameters.begin(), bucket.parameters.end());
@@ -198,7 +139,7 @@ CudaCompressor::~CudaCompressor() = default;
 
 Status CudaCompressor::Create(const CompressorOptions& options, void* stream,
                               std::unique_ptr<CudaCompressor>* compressor) {
-  auto impl = std::make_unique<Impl>();
+  auto impl = std::make_unique<Impl>(options, stream);
   CDDP_RETURN_IF_ERROR(Compressor::Create(options, &impl->counts));
   const auto refuse = [](const char* what) {
     return Status::InvalidArgument(fmt::format("compression on a GPU has no {}", what));
@@ -215,16 +156,48 @@ Status CudaCompressor::Create(const CompressorOptions& options, void* stream,
   }
   Status problem;
   if (CudaDeviceCount(&problem) == 0) return problem;
-  impl->options = options;
   impl->options.format.indices = IndexFormat::kRiceBlocks;
-  impl->stream = static_cast<cudaStream_t>(stream);
-  impl->memory = options.memory.name == "none"       ? cuda::MemoryKind::kNone
-                 : options.memory.name == "residual" ? cuda::MemoryKind::kResidual
-                                                     : cuda::MemoryKind::kDgc;
   CDDP_RETURN_IF_ERROR(StatusOf(cudaGetDevice(&impl->device), "asking for the device"));
   CDDP_RETURN_IF_ERROR(RequireCapability(impl->device));
   CDDP_RETURN_IF_ERROR(impl->outcome.Make(1));
   compressor->reset(new CudaCompressor(std::move(impl)));
+  return Status::Ok();
+}
+
+Status CudaCompressor::CreateOn(int device, const CompressorOptions& options,
+                                std::unique_ptr<CudaCompressor>* compressor) {
+  Status problem;
+  const int devices = CudaDeviceCount(&problem);
+  if (devices == 0) return problem;
+  if (device < 0 || device >= devices) {
+    return Status::InvalidArgument(
+        fmt::format("device {} of {}: they are numbered from 0", device, devices));
+  }
+  const cuda::DeviceGuard guard(device);
+  cudaStream_t stream = nullptr;
+  CDDP_RETURN_IF_ERROR(
+      StatusOf(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "making a stream"));
+  const Status status = Create(options, stream, compressor);
+  if (status.ok()) {
+    (*compressor)->impl_->owns_stream = true;
+  } else {
+    cudaStreamDestroy(stream);
+  }
+  return status;
+}
+
+const FrameFormat& CudaCompressor::format() const { return impl_->options.format; }
+
+double CudaCompressor::ratio() const { return impl_->counts->ratio(); }
+
+std::string_view CudaCompressor::memory_name() const { return impl_->options.memory.name; }
+
+Status CudaCompressor::SetRatio(double ratio) {
+  const double before = impl_->counts->ratio();
+  CDDP_RETURN_IF_ERROR(impl_->counts->SetRatio(ratio));
+  if (ratio == before) return Status::Ok();
+  // They have room for as many entries as there were.
+  for (auto& [index, bucket] : impl_->buckets) bucket.prepared = false;
   return Status::Ok();
 }
 
@@ -267,7 +240,7 @@ Status CudaCompressor::Finish(std::vector<std::byte>* frame) {
   const auto wait = [&] { return StatusOf(cudaStreamSynchronize(impl.stream), "compressing"); };
   CDDP_RETURN_IF_ERROR(wait());
   if (impl.outcome->failed_parameters > 0) {
-    impl.second_sweeps += impl.outcome->failed_parameters;
+    statistics_.second_sweeps += impl.outcome->failed_parameters;
     impl.current = &state;
     CDDP_RETURN_IF_ERROR(impl.Enqueue(cuda::Thresholds::kOfFailed));
     impl.current = nullptr;
@@ -278,7 +251,12 @@ Status CudaCompressor::Finish(std::vector<std::byte>* frame) {
                       impl.outcome->failed_parameters, impl.id.bucket, impl.id.step));
     }
   }
+  const Bucket bucket{.step = impl.id.step,
+                      .index = impl.id.bucket,
+                      .values = {static_cast<float*>(nullptr), impl.id.elements},
+                      .parameters = state.parameters};
   if (impl.outcome->non_finite != 0) {
+    Count(bucket, {});
     Selection none;
     return EncodeFrame(impl.options.format, impl.id, {}, /*non_finite=*/true, &none, frame);
   }
@@ -289,10 +267,31 @@ Status CudaCompressor::Finish(std::vector<std::byte>* frame) {
   CDDP_RETURN_IF_ERROR(wait());
   AssembleFrame(impl.options.format, impl.id, state.run_ends, {impl.staging.data(), payload},
                 frame);
+  Count(bucket, state.run_ends);
+  statistics_.selections += state.selected_parameters;
+  statistics_.bytes_out += frame->size();
   return Status::Ok();
 }
 
-Status CudaCompressor::Sum(std::span<const std::vector<std::byte>> frames,
+Status CudaCompressor::Mean(std::span<const std::span<const std::byte>> frames,
+                            std::span<const FrameId> ids, size_t max_entries, const Bucket& bucket,
+                            bool* finite) {
+  bool flagged_finite = true;
+  CDDP_RETURN_IF_ERROR(Sum(frames, ids, max_entries, bucket.values.data(), &flagged_finite));
+  const cuda::DeviceGuard guard(impl_->device);
+  bool mean_finite = true;
+  CDDP_RETURN_IF_ERROR(impl_->decoder.DivideSum(
+      bucket.values.data(), static_cast<float>(frames.size()), impl_->stream, &mean_finite));
+  if (flagged_finite && mean_finite) return Status::Ok();
+  *finite = false;
+  constexpr int kNaNByte = 0xff;
+  CDDP_RETURN_IF_ERROR(StatusOf(
+      cudaMemsetAsync(bucket.values.data(), kNaNByte, bucket.values.size_bytes(), impl_->stream),
+      "voiding a gradient"));
+  return StatusOf(cudaStreamSynchronize(impl_->stream), "voiding a gradient");
+}
+
+Status CudaCompressor::Sum(std::span<const std::span<const std::byte>> frames,
                            std::span<const FrameId> ids, size_t max_entries, float* gradient,
                            bool* finite) {
   if (frames.empty() || ids.size() != frames.size()) {
@@ -322,63 +321,34 @@ Status CudaCompressor::Sum(std::span<const std::vector<std::byte>> frames,
                                       ids[0].step, ids[0].bucket));
 }
 
-void CudaCompressor::EndStep(bool commit) {
-  for (auto& [name, home] : impl_->homes) {
-    BucketMemory& memory = *home.memory;
-    if (commit && memory.pending) memory.side = 1 - memory.side;
-    memory.pending = false;
-  }
-}
+void CudaCompressor::EndStep(bool commit) { impl_->memory.EndStep(commit); }
 
-Status CudaCompressor::Save(MemoryState* state) const {
+NormByParameter CudaCompressor::ResidualNorms() const {
   const cuda::DeviceGuard guard(impl_->device);
-  state->clear();
-  for (const auto& [name, home] : impl_->homes) {
-    for (const auto& [suffix, is_velocity] : impl_->Parts()) {
-      std::vector<float>& values = (*state)[name + suffix];
-      values.resize(home.elements);
-      CDDP_RETURN_IF_ERROR(StatusOf(
-          cudaMemcpyAsync(values.data(), home.memory->Part(is_velocity) + home.offset,
-                          home.elements * sizeof(float), cudaMemcpyDeviceToHost, impl_->stream),
-          "copying a memory from the device"));
-    }
-  }
-  return StatusOf(cudaStreamSynchronize(impl_->stream), "copying memories from the device");
+  return impl_->memory.ResidualNorms();
 }
 
-Status CudaCompressor::Load(const MemoryState& state) {
-  // The CPU's memory knows what fits: names, sizes, finite values.
-  std::unique_ptr<Memory> checker;
-  CDDP_RETURN_IF_ERROR(MakeMemory(impl_->options.memory, &checker));
-  MemoryState known;
+Status CudaCompressor::Save(CompressorState* state) const {
+  const cuda::DeviceGuard guard(impl_->device);
+  *state = {.ratio = ratio(), .memory_name = impl_->options.memory.name};
+  return impl_->memory.Save(&state->memory);
+}
+
+Status CudaCompressor::Load(const CompressorState& state) {
+  // The CPU's compressor knows what fits: ratio, names, sizes, finite values.
+  std::unique_ptr<Compressor> checker;
+  CDDP_RETURN_IF_ERROR(Compressor::Create(impl_->options, &checker));
+  CompressorState known;
   CDDP_RETURN_IF_ERROR(Save(&known));
   CDDP_RETURN_IF_ERROR(checker->Load(known));
   CDDP_RETURN_IF_ERROR(checker->Load(state));
   const cuda::DeviceGuard guard(impl_->device);
-  std::map<std::string, Home, std::less<>> loaded;
-  for (const auto& [suffix, is_velocity] : impl_->Parts()) {
-    for (const auto& [key, values] : state) {
-      if (!key.ends_with(suffix)) continue;
-      Home& home = loaded[key.substr(0, key.size() - std::strlen(suffix))];
-      home.elements = values.size();
-      if (home.memory == nullptr) {
-        CDDP_RETURN_IF_ERROR(impl_->Allocate(values.size(), &home.memory));
-      }
-      CDDP_RETURN_IF_ERROR(StatusOf(
-          cudaMemcpyAsync(home.memory->Part(is_velocity), values.data(),
-                          values.size() * sizeof(float), cudaMemcpyHostToDevice, impl_->stream),
-          "copying a memory to the device"));
-    }
-  }
-  CDDP_RETURN_IF_ERROR(
-      StatusOf(cudaStreamSynchronize(impl_->stream), "copying memories to the device"));
-  impl_->homes.swap(loaded);
+  CDDP_RETURN_IF_ERROR(impl_->memory.Load(state.memory));
+  CDDP_RETURN_IF_ERROR(impl_->counts->SetRatio(state.ratio));
   impl_->buckets.clear();
   impl_->current = nullptr;
   return Status::Ok();
 }
-
-uint64_t CudaCompressor::second_sweeps() const { return impl_->second_sweeps; }
 
 int CudaDeviceCount(Status* problem) {
   int count = 0;

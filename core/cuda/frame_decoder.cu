@@ -335,6 +335,15 @@ __global__ __launch_bounds__(kSumThreads) void SumFrames(const __grid_constant__
   }
 }
 
+// Divides all elements; *bad becomes 1 when one is not finite then.
+__global__ void Divide(float* dense, uint32_t elements, float divisor, uint32_t* bad) {
+  const uint32_t i = blockIdx.x * blockDim.x + threadIdx.x;
+  if (i >= elements) return;
+  const float quotient = __fdiv_rn(dense[i], divisor);
+  dense[i] = quotient;
+  if (MagnitudeBits(quotient) > __float_as_uint(FLT_MAX)) *bad = 1;
+}
+
 uint32_t CeilDiv(uint32_t a, uint32_t b) { return a / b + (a % b != 0); }
 
 }  // namespace
@@ -364,6 +373,20 @@ Status FrameDecoder::SumUploaded(float* dense, cudaStream_t stream) {
   return StatusOf(cudaMemcpyAsync(any_bad_.data(), bad_.data(), sizeof(uint32_t),
                                   cudaMemcpyDeviceToHost, stream),
                   "decoding");
+}
+
+Status FrameDecoder::DivideSum(float* dense, float divisor, cudaStream_t stream, bool* finite) {
+  CDDP_RETURN_IF_ERROR(
+      StatusOf(cudaMemsetAsync(bad_.data(), 0, sizeof(uint32_t), stream), "dividing"));
+  if (elements_ > 0) {
+    Divide<<<CeilDiv(elements_, kThreads), kThreads, 0, stream>>>(dense, elements_, divisor,
+                                                                  bad_.data());
+  }
+  CDDP_RETURN_IF_ERROR(StatusOf(cudaGetLastError(), "dividing"));
+  CDDP_RETURN_IF_ERROR(StatusOf(cudaMemcpyAsync(any_bad_.data(), bad_.data(), sizeof(uint32_t),
+                                                cudaMemcpyDeviceToHost, stream),
+                                "dividing"));
+  return Wait(stream, finite);
 }
 
 }  // namespace cddp::cuda

@@ -29,6 +29,10 @@ class FrameDecoder {
   // `dense` is aligned to 16 bytes. Requires at least one frame.
   Status SumUploaded(float* dense, cudaStream_t stream);
 
+  // dense[i] /= divisor, after a sum that was good; waits. *finite is false when some quotient
+  // is not.
+  Status DivideSum(float* dense, float divisor, cudaStream_t stream, bool* finite);
+
   // Waits for the stream. False when some bytes were not what an encoder writes; the sum is
   // worthless then.
   Status Wait(cudaStream_t stream, bool* good);

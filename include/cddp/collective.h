@@ -67,7 +67,12 @@ class Collective {
 
   virtual StepOutcome EndStep() = 0;
 
-  // The compressor of this rank, or null where nothing is compressed.
+  // Whether bucket.values are to be in a device's memory, not the host's.
+  virtual bool on_device() const { return false; }
+
+  // This rank's compressor, or null where nothing is compressed.
+  virtual Compression* compression() { return compressor(); }
+  // The same for gradients in the host's memory, or null.
   virtual Compressor* compressor() { return nullptr; }
 
   // What this rank keeps as an owner of others' entries (split), or null.

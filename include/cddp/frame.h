@@ -118,8 +118,4 @@ void DecodeAdd(const FrameView& view, std::span<float> dense);
 // Entry by entry, in index order. Requires room for view.entries of each.
 void Decode(const FrameView& view, std::span<uint32_t> indices, std::span<float> values);
 
-// values[i] = what the frame says of element indices[i], zero where it has no entry.
-// Requires ascending indices.
-void DecodeAt(const FrameView& view, std::span<const uint32_t> indices, std::span<float> values);
-
 }  // namespace cddp

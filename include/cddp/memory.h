@@ -23,6 +23,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <span>
@@ -39,6 +40,11 @@ namespace cddp {
 // under its own name; `dgc` under "<parameter>/residual" and "<parameter>/velocity".
 using MemoryState = std::map<std::string, std::vector<float>>;
 
+using NormByParameter = std::map<std::string, double, std::less<>>;
+
+// The L2 norm of all of them together.
+double NormOf(const NormByParameter& norms);
+
 class Memory {
  public:
   virtual ~Memory() = default;
@@ -47,7 +53,7 @@ class Memory {
   // Starts the parameter's step; *accumulation stays valid until the step ends. A
   // parameter seen for the first time starts from zero. Once per parameter and
   // step. InvalidArgument when the number of elements is not that of earlier
-  // steps. `gradient` must outlive the step.
+  // steps. `gradient` must stay until the parameter's entries are taken out.
   virtual Status Accumulate(std::string_view parameter, std::span<const float> gradient,
                             Accumulation** accumulation) = 0;
 
@@ -79,10 +85,8 @@ class Memory {
   virtual Status Load(const MemoryState& state) = 0;
   virtual void Reset() = 0;
 
-  // L2 norm of the residuals of all parameters, between steps. One pass over them.
-  virtual double ResidualNorm() const = 0;
-  // That of one parameter; 0 for one that is not known.
-  virtual double ResidualNorm(std::string_view parameter) const = 0;
+  // L2 norms of the parameters' residuals, between steps. One pass over them.
+  virtual NormByParameter ResidualNorms() const = 0;
 
   // Memory used by the state, in bytes per element of a parameter.
   virtual size_t BytesPerElement() const = 0;

@@ -11,6 +11,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -53,7 +54,7 @@ class Pipeline {
   void PrepareLoop();
   void ExchangeLoop();
   // Runs `work` unless there was an error; keeps its error.
-  Status Guarded(const char* what, uint32_t bucket, const std::function<Status()>& work);
+  Status Guarded(const std::string& what, const std::function<Status()>& work);
   void BeginStep(uint64_t step);
 
   Collective* collective_;

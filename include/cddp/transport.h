@@ -27,7 +27,7 @@ class Transport {
   // Sends outgoing[r] to rank r and receives what r sends into incoming[r], for
   // all r but this rank. A message must not be longer than the capacity
   // incoming[r].size() on the other side, which both sides know beforehand; it
-  // may be shorter, and then says so itself: the rest of the buffer is
+  // may be shorter, but not empty, and then says so itself: the rest of the buffer is
   // unspecified. Between ranks with a capacity of 0 there is no message, and what is
   // outgoing must be empty. PeerLost names the rank that ended or did not answer in time.
   virtual Status Exchange(std::span<const std::span<const std::byte>> outgoing,

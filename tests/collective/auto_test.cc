@@ -300,6 +300,30 @@ TEST(Auto, AnotherRatioIsPlannedAnew) {
   EXPECT_NE(said.back().find(std::to_string(kElements / 100)), std::string::npos) << said.back();
 }
 
+// A plan is by buckets: they must stay what they are.
+TEST(Auto, BucketsThatChangeAreRefused) {
+  RunRanks(1, [](Transport& transport) {
+    OwnedBucket bucket(0, {100, 200});
+    OwnedBucket regrouped(0, {200, 100});
+    OwnedBucket another(1, {100});
+    const auto in_second_step = [&](std::vector<OwnedBucket*> buckets) {
+      const auto collective = AutoOver(&transport, {});
+      EXPECT_TRUE(collective->AllReduceMean(bucket.At(0)).ok());
+      collective->EndStep();
+      Status status;
+      for (OwnedBucket* next : buckets) {
+        if (status.ok()) status = collective->AllReduceMean(next->At(1));
+      }
+      EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
+      return status.message();
+    };
+    EXPECT_NE(in_second_step({&regrouped}).find("bucket 0 has other parameters"),
+              std::string::npos);
+    EXPECT_NE(in_second_step({&bucket, &another}).find("bucket 1 was not in the step before"),
+              std::string::npos);
+  });
+}
+
 TEST(Auto, PlanThatDoesNotFitIsRefused) {
   RunRanks(1, [](Transport& transport) {
     std::unique_ptr<Collective> collective;

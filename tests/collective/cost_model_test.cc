@@ -57,16 +57,26 @@ TEST(CostModel, ChoosesAsTheNetworkSays) {
   EXPECT_EQ(BestOf(CostsOf(16, 1'000), 1'000), Way::kGather) << "one round is less than two";
 }
 
+// Many small buckets gain by one round instead of two, a large one by fewer bytes.
 TEST(CostModel, MixesWaysWhereThatIsBetter) {
-  MachineCosts costs = CostsOf(8, 1'000);
-  const PlannedBucket buckets[] = {{1'000, 1'000}, {6'000'000, 60'000}};
+  const MachineCosts costs = CostsOf(8, 1'000);
+  std::vector<PlannedBucket> buckets{{6'000'000, 60'000}};
+  buckets.insert(buckets.end(), 20, {100, 100});
   const std::vector<Candidate> plans = CandidatePlans(costs, 1, buckets);
-  ASSERT_GE(plans.size(), 3u);
+  ASSERT_EQ(plans.size(), kWays + 1);
   for (size_t i = 1; i < plans.size(); ++i) EXPECT_LE(plans[i - 1].seconds, plans[i].seconds);
+  std::vector<Way> mixture(21, Way::kGather);
+  mixture[0] = Way::kSplit;
+  EXPECT_EQ(plans.front().ways, mixture);
   for (Way way : {Way::kDense, Way::kGather, Way::kSplit}) {
-    const std::vector<Way> uniform(2, way);
+    const std::vector<Way> uniform(buckets.size(), way);
     EXPECT_EQ(std::ranges::count(plans, uniform, &Candidate::ways), 1) << WayName(way);
   }
+}
+
+TEST(CostModel, NamesNoMixtureThatGainsLittle) {
+  const PlannedBucket buckets[] = {{1'000, 1'000}, {6'000'000, 60'000}};
+  EXPECT_EQ(CandidatePlans(CostsOf(8, 1'000), 1, buckets).size(), kWays);
 }
 
 }  // namespace

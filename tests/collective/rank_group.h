@@ -33,6 +33,9 @@ inline constexpr auto kWorldSizes = [] {
 // Steps of the tests that want many, by what the transport of the suite can do.
 extern const uint64_t kManySteps;
 
+// The most ranks that the transport of the suite can do in a test.
+extern const int kMostRanks;
+
 // Calls rank_main on a thread per rank, over the transport that the suite is built for:
 // in-process (rank_group.cc) or Gloo (tests/ddp/gloo_rank_group.cc). In-process a rank
 // whose rank_main returns leaves the group.

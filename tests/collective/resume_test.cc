@@ -59,8 +59,10 @@ std::unique_ptr<Collective> Make(const Case& made, Transport* transport) {
 }
 
 Saved Save(Collective& collective) {
-  return {collective.compressor()->Save(),
-          collective.owner_memory() ? collective.owner_memory()->Save() : MemoryState{}};
+  Saved saved;
+  EXPECT_TRUE(collective.compressor()->Save(&saved.own).ok());
+  if (collective.owner_memory()) saved.owner = collective.owner_memory()->Save();
+  return saved;
 }
 
 void Load(const Saved& saved, Collective* collective) {
@@ -78,8 +80,9 @@ std::vector<float> Train(Transport& transport, Collective& collective, uint64_t 
   for (uint64_t step = first; step < last; ++step) {
     for (OwnedBucket& bucket : buckets) {
       FillGradient(transport.rank(), step, &bucket);
-      // Void on all ranks: randomk has drawn nevertheless.
-      if (step == 2 && bucket.index == 1 && transport.rank() == 0) bucket.values[5] = NAN;
+      // Void on all ranks: randomk has drawn nevertheless, and adaptive ratios get no energies.
+      if ((step == 2 || step == 7) && bucket.index == 1 && transport.rank() == 0)
+        bucket.values[5] = NAN;
       const Status status = collective.AllReduceMean(bucket.At(step));
       EXPECT_TRUE(status.ok()) << status.message();
       means.insert(means.end(), bucket.values.begin(), bucket.values.end());
@@ -129,13 +132,38 @@ TEST(Resume, CompressorRefusesABudgetOutOfRange) {
   std::unique_ptr<Compressor> compressor;
   ASSERT_TRUE(Compressor::Create({}, &compressor).ok());
   const auto refused = [&](const ParameterBudget& budget) {
-    return compressor->Load({.budgets = {{"p", budget}}}).message();
+    return compressor->Load({.budgets = {{"p", budget}}, .memory_name = "residual"}).message();
   };
   EXPECT_NE(refused({.elements = 10, .entries = 11}).find("11 of 10 entries"), std::string::npos);
   EXPECT_NE(refused({.elements = 10, .energy = -1}).find("energy -1"), std::string::npos);
   EXPECT_NE(refused({.elements = 10, .energy = NAN}).find("energy nan"), std::string::npos);
   EXPECT_EQ(compressor->Load({.ratio = 0}).code(), StatusCode::kInvalidArgument);
-  EXPECT_TRUE(compressor->Save().budgets.empty());
+  CompressorState state;
+  ASSERT_TRUE(compressor->Save(&state).ok());
+  EXPECT_TRUE(state.budgets.empty());
+}
+
+// Each has a residual of every parameter, under other names.
+TEST(Resume, CompressorRefusesAnotherKindOfMemory) {
+  std::unique_ptr<Compressor> residual;
+  ASSERT_TRUE(Compressor::Create({}, &residual).ok());
+  const Status status =
+      residual->Load({.memory_name = "dgc", .memory = {{"p/residual", {1}}, {"p/velocity", {2}}}});
+  EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
+  EXPECT_NE(status.message().find("\"dgc\""), std::string::npos);
+  EXPECT_TRUE(residual->memory().Save().empty());
+}
+
+// Of a run that goes on without --adaptive-ratio.
+TEST(Resume, BudgetsEndWithAdaptiveRatios) {
+  std::unique_ptr<Compressor> compressor;
+  ASSERT_TRUE(Compressor::Create({.ratio = 0.01}, &compressor).ok());
+  ASSERT_TRUE(compressor
+                  ->Load({.ratio = 0.01,
+                          .budgets = {{"p", {.elements = 10'000, .entries = 7}}},
+                          .memory_name = "residual"})
+                  .ok());
+  EXPECT_EQ(compressor->EntryCount({.name = "p", .offset = 0, .count = 10'000}), 100u);
 }
 
 // A plan that was not settled goes on being made: first as it was, then anew.

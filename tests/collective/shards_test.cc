@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <numeric>
 #include <set>
 
@@ -80,8 +81,13 @@ TEST(Shards, OwnersHaveNearlyEquallyMuch) {
   OwnedBucket copy = large;
   for (int ranks : {2, 8, 64}) {
     const Shards shards(copy.At(0), ranks);
+    // Of each parameter at most a block more or less than the others, at random.
     const double mean = static_cast<double>(copy.values.size()) / ranks;
-    for (int o = 0; o < ranks; ++o) EXPECT_NEAR(shards.elements(o), mean, 100 * kOwnerBlock);
+    constexpr double kSpread = 4 * 10 * 0.5;  // blocks: 4 standard deviations of 100 such
+    for (int o = 0; o < ranks; ++o) {
+      EXPECT_NEAR(shards.elements(o), mean, kSpread * kOwnerBlock);
+      EXPECT_GT(shards.elements(o), 0u);
+    }
   }
 }
 
@@ -113,17 +119,37 @@ TEST(Shards, DealtEntriesAreCollected) {
 TEST(Shards, SharesAddUpToTheBudget) {
   const std::vector<uint32_t> elements = {128, 128, 64, 70, 0};
   for (size_t budget : {0, 1, 2, 4, 39, 100, 389, 390, 1'000}) {
-    const std::vector<size_t> shares = OwnerShares(budget, elements);
-    EXPECT_EQ(std::accumulate(shares.begin(), shares.end(), size_t{0}),
-              std::min<size_t>(budget, 390));
-    for (size_t o = 0; o < elements.size(); ++o) {
-      EXPECT_LE(shares[o], elements[o]);
-      EXPECT_NEAR(static_cast<double>(shares[o]),
-                  std::min<double>(static_cast<double>(budget), 390) * elements[o] / 390, 1.0);
+    for (uint32_t draw : {0u, 1u, 1u << 31, ~0u}) {
+      const std::vector<size_t> shares = OwnerShares(budget, elements, draw);
+      EXPECT_EQ(std::accumulate(shares.begin(), shares.end(), size_t{0}),
+                std::min<size_t>(budget, 390));
+      for (size_t o = 0; o < elements.size(); ++o) {
+        EXPECT_LE(shares[o], elements[o]);
+        EXPECT_LT(std::abs(static_cast<double>(shares[o]) -
+                           std::min<double>(static_cast<double>(budget), 390) * elements[o] / 390),
+                  1.0);
+      }
     }
   }
-  EXPECT_EQ(OwnerShares(1, std::vector<uint32_t>{64, 64}), (std::vector<size_t>{1, 0}))
-      << "ties go to the lowest owner";
+}
+
+// Also where it is far below one entry.
+TEST(Shards, SharesAreExactInTheMean) {
+  OwnedBucket bucket(0, {390});
+  const Shards shards(bucket.At(0), 5);
+  const std::vector<uint32_t> elements = {128, 128, 64, 69, 1};
+  constexpr int kSteps = 10'000;
+  for (size_t budget : {1, 2, 39}) {
+    std::vector<double> sums(elements.size());
+    for (uint64_t step = 0; step < kSteps; ++step) {
+      const std::vector<size_t> shares = OwnerShares(budget, elements, shards.Draw(0, step));
+      for (size_t o = 0; o < shares.size(); ++o) sums[o] += static_cast<double>(shares[o]);
+    }
+    for (size_t o = 0; o < elements.size(); ++o) {
+      const double exact = static_cast<double>(budget) * elements[o] / 390;
+      EXPECT_NEAR(sums[o], kSteps * exact, 4) << "owner " << o;
+    }
+  }
 }
 
 }  // namespace

@@ -27,11 +27,14 @@ std::vector<OwnedBucket> LargerBuckets() {
   return {OwnedBucket(0, {3, 40'000, 4}), OwnedBucket(1, {100'000}), OwnedBucket(2, {1, 200, 70})};
 }
 
-TEST(Split, WithRatioOneEqualsDense) {
+class SplitOfAll : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(SplitOfAll, EqualsDense) {
+  const std::string memory = GetParam();
   for (int ranks : kWorldSizes) {
-    RunRanks(ranks, [ranks](Transport& transport) {
+    RunRanks(ranks, [&memory, ranks](Transport& transport) {
       const auto dense = MakeDenseCollective(&transport);
-      const auto split = SplitOver(&transport, {.ratio = 1.0});
+      const auto split = SplitOver(&transport, {.ratio = 1.0, .memory = {.name = memory}});
       EXPECT_EQ(split->name(), "split");
       for (uint64_t step = 0; step < 5; ++step) {
         for (OwnedBucket& bucket : LargerBuckets()) {
@@ -51,6 +54,8 @@ TEST(Split, WithRatioOneEqualsDense) {
     });
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Memories, SplitOfAll, ::testing::Values("none", "residual"));
 
 // With an owner's budget of infinity it is the union sum, as gather computes it.
 TEST(Split, WithInfiniteBudgetEqualsGather) {
@@ -125,6 +130,25 @@ TEST(Split, Conservation) {
       EXPECT_GT(largest_kept, 0);
     }
   }
+}
+
+// Also those of an owner whose share of the entries is far below one.
+TEST(Split, EveryElementIsSentSomeDay) {
+  RunRanks(3, [](Transport& transport) {
+    // A block and 4 elements, whose owner has a share of 33 * 4 / 16,388 entries: one of
+    // them every 124 steps.
+    const auto split = SplitOver(&transport, {.ratio = 0.002});
+    OwnedBucket bucket(0, {kOwnerBlock + 4});
+    std::vector<float> sent(4, 0.0f);
+    for (uint64_t step = 0; step < 700; ++step) {
+      std::ranges::fill(bucket.values, 0.0f);
+      std::fill(bucket.values.begin() + kOwnerBlock, bucket.values.end(), 1.0f);
+      ASSERT_TRUE(split->AllReduceMean(bucket.At(step)).ok());
+      split->EndStep();
+      for (size_t i = 0; i < sent.size(); ++i) sent[i] += bucket.values[kOwnerBlock + i];
+    }
+    for (const float value : sent) EXPECT_GT(value, 0.0f);
+  });
 }
 
 TEST(Split, ReplicasBitIdentical) {

@@ -102,22 +102,6 @@ TEST(Frame, DecodeAdds) {
   EXPECT_EQ(dense, (std::vector<float>{13.0f, 20.0f, 30.0f, 36.0f}));
 }
 
-TEST(Frame, DecodeAt) {
-  const FrameId id{.elements = 2'000};
-  Selection selection;
-  for (uint32_t index = 1; index < 2'000; index += 3) {
-    selection.indices.push_back(index);
-    selection.values.push_back(static_cast<float>(index));
-  }
-  const FrameBytes frame = FrameOf(id, selection);
-  FrameView view;
-  ASSERT_TRUE(ValidateFrame(frame, id, selection.size(), &view).ok());
-  const std::vector<uint32_t> wanted = {0, 1, 2, 4, 1'000, 1'001, 1'002, 1'003, 1'999};
-  std::vector<float> values(wanted.size(), -1.0f);
-  DecodeAt(view, wanted, values);
-  EXPECT_EQ(values, (std::vector<float>{0, 1, 0, 4, 1'000, 0, 0, 1'003, 1'999}));
-}
-
 TEST(Frame, FormatsByName) {
   for (const std::string& name : IndexFormatNames()) {
     IndexFormat format;

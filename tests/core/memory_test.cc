@@ -54,13 +54,13 @@ TEST(Memory, ResidualNormIsThatOfWhatIsKept) {
   for (const char* name : {"residual", "dgc"}) {
     std::unique_ptr<Memory> memory;
     ASSERT_TRUE(MakeMemory({.name = name}, &memory).ok());
-    EXPECT_EQ(memory->ResidualNorm(), 0);
+    EXPECT_EQ(NormOf(memory->ResidualNorms()), 0);
     Step(*memory, "p", {3.0f, 4.0f, 9.0f}, {2});
-    EXPECT_EQ(memory->ResidualNorm(), 5) << name;
+    EXPECT_EQ(NormOf(memory->ResidualNorms()), 5) << name;
     Step(*memory, "q", {12.0f}, {});
-    EXPECT_EQ(memory->ResidualNorm(), 13) << name << ": over all parameters";
+    EXPECT_EQ(NormOf(memory->ResidualNorms()), 13) << name << ": over all parameters";
   }
-  EXPECT_EQ(MakeNoMemory()->ResidualNorm(), 0);
+  EXPECT_EQ(NormOf(MakeNoMemory()->ResidualNorms()), 0);
 }
 
 // What a value codec rounds away stays: the decoded value leaves, not the selected one.

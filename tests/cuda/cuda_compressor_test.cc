@@ -76,12 +76,12 @@ class Twins {
   }
 
   bool SameMemory() const {
-    MemoryState state;
+    CompressorState state;
     EXPECT_TRUE(gpu->Save(&state).ok());
     const MemoryState want = cpu->memory().Save();
-    if (state.size() != want.size()) return false;
+    if (state.memory.size() != want.size()) return false;
     for (const auto& [name, values] : want) {
-      if (!state.contains(name) || !SameBits(state.at(name), values)) return false;
+      if (!state.memory.contains(name) || !SameBits(state.memory.at(name), values)) return false;
     }
     return true;
   }
@@ -132,15 +132,15 @@ TEST_P(SameAsCpu, Steps) {
     if (step == 5) {
       for (float& value : bucket.values) value *= 100;
     }
-    const uint64_t second_sweeps = twins.gpu->second_sweeps();
+    const uint64_t second_sweeps = twins.gpu->statistics().second_sweeps;
     FrameBytes frame;
     ASSERT_TRUE(twins.Compress(&bucket, &device, step, &frame)) << step;
     // Without thresholds yet, nothing fails.
     if (step == 0) {
-      EXPECT_EQ(twins.gpu->second_sweeps(), 0u);
+      EXPECT_EQ(twins.gpu->statistics().second_sweeps, 0u);
     }
     if (step == 5 && c.ratio < 1) {
-      EXPECT_GT(twins.gpu->second_sweeps(), second_sweeps);
+      EXPECT_GT(twins.gpu->statistics().second_sweeps, second_sweeps);
     }
     twins.EndStep(/*commit=*/step % 4 != 2);
     ASSERT_TRUE(twins.SameMemory()) << step;
@@ -253,7 +253,7 @@ TEST_F(CudaCompressorTest, GoesOnFromSavedState) {
     ASSERT_TRUE(twins.Compress(&bucket, &device, step, &frame));
     twins.EndStep(true);
   }
-  MemoryState state;
+  CompressorState state;
   ASSERT_TRUE(twins.gpu->Save(&state).ok());
   ASSERT_TRUE(CudaCompressor::Create(options, nullptr, &twins.gpu).ok());
   ASSERT_TRUE(twins.gpu->Load(state).ok());
@@ -264,7 +264,7 @@ TEST_F(CudaCompressorTest, GoesOnFromSavedState) {
     ASSERT_TRUE(twins.SameMemory()) << step;
   }
   // What does not fit is refused, and nothing changes.
-  state.begin()->second.pop_back();
+  state.memory.begin()->second.pop_back();
   EXPECT_EQ(twins.gpu->Load(state).code(), StatusCode::kInvalidArgument);
   EXPECT_TRUE(twins.SameMemory());
 }
@@ -285,6 +285,10 @@ std::vector<FrameBytes> FramesOf(const CompressorOptions& options, OwnedBucket* 
                     .elements = static_cast<uint32_t>(bucket->values.size())});
   }
   return frames;
+}
+
+std::vector<std::span<const std::byte>> Spans(const std::vector<FrameBytes>& frames) {
+  return {frames.begin(), frames.end()};
 }
 
 std::vector<float> ToHost(const DeviceArray<float>& array, size_t size) {
@@ -315,7 +319,7 @@ TEST_F(CudaCompressorTest, DecodesAsTheCpuDoes) {
       ASSERT_TRUE(dense.Make(want.size()).ok());
       ASSERT_EQ(cudaMemset(dense.data(), 0xff, want.size() * sizeof(float)), cudaSuccess);
       bool finite = false;
-      const Status status = gpu->Sum(frames, ids, want.size(), dense.data(), &finite);
+      const Status status = gpu->Sum(Spans(frames), ids, want.size(), dense.data(), &finite);
       ASSERT_TRUE(status.ok()) << status.message();
       EXPECT_TRUE(SameBits(ToHost(dense, want.size()), want));
       EXPECT_TRUE(finite);
@@ -348,7 +352,7 @@ TEST_F(CudaCompressorTest, CorruptFrames) {
       const bool good = ValidateFrame(altered, ids[0], elements, &view).ok();
       ASSERT_TRUE(dense.Make(elements).ok());
       bool finite = false;
-      const Status status = gpu->Sum({&altered, 1}, ids, elements, dense.data(), &finite);
+      const Status status = gpu->Sum(Spans({altered}), ids, elements, dense.data(), &finite);
       EXPECT_EQ(status.ok(), good) << i << ": " << status.message();
       refused += !good;
       if (!good || !status.ok()) {
@@ -378,12 +382,12 @@ TEST_F(CudaCompressorTest, HostileLengthsOfBlocks) {
   DeviceArray<float> dense;
   ASSERT_TRUE(dense.Make(kRuns).ok());
   bool finite = false;
-  const Status status = gpu->Sum({&frame, 1}, {&id, 1}, kRuns, dense.data(), &finite);
+  const Status status = gpu->Sum(Spans({frame}), {&id, 1}, kRuns, dense.data(), &finite);
   EXPECT_EQ(status.code(), StatusCode::kCorrupt) << status.message();
   EXPECT_EQ(cudaDeviceSynchronize(), cudaSuccess);
   // Bytes behind a frame without entries.
   AssembleFrame(format, id, {}, std::vector<std::byte>(2), &frame);
-  EXPECT_EQ(gpu->Sum({&frame, 1}, {&id, 1}, kRuns, dense.data(), &finite).code(),
+  EXPECT_EQ(gpu->Sum(Spans({frame}), {&id, 1}, kRuns, dense.data(), &finite).code(),
             StatusCode::kCorrupt);
 }
 
@@ -400,7 +404,7 @@ TEST_F(CudaCompressorTest, TheFrameThatIsBadIsNamed) {
   DeviceArray<float> dense;
   ASSERT_TRUE(dense.Make(3000).ok());
   bool finite = false;
-  const Status status = gpu->Sum(frames, ids, 3000, dense.data(), &finite);
+  const Status status = gpu->Sum(Spans(frames), ids, 3000, dense.data(), &finite);
   EXPECT_EQ(status.code(), StatusCode::kCorrupt);
   EXPECT_NE(status.message().find("rank 39"), std::string::npos) << status.message();
 }
@@ -417,8 +421,70 @@ TEST_F(CudaCompressorTest, ASenderThatIsNotFiniteIsSeen) {
   DeviceArray<float> dense;
   ASSERT_TRUE(dense.Make(3000).ok());
   bool finite = true;
-  ASSERT_TRUE(gpu->Sum(frames, ids, 3000, dense.data(), &finite).ok());
+  ASSERT_TRUE(gpu->Sum(Spans(frames), ids, 3000, dense.data(), &finite).ok());
   EXPECT_FALSE(finite);
+}
+
+// The mean of two ranks as the CPU computes it; where it overflows, or a sender is not finite,
+// all is NaN.
+TEST_F(CudaCompressorTest, MeanIsDividedAndChecked) {
+  const CompressorOptions options = OptionsOf("none", ValueFormat::kFp32, 0.05);
+  OwnedBucket bucket(2, {3000, 5001});
+  DeviceBucket device(&bucket);
+  std::vector<FrameId> ids;
+  std::vector<FrameBytes> frames = FramesOf(options, &bucket, 2, &ids);
+  std::unique_ptr<CudaCompressor> gpu;
+  ASSERT_TRUE(CudaCompressor::CreateOn(0, options, &gpu).ok());
+  const Bucket at = device.At(4);
+  std::vector<float> values(at.values.size());
+  const auto mean = [&](bool* finite) {
+    const Status status = gpu->Mean(Spans(frames), ids, 8001, at, finite);
+    EXPECT_TRUE(status.ok()) << status.message();
+    EXPECT_EQ(
+        cudaMemcpy(values.data(), at.values.data(), at.values.size_bytes(), cudaMemcpyDeviceToHost),
+        cudaSuccess);
+  };
+  std::vector<float> want(at.values.size(), 0.0f);
+  for (size_t f = 0; f < frames.size(); ++f) {
+    FrameView view;
+    ASSERT_TRUE(ValidateFrame(frames[f], ids[f], 8001, &view).ok());
+    DecodeAdd(view, want);
+  }
+  for (float& value : want) value /= 2.0f;
+  bool finite = true;
+  mean(&finite);
+  EXPECT_TRUE(finite);
+  EXPECT_TRUE(SameBits(values, want));
+
+  Selection largest{.indices = {7}, .values = {std::numeric_limits<float>::max()}};
+  for (size_t f = 0; f < frames.size(); ++f) {
+    const std::vector<size_t> run_ends{1, 1};
+    ASSERT_TRUE(EncodeFrame({.indices = IndexFormat::kRiceBlocks}, ids[f], run_ends, false,
+                            &largest, &frames[f])
+                    .ok());
+  }
+  mean(&finite);
+  EXPECT_FALSE(finite);
+  for (const float value : values) ASSERT_TRUE(std::isnan(value));
+}
+
+// With fewer entries, and more again.
+TEST_F(CudaCompressorTest, FollowsTheRatio) {
+  Twins twins(OptionsOf("residual", ValueFormat::kInt4));
+  OwnedBucket bucket(0, {4001, 77, 20000});
+  DeviceBucket device(&bucket);
+  FrameBytes frame;
+  for (uint64_t step = 0; step < 9; ++step) {
+    const double ratio = step < 3 ? 0.01 : step < 6 ? 0.001 : 0.25;
+    ASSERT_TRUE(twins.cpu->SetRatio(ratio).ok());
+    ASSERT_TRUE(twins.gpu->SetRatio(ratio).ok());
+    bucket.values = ValuesOf({Pattern::kUniform, static_cast<uint32_t>(step), 24078});
+    ASSERT_TRUE(twins.Compress(&bucket, &device, step, &frame)) << step;
+    twins.EndStep(true);
+    ASSERT_TRUE(twins.SameMemory()) << step;
+  }
+  EXPECT_EQ(twins.gpu->statistics().entries, twins.cpu->statistics().entries);
+  EXPECT_EQ(twins.gpu->statistics().selections, twins.cpu->statistics().selections);
 }
 
 // More ties than candidates have room for, in more tiles than a block of threads looks at.

@@ -42,7 +42,7 @@ TEST(EngineErrors, ParametersOfOtherTypesAreRefused) {
   ExpectRefused(module, "parameter w is Double");
 }
 
-TEST(EngineErrors, ParametersElsewhereThanOnTheCpuAreRefused) {
+TEST(EngineErrors, ParametersWithoutValuesAreRefused) {
   OneParameter module(torch::empty({3}, torch::kMeta));
   ExpectRefused(module, "parameter w is on meta");
 }

@@ -131,6 +131,36 @@ TEST_P(EngineStep, ScalesOfTheLossLeaveNoTrace) {
   });
 }
 
+// As gradients of a device go: copied for the collective, and back.
+TEST_P(EngineStep, StagedGradientsAreTheSame) {
+  RunRanks(GetParam(), [&](World& world) {
+    C10dTransport plain_transport(world), staged_transport(world);
+    const auto plain_collective = Residual(&plain_transport);
+    const auto staged_collective = Residual(&staged_transport);
+    Net plain(true), staged(true);
+    DdpOptions options;
+    options.weight_decay = 0.01;
+    options.bucket_bytes = options.first_bucket_bytes = 2'000;  // several
+    DdpEngine plain_engine(plain, world, plain_transport, plain_collective.get(), options);
+    options.stage_gradients = true;
+    DdpEngine staged_engine(staged, world, staged_transport, staged_collective.get(), options);
+    for (uint64_t step = 0; step < 4; ++step) {
+      auto x = Random({8, 20}, 100 * step + Rank(world));
+      if (step == 2) x = x * std::numeric_limits<float>::infinity();
+      const StepOutcome outcome = Step(plain_engine, plain, x, true, 1024);
+      EXPECT_EQ(outcome, step == 2 ? StepOutcome::kVoid : StepOutcome::kCommitted);
+      EXPECT_EQ(Step(staged_engine, staged, x, true, 1024), outcome);
+      for (size_t i = 0; i < plain.parameters().size(); ++i) {
+        const torch::Tensor& gradient = staged.parameters()[i].grad();
+        EXPECT_TRUE(step == 2 ? gradient.isnan().all().item<bool>()
+                              : torch::equal(plain.parameters()[i].grad(), gradient));
+      }
+      EXPECT_EQ(staged_collective->compressor()->memory().Save(),
+                plain_collective->compressor()->memory().Save());
+    }
+  });
+}
+
 TEST_P(EngineStep, OverflowOfTheScaledLossIsAVoidStep) {
   RunRanks(GetParam(), [&](World& world) {
     C10dTransport transport(world);

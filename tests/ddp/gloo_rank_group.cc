@@ -7,6 +7,7 @@ namespace cddp {
 
 // Eight ranks of one process on two cores take 30 ms for one.
 const uint64_t kManySteps = 100;
+const int kMostRanks = 16;
 
 void RunRanks(int world_size, const std::function<void(Transport&)>& rank_main,
               std::chrono::milliseconds timeout) {

@@ -35,22 +35,33 @@ std::string Refusal(const Variables& variables) {
 }
 
 // As each launcher sets them; srun's for task 5 of six on three machines.
-const Variables kTorchrun{{"RANK", "3"}, {"WORLD_SIZE", "4"}, {"LOCAL_WORLD_SIZE", "2"}};
+const Variables kTorchrun{
+    {"RANK", "3"}, {"WORLD_SIZE", "4"}, {"LOCAL_RANK", "1"}, {"LOCAL_WORLD_SIZE", "2"}};
 const Variables kMpirun{{"OMPI_COMM_WORLD_RANK", "1"},
                         {"OMPI_COMM_WORLD_SIZE", "2"},
+                        {"OMPI_COMM_WORLD_LOCAL_RANK", "1"},
                         {"OMPI_COMM_WORLD_LOCAL_SIZE", "2"},
                         {"PMIX_NAMESPACE", "671350785"}};
-const Variables kMpiexec{{"PMI_RANK", "1"}, {"PMI_SIZE", "2"}, {"MPI_LOCALNRANKS", "2"}};
+const Variables kMpiexec{
+    {"PMI_RANK", "1"}, {"PMI_SIZE", "2"}, {"MPI_LOCALRANKID", "1"}, {"MPI_LOCALNRANKS", "2"}};
 const Variables kSrun{{"SLURM_JOB_ID", "4711"},
                       {"SLURM_STEP_ID", "0"},
                       {"SLURM_PROCID", "5"},
-                      {"SLURM_LOCALID", "0"},
+                      {"SLURM_LOCALID", "1"},
                       {"SLURM_NODEID", "2"},
                       {"SLURM_NTASKS", "6"},
                       {"SLURM_STEP_NUM_TASKS", "6"},
                       {"SLURM_STEP_NUM_NODES", "3"},
                       {"SLURM_STEP_NODELIST", "node[007,009-010]"},
                       {"SLURM_STEP_TASKS_PER_NODE", "2(x2),2"}};
+
+TEST(LaunchEnvironment, SaysTheRankAmongTheWorkersOfTheMachine) {
+  for (const Variables& variables : {kTorchrun, kMpirun, kMpiexec, kSrun}) {
+    EXPECT_EQ(Read(variables).local_rank, 1) << Read(variables).launcher;
+  }
+  EXPECT_EQ(Read({}).local_rank, 0);
+  EXPECT_EQ(Read({{"RANK", "1"}, {"WORLD_SIZE", "2"}}).local_rank, 0);
+}
 
 TEST(LaunchEnvironment, NoLauncherIsOneWorker) {
   const LaunchEnvironment launch = Read({});

@@ -1,0 +1,20 @@
+#include "cddp/compression.h"
+
+namespace cddp {
+
+void Compression::Count(const Bucket& bucket, std::span<const size_t> run_ends) {
+  ++statistics_.calls;
+  statistics_.elements += bucket.values.size();
+  statistics_.bytes_in += bucket.values.size_bytes();
+  size_t begin = 0;
+  for (size_t p = 0; p < run_ends.size(); ++p) {
+    ParameterStatistics& statistics = parameter_statistics_[bucket.parameters[p].name];
+    statistics.elements = bucket.parameters[p].count;
+    ++statistics.steps;
+    statistics.entries += run_ends[p] - begin;
+    begin = run_ends[p];
+  }
+  statistics_.entries += begin;
+}
+
+}  // namespace cddp

@@ -1,0 +1,59 @@
+// DeviceCompressor: a rank's compressor for gradients in the memory of a device, such as a
+// GPU. Frames come to the host, where collectives carry them; those of all ranks are decoded
+// on the device. CudaCompressor (cuda_compressor.h) is one.
+//
+//   Start: accumulate -> select -> encode         on the device, without waiting
+//   Finish: wait, copy the frame to the host
+//   Mean: frames of all ranks -> gradient         waits as well
+//
+// One object per rank; not thread safe, but that Mean may run while another bucket is started
+// and finished on another thread. Deterministic.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "cddp/bucket.h"
+#include "cddp/collective.h"
+#include "cddp/compression.h"
+#include "cddp/frame.h"
+#include "cddp/status.h"
+#include "cddp/transport.h"
+
+namespace cddp {
+
+class DeviceCompressor : public Compression {
+ public:
+  virtual const FrameFormat& format() const = 0;
+
+  // The most entries of a frame of this bucket: it has as many.
+  virtual size_t EntryCount(const Bucket& bucket) const = 0;
+
+  // Starts the frame of a bucket sent by `rank`. bucket.values are in the device's memory and
+  // must stay as they are until Finish.
+  virtual Status Start(const Bucket& bucket, uint32_t rank) = 0;
+  // Waits for the bucket that was started last, and replaces *frame by its frame. A
+  // non-finite gradient gives a frame without entries that says so.
+  virtual Status Finish(std::vector<std::byte>* frame) = 0;
+
+  // Replaces bucket.values by the mean of the frames, one of each rank, which are added in the
+  // order given. Each frame is validated, with the id and the most entries that are expected of
+  // it; Corrupt names the one that is not good, and the values are unspecified then. Where a
+  // sender's gradient or the mean is not finite, *finite becomes false and all values NaN.
+  virtual Status Mean(std::span<const std::span<const std::byte>> frames,
+                      std::span<const FrameId> ids, size_t max_entries, const Bucket& bucket,
+                      bool* finite) = 0;
+
+  // Ends the step for all buckets. Every rank passes the same value.
+  virtual void EndStep(bool commit) = 0;
+};
+
+// MakeGatherCollective for gradients in a device's memory: so are the values of its buckets.
+// `transport` must outlive it.
+std::unique_ptr<Collective> MakeDeviceGatherCollective(
+    Transport* transport, std::unique_ptr<DeviceCompressor> compressor);
+
+}  // namespace cddp
