@@ -188,8 +188,9 @@ class Workers {
       if (Clock::now() >= deadline_) Press();
     }
     if (failure_ == 0 && stopped_) return kSavedAndStopped;
-    if (asked_ != 0) return 128 + asked_;
-    return failure_;
+    // A loss that is only reported is that of one which ended as it was asked to.
+    if (failure_ != 0 && !(failure_only_reports_ && obeyed_)) return failure_;
+    return obeyed_ ? 128 + asked_ : 0;
   }
 
  private:
@@ -225,8 +226,13 @@ class Workers {
       const pid_t pid = std::exchange(pids_[rank], 0);
       if (WIFEXITED(status) && WEXITSTATUS(status) == 0) continue;
       Log(rank, pid, status);
-      stopped_ |= Stopped(status);
-      if (!EndedAsAsked(status)) NoteFailure(status);
+      if (Stopped(status)) {
+        stopped_ = true;
+      } else if (Obeyed(status)) {
+        obeyed_ = true;
+      } else {
+        NoteFailure(status);
+      }
     }
   }
 
@@ -234,14 +240,15 @@ class Workers {
     return WIFEXITED(status) && WEXITSTATUS(status) == kSavedAndStopped;
   }
 
-  bool EndedAsAsked(int status) const {
-    if (Stopped(status)) return true;
+  // Ended by the signal that asked for it.
+  bool Obeyed(int status) const {
     if (asked_ == 0) return false;
+    if (interrupts_ > 1 && WIFSIGNALED(status)) return true;  // by SIGKILL from here
     return WIFEXITED(status) ? WEXITSTATUS(status) == 128 + asked_ : WTERMSIG(status) == asked_;
   }
 
   void Log(size_t rank, pid_t pid, int status) const {
-    const bool expected = presses_ > 0 || interrupts_ > 1 || EndedAsAsked(status);
+    const bool expected = presses_ > 0 || Stopped(status) || Obeyed(status);
     const auto level = expected ? spdlog::level::info : spdlog::level::err;
     if (WIFEXITED(status)) {
       spdlog::log(level, "worker rank {} (pid {}) exited with code {}", rank, pid,
@@ -274,6 +281,7 @@ class Workers {
   std::vector<pid_t> pids_;  // by rank; 0 when it has ended
   int asked_ = 0;            // the first signal that asked for the end
   bool stopped_ = false;     // a worker has saved a checkpoint and stopped
+  bool obeyed_ = false;      // a worker has ended by that signal
   int interrupts_ = 0;
   int failure_ = 0;  // the exit code for it; 0 while there is none
   bool failure_only_reports_ = false;

@@ -38,15 +38,16 @@ struct LaunchOptions {
 //
 // Code 75 is never a failure: a worker has saved a checkpoint and stopped.
 //
-// Returns the exit code for this process:
-//   75       a worker ended with that, and none failed
-//   128 + n  it was asked for the end by signal n (130: SIGINT, 143: SIGTERM)
-//   0        all workers ended with 0
+// Returns the exit code for this process, the first of these that holds:
 //   2        the program could not be started; logged with the reason
+//   75       a worker ended with that, and none failed
 //   else     that of the first worker that failed, where an end by a signal
 //            counts as 3 (a peer was lost). A worker that ended with 3 on its
-//            own only reports another one's failure, so any other failure
-//            within `grace` goes before it.
+//            own only reports another one's end, so any other failure within
+//            `grace` goes before it, and an end as asked too
+//   128 + n  it was asked for the end by signal n (130: SIGINT, 143: SIGTERM),
+//            and a worker ended by that
+//   0        all workers ended with 0, asked for the end or not
 //
 // Throws StatusError: kInvalidArgument for options out of range, kUnavailable
 // when the system refuses another process, pipe or descriptor.
