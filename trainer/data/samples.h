@@ -24,8 +24,8 @@ struct SampleFormat {
   uint32_t cols = 0;
   ImageLayout layout = ImageLayout::kChannelsFirst;
   uint32_t context = 0;        // tokens; 0 of images
-  double bytes_per_token = 0;  // of a text, on average: bits per byte are the loss of a
-                               // token / (log(2) * bytes_per_token)
+  double bytes_per_token = 0;  // of a text, the mean of its validation part: bits per byte are
+                               // the loss of a token / (log(2) * bytes_per_token)
   int classes = 0;             // that a target can be: labels, or the tokens of the vocabulary
 
   uint32_t targets_per_sample() const { return context > 0 ? context : 1; }

@@ -49,10 +49,19 @@ Text Characters(std::span<const uint8_t> bytes, const std::string& origin) {
   }
   Text text;
   text.vocabulary = static_cast<int>(vocabulary);
-  text.bytes_per_token = static_cast<double>(bytes.size()) / static_cast<double>(points.size());
   text.tokens.reserve(points.size());
   for (const uint32_t point : points) text.tokens.push_back(static_cast<uint16_t>(number[point]));
   return text;
+}
+
+// How many bytes the last `characters` of a UTF-8 text take.
+size_t BytesOfLast(size_t characters, std::span<const uint8_t> bytes) {
+  size_t begin = bytes.size();
+  while (characters > 0) {
+    const bool is_first_byte = (bytes[--begin] & 0xc0) != 0x80;
+    characters -= is_first_byte;
+  }
+  return bytes.size() - begin;
 }
 
 class TextSamples : public Samples {
@@ -119,9 +128,6 @@ Text Tokenise(std::span<const uint8_t> bytes, const std::string& kind, const std
 DatasetSplits MakeTextSamples(std::span<const uint8_t> bytes, const TextSampleOptions& options,
                               const std::string& origin) {
   Text text = Tokenise(bytes, options.tokens, origin);
-  const SampleFormat format{.context = options.context,
-                            .bytes_per_token = text.bytes_per_token,
-                            .classes = text.vocabulary};
   const auto tokens = std::make_shared<const Tokens>(std::move(text.tokens));
   const size_t validation = tokens->size() / 10;
   if (validation < size_t{options.context} + 1) {
@@ -131,6 +137,12 @@ DatasetSplits MakeTextSamples(std::span<const uint8_t> bytes, const TextSampleOp
                     "{}: give a longer text or a smaller --context",
                     origin, validation, options.context + 1));
   }
+  const size_t bytes_of_validation =
+      options.tokens == "chars" ? BytesOfLast(validation, bytes) : validation;
+  const SampleFormat format{
+      .context = options.context,
+      .bytes_per_token = static_cast<double>(bytes_of_validation) / static_cast<double>(validation),
+      .classes = text.vocabulary};
   const std::span<const uint16_t> all(*tokens);
   return {.train = std::make_shared<const RandomWindows>(tokens, all.first(all.size() - validation),
                                                          format, options.seed),

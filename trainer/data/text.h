@@ -19,7 +19,6 @@ std::vector<std::string> TokenKinds();
 struct Text {
   std::vector<uint16_t> tokens;  // each below `vocabulary`
   int vocabulary = 0;            // 256 of bytes; the different characters of the text else
-  double bytes_per_token = 1.0;
 };
 
 // With `kind` "bytes" each byte is a token. With "chars" the bytes are UTF-8 and each

@@ -30,14 +30,12 @@ TEST(TextTest, BytesAreTokens) {
   const Text text = Tokenise(Bytes{0, 255, 7}, "bytes", "f");
   EXPECT_EQ(text.tokens, (std::vector<uint16_t>{0, 255, 7}));
   EXPECT_EQ(text.vocabulary, 256);
-  EXPECT_EQ(text.bytes_per_token, 1.0);
 }
 
 TEST(TextTest, CharactersAreNumberedInTheirOrder) {
   const Text text = Tokenise(Utf8("bäa\U0001F40B€a"), "chars", "f");
   EXPECT_EQ(text.tokens, (std::vector<uint16_t>{1, 2, 0, 4, 3, 0}));
   EXPECT_EQ(text.vocabulary, 5);
-  EXPECT_DOUBLE_EQ(text.bytes_per_token, 12.0 / 6);
 }
 
 TEST(TextTest, BadTextsAreRefused) {
@@ -98,6 +96,15 @@ TEST(TextTest, WindowsCarryTheNextTokensAndPartsDoNotMix) {
   EXPECT_EQ(batch.tokens.front(), 225);
   EXPECT_EQ(batch.tokens[kContext], 225 + 2 * kContext);
   EXPECT_EQ(batch.targets.back(), 225 + 3 * kContext);
+}
+
+// Bits per byte are of the part that is evaluated, which may be written in other letters.
+TEST(TextTest, BytesOfATokenAreThoseOfTheValidationPart) {
+  std::string text(90, 'a');
+  for (int i = 0; i < 5; ++i) text += "bä";
+  const TextSampleOptions chars{.tokens = "chars", .context = 4};
+  EXPECT_EQ(MakeTextSamples(Utf8(text), chars, "f").test->format().bytes_per_token, 1.5);
+  EXPECT_EQ(MakeTextSamples(Utf8(text), {.context = 4}, "f").test->format().bytes_per_token, 1.0);
 }
 
 TEST(TextTest, EveryStartIsReachedWithAnEvenChance) {
