@@ -9,7 +9,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
-#include <cstring>
 
 #include "cddp/status.h"
 #include "ddp/file_descriptor.h"
@@ -23,15 +22,9 @@ using Json = nlohmann::json;
 
 constexpr const char* kManifest = "manifest.json";
 constexpr std::string_view kStepPrefix = "step-";
-constexpr const char* kUnfinished = ".cddp-part-";
 constexpr const char* kLast = "last";
 constexpr const char* kBest = "best";
 constexpr uint64_t kMostManifestBytes = 16 << 20;
-
-[[noreturn]] void ThrowErrno(const std::string& what, const fs::path& path) {
-  throw StatusError(StatusCode::kUnavailable,
-                    fmt::format("{} {}: {}", what, path.string(), std::strerror(errno)));
-}
 
 [[noreturn]] void ThrowCorrupt(const fs::path& path, const std::string& why) {
   throw StatusError(StatusCode::kCorrupt, fmt::format("{}: {}", path.string(), why));
@@ -62,12 +55,7 @@ class FlushedFile {
   void Write(std::span<const uint8_t> bytes) {
     XXH3_64bits_update(hash_.get(), bytes.data(), bytes.size());
     bytes_ += bytes.size();
-    while (!bytes.empty()) {
-      const ssize_t written = write(file_.get(), bytes.data(), bytes.size());
-      if (written < 0 && errno == EINTR) continue;
-      if (written < 0) ThrowErrno("cannot write", path_);
-      bytes = bytes.subspan(static_cast<size_t>(written));
-    }
+    WriteAll(file_.get(), bytes, path_);
   }
   void Write(const std::string& text) {
     Write({reinterpret_cast<const uint8_t*>(text.data()), text.size()});
@@ -87,7 +75,8 @@ class FlushedFile {
 
 void FlushFolder(const fs::path& folder) {
   const FileDescriptor file(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  // Some file systems cannot flush a folder.
+  // One that cannot be read cannot be flushed, as on some file systems none can.
+  if (file.get() < 0 && errno == EACCES) return;
   if (file.get() < 0 || (fsync(file.get()) != 0 && errno != EINVAL)) {
     ThrowErrno("cannot flush", folder);
   }
@@ -152,7 +141,7 @@ void Replace(const fs::path& from, const fs::path& to) {
 }
 
 void PointTo(const fs::path& link, const fs::path& target) {
-  const fs::path temporary = link.parent_path() / (kUnfinished + link.filename().string());
+  const fs::path temporary = link.parent_path() / (kTemporaryMark + link.filename().string());
   std::error_code ignored;
   fs::remove(temporary, ignored);
   fs::create_directory_symlink(target, temporary);
@@ -179,7 +168,7 @@ fs::path CheckpointFolder::PathOf(uint64_t step) const {
 }
 
 fs::path CheckpointFolder::UnfinishedPathOf(uint64_t step) const {
-  return folder_ / fmt::format("{}{}{}", kUnfinished, kStepPrefix, step);
+  return folder_ / fmt::format("{}{}{}", kTemporaryMark, kStepPrefix, step);
 }
 
 std::vector<uint64_t> CheckpointFolder::Steps() const {
@@ -197,11 +186,19 @@ std::vector<uint64_t> CheckpointFolder::Steps() const {
   return steps;
 }
 
+bool CheckpointFolder::HasBest() const { return IsCheckpoint(folder_ / kBest); }
+
 void CheckpointFolder::Begin(uint64_t step) const {
   OnDisk([&] {
+    // What is new must last in the folders above, too.
+    std::vector<fs::path> above;
+    for (fs::path made = fs::absolute(folder_); !fs::exists(made); made = made.parent_path()) {
+      above.push_back(made.parent_path());
+    }
     fs::create_directories(folder_);
+    for (const fs::path& folder : above) FlushFolder(folder);
     for (const fs::directory_entry& entry : fs::directory_iterator(folder_)) {
-      if (entry.path().filename().string().starts_with(kUnfinished)) fs::remove_all(entry.path());
+      if (IsTemporaryName(entry.path().filename().string())) fs::remove_all(entry.path());
     }
     fs::create_directory(UnfinishedPathOf(step));
   });

@@ -50,6 +50,9 @@ class CheckpointFolder {
   // Where its files are written until it is published.
   std::filesystem::path UnfinishedPathOf(uint64_t step) const;
 
+  // Whether `best` points to a checkpoint.
+  bool HasBest() const;
+
   // The steps of the checkpoints that are there, whole or not, ascending.
   std::vector<uint64_t> Steps() const;
 

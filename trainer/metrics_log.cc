@@ -1,15 +1,18 @@
 #include "trainer/metrics_log.h"
 
+#include <spdlog/spdlog.h>
+
 #include <chrono>
 #include <iostream>
 #include <utility>
 #include <vector>
 
+#include "cddp/status.h"
+
 namespace cddp {
 
 MetricsLog::MetricsLog(const std::filesystem::path& folder, bool tensorboard, bool echo)
     : echo_(echo), lines_(folder / "metrics.jsonl") {
-  lines_.CutTornLine();
   if (tensorboard) events_.emplace(folder);
 }
 
@@ -24,9 +27,15 @@ void MetricsLog::Append(const std::string& kind, uint64_t step, const nlohmann::
     if (value.is_number()) values.emplace_back(kind + '/' + name, value.get<float>());
   }
   const std::string text = line.dump();
-  lines_.Append(text + '\n');
   if (echo_) std::cout << text << std::endl;
-  if (events_) events_->Append(wall_time, static_cast<int64_t>(step), values);
+  try {
+    lines_.Append(text + '\n');
+    if (events_) events_->Append(wall_time, static_cast<int64_t>(step), values);
+  } catch (const StatusError& error) {
+    if (!failure_.empty()) return;
+    failure_ = error.what();
+    spdlog::warn("records of the training are left out: {}; training goes on", failure_);
+  }
 }
 
 }  // namespace cddp

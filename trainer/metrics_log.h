@@ -25,19 +25,23 @@ namespace cddp {
 
 class MetricsLog {
  public:
-  // `folder` exists. Of a log that is there already, from before a resume, a torn last line
-  // is cut off; then it goes on. Throws StatusError(kUnavailable), here and below.
-  // With `echo`, every line goes to standard output as well.
+  // `folder` exists. With `echo`, every line goes to standard output as well. Throws
+  // StatusError(kUnavailable).
   MetricsLog(const std::filesystem::path& folder, bool tensorboard, bool echo = false);
 
   // `scalars` is an object of numbers, name -> value; what is not finite becomes null in
-  // JSON, and null is left out of the event file.
+  // JSON, and null is left out of the event file. What cannot be written is left out, with a
+  // warning the first time.
   void Append(const std::string& kind, uint64_t step, const nlohmann::json& scalars);
+
+  // Why the first of the records that were left out could not be written; empty when none was.
+  const std::string& failure() const { return failure_; }
 
  private:
   bool echo_;
   AppendFile lines_;
   std::optional<EventFile> events_;
+  std::string failure_;
 };
 
 }  // namespace cddp

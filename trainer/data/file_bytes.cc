@@ -21,22 +21,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kTemporaryMark = ".cddp-part-";
 constexpr const char* kUniqueSuffix = "XXXXXX";
-
-[[noreturn]] void ThrowErrno(const std::string& what, const fs::path& path) {
-  throw StatusError(StatusCode::kUnavailable,
-                    fmt::format("{} {}: {}", what, path.string(), std::strerror(errno)));
-}
-
-void WriteAll(const FileDescriptor& file, std::span<const uint8_t> bytes, const fs::path& path) {
-  while (!bytes.empty()) {
-    const ssize_t written = write(file.get(), bytes.data(), bytes.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) ThrowErrno("cannot write", path);
-    bytes = bytes.subspan(static_cast<size_t>(written));
-  }
-}
 
 // Where the symbolic links at `path` lead, also when nothing is there yet.
 fs::path Followed(fs::path path) {
@@ -76,7 +61,7 @@ class TemporaryFile {
   TemporaryFile(const TemporaryFile&) = delete;
   TemporaryFile& operator=(const TemporaryFile&) = delete;
 
-  void Write(std::span<const uint8_t> bytes) { WriteAll(descriptor_, bytes, path_); }
+  void Write(std::span<const uint8_t> bytes) { WriteAll(descriptor_.get(), bytes, path_); }
 
   void RenameTo(const fs::path& target) {
     // mkostemp makes files for the owner alone; data sets are for everybody.
@@ -94,6 +79,20 @@ class TemporaryFile {
 };
 
 }  // namespace
+
+void ThrowErrno(const std::string& what, const fs::path& path) {
+  throw StatusError(StatusCode::kUnavailable,
+                    fmt::format("{} {}: {}", what, path.string(), std::strerror(errno)));
+}
+
+void WriteAll(int fd, std::span<const uint8_t> bytes, const fs::path& path) {
+  while (!bytes.empty()) {
+    const ssize_t written = write(fd, bytes.data(), bytes.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) ThrowErrno("cannot write", path);
+    bytes = bytes.subspan(static_cast<size_t>(written));
+  }
+}
 
 std::vector<uint8_t> ReadFileBytes(const fs::path& path, uint64_t max_bytes) {
   // Without O_NONBLOCK the open of a pipe would wait for a writer.
@@ -140,7 +139,7 @@ void WriteResult(const fs::path& path, std::span<const uint8_t> bytes) {
   if (!IsSpecial(path)) return WriteFileAtomically(path, bytes);
   const FileDescriptor file(open(path.c_str(), O_WRONLY | O_CLOEXEC | O_NOCTTY));
   if (file.get() < 0) ThrowErrno("cannot write to", path);
-  WriteAll(file, bytes, path);
+  WriteAll(file.get(), bytes, path);
 }
 
 void RequireWritableResult(const fs::path& path) {

@@ -12,6 +12,17 @@
 
 namespace cddp {
 
+// How the names of files and folders begin that are not whole yet; those of a writer that was
+// killed stay behind.
+inline constexpr const char* kTemporaryMark = ".cddp-part-";
+
+// Throws StatusError(kUnavailable): `what`, `path`, and what errno says.
+[[noreturn]] void ThrowErrno(const std::string& what, const std::filesystem::path& path);
+
+// Writes all of `bytes` to the open file `fd`; `path` is for messages. Throws
+// StatusError(kUnavailable).
+void WriteAll(int fd, std::span<const uint8_t> bytes, const std::filesystem::path& path);
+
 // The bytes of a regular file. Throws StatusError: kUnavailable if it is missing
 // or cannot be read, kCorrupt if it is larger than `max_bytes` (nothing is read
 // then).
