@@ -17,10 +17,6 @@ Options AdamOptionsOf(const TrainOptions& options) {
 
 }  // namespace
 
-bool MomentumInMemory(const TrainOptions& options) {
-  return options.compress && options.memory == "dgc";
-}
-
 std::unique_ptr<torch::optim::Optimizer> MakeOptimizer(const TrainOptions& options,
                                                        const std::vector<at::Tensor>& parameters) {
   namespace optim = torch::optim;

@@ -10,11 +10,6 @@
 
 namespace cddp {
 
-// True when the memory of compression holds the momentum: the optimiser must have none,
-// and weight decay must be in the gradient before the memory sees it
-// (DdpOptions::weight_decay).
-bool MomentumInMemory(const TrainOptions& options);
-
 // sgd, adam and adamw (libtorch's) or lars (trainer/lars.h) as `options` (resolved) say.
 std::unique_ptr<torch::optim::Optimizer> MakeOptimizer(const TrainOptions& options,
                                                        const std::vector<at::Tensor>& parameters);

@@ -36,7 +36,7 @@ void RequireDefault(bool is_default, const char* flag, const char* of, const std
   if (!is_default) Refuse(fmt::format("{} is of {}, not of {}", flag, of, chosen));
 }
 
-void ResolveOptimizer(const TrainOptions& o) {
+void CheckOptimizer(const TrainOptions& o) {
   const TrainOptions none;
   RequireName("optimizer", o.optimizer, OptimizerNames());
   RequireRange("--lr", o.lr, 0.0, 1e6);
@@ -63,7 +63,7 @@ void ResolveOptimizer(const TrainOptions& o) {
   if (o.nesterov && o.momentum == 0) Refuse("--nesterov needs --momentum above 0");
 }
 
-void ResolveSchedule(const TrainOptions& o) {
+void CheckSchedule(const TrainOptions& o) {
   RequireName("schedule", o.schedule, ScheduleNames());
   RequireRange("--gamma", o.gamma, 0.0, 1.0);
   RequireRange("--lr-warmup-epochs", o.lr_warmup_epochs, 0, o.epochs);
@@ -87,7 +87,7 @@ void ResolveSchedule(const TrainOptions& o) {
   }
 }
 
-void ResolveStep(const TrainOptions& o) {
+void CheckStep(const TrainOptions& o) {
   RequireRange("--clip-grad-norm", o.clip_grad_norm, 0.0, 1e30);
   RequireRange("--label-smoothing", o.label_smoothing, 0.0, 1.0);
   RequireRange("--accumulate", o.accumulate, 1, 1'000'000);
@@ -97,9 +97,115 @@ void ResolveStep(const TrainOptions& o) {
   }
 }
 
+void CheckRun(const TrainOptions& o) {
+  RequireName("backend", o.backend, {"gloo"});
+  RequireName("device", o.device, {"auto", "cpu"});
+  RequireName("log level", o.log_level, {"trace", "debug", "info", "warning", "error", "off"});
+  RequireRange("--epochs", o.epochs, 1, 1'000'000);
+  RequireRange("--batch-size", static_cast<double>(o.batch_size), 1, 1'000'000'000);
+  RequireRange("--timeout", o.timeout_s, 1.0, 86'400.0);
+  RequireRange("--threads", o.threads, 0, 4096);
+  RequireRange("--log-every", o.log_every, 0, 1'000'000'000);
+  RequireRange("--record-every", o.record_every, 1, 1'000'000'000);
+  RequireRange("--save-every", o.save_every, 0, 1'000'000);
+  RequireRange("--save-every-steps", o.save_every_steps, 0, 1'000'000'000);
+  RequireRange("--eval-every-steps", o.eval_every_steps, 0, 1'000'000'000);
+  RequireRange("--keep", o.keep, 1, 1'000'000);
+  if (o.resume == "auto" && o.checkpoint_dir.empty()) {
+    Refuse(
+        "--resume auto goes on from the newest checkpoint of --checkpoint-dir: name that folder");
+  }
+  if (o.rendezvous != "env" && !o.rendezvous.starts_with("file:")) {
+    Refuse(fmt::format("--rendezvous is env or file:PATH, got \"{}\"", o.rendezvous));
+  }
+  if (o.json_lines && o.json == "-") {
+    Refuse("--json-lines and --json - both take standard output: give --json a file");
+  }
+}
+
+void CheckCompression(const TrainOptions& o) {
+  RequireName("selector", o.selector, SelectorNames());
+  std::vector<std::string> memories = MemoryNames();
+  memories.insert(memories.begin(), "auto");
+  RequireName("memory", o.memory, memories);
+  RequireName("values", o.values, ValueFormatNames());
+  RequireName("indices", o.indices, IndexFormatNames());
+  RequireName("momentum masking", o.momentum_masking, {"auto", "on", "off"});
+  RequireName("collective", o.collective, {"auto", "dense", "gather", "split"});
+  RequireRange("--clip-norm", o.clip_norm, 0.0, 1e30);
+  RequireRange("--warmup-epochs", o.warmup_epochs, 0, o.epochs);
+  RequireRange("--adaptive-ratio", o.adaptive_ratio, 0, 1'000'000);
+  RequireRange("--bucket-mb", o.bucket_mb, 0.001, 4096.0);
+  if (Status ratio = ValidateRatio(o.ratio); !ratio.ok()) Refuse("--ratio: " + ratio.message());
+  if (!(o.owner_budget > 0)) {
+    Refuse(fmt::format("--owner-budget must be above 0 (inf: all that owners get), got {}",
+                       o.owner_budget));
+  }
+  if (!o.compress) {
+    if (o.clip_norm > 0) Refuse("--clip-norm acts on compressed gradients: add --compress");
+    if (o.warmup_epochs > 0) Refuse("--warmup-epochs warms compression up: add --compress");
+    if (o.adaptive_ratio > 0) Refuse("--adaptive-ratio is of compression: add --compress");
+    if (o.values != TrainOptions().values) {
+      Refuse("--values are those of compression: add --compress");
+    }
+    if (o.indices != "auto") Refuse("--indices are those of compression: add --compress");
+  }
+  if (o.stochastic_rounding && o.values != "int8" && o.values != "int4") {
+    Refuse(fmt::format("--stochastic-rounding is for --values int8 and int4, the values are {}",
+                       o.values));
+  }
+}
+
+void ResolveMemory(TrainOptions& options) {
+  if (options.no_error_feedback) options.memory = "none";
+  if (options.memory == "auto") {
+    const bool momentum = options.momentum > 0 && options.momentum < 1;
+    options.memory = options.optimizer == "sgd" && momentum ? "dgc" : "residual";
+  }
+  if (options.memory == "dgc" && options.optimizer != "sgd") {
+    Refuse(fmt::format("--memory dgc holds the momentum of sgd: with --optimizer {} use residual",
+                       options.optimizer));
+  }
+  if (options.memory == "dgc" && options.momentum >= 1) {
+    Refuse(fmt::format("--memory dgc needs --momentum below 1, got {}", options.momentum));
+  }
+  if (options.clip_norm > 0 && options.memory != "dgc") {
+    Refuse(fmt::format("--clip-norm clips before accumulation in --memory dgc; the memory is {}",
+                       options.memory));
+  }
+  if (options.momentum_masking == "auto") {
+    options.momentum_masking =
+        MomentumInMemory(options) && options.ratio < kMaskBelowRatio ? "on" : "off";
+  }
+  if (options.momentum_masking == "on" && !MomentumInMemory(options)) {
+    Refuse(fmt::format("--momentum-masking acts on the momentum of --memory dgc; {}",
+                       options.compress ? "the memory is " + options.memory : "add --compress"));
+  }
+}
+
+void ResolveCollective(TrainOptions& options) {
+  if (options.collective == "auto" && !options.compress) options.collective = "dense";
+  if (!options.plan.empty() && options.collective != "auto") {
+    Refuse(fmt::format(
+        "--plan is what --collective auto has decided before: leave out --plan, or "
+        "{}",
+        options.compress ? "--collective " + options.collective : std::string("add --compress")));
+  }
+  if (options.compress != (options.collective != "dense")) {
+    Refuse(options.compress
+               ? "--collective dense sends everything: leave out --compress"
+               : fmt::format("--collective {} sends compressed gradients: add --compress",
+                             options.collective));
+  }
+}
+
 }  // namespace
 
 std::vector<std::string> OptimizerNames() { return {"sgd", "adam", "adamw", "lars"}; }
+
+bool MomentumInMemory(const TrainOptions& options) {
+  return options.compress && options.memory == "dgc";
+}
 
 void ResolveData(TrainOptions& options) {
   const DatasetInfo& info = RequireDataset(options.dataset);
@@ -128,105 +234,15 @@ void Resolve(TrainOptions& options) {
     Refuse(fmt::format("--model {} learns from {}, --dataset {} has {}", options.model,
                        text ? "images" : "text", options.dataset, text ? "text" : "images"));
   }
-  RequireName("selector", options.selector, SelectorNames());
-  std::vector<std::string> memories = MemoryNames();
-  memories.insert(memories.begin(), "auto");
-  RequireName("memory", options.memory, memories);
-  RequireName("values", options.values, ValueFormatNames());
-  RequireName("indices", options.indices, IndexFormatNames());
-  RequireName("momentum masking", options.momentum_masking, {"auto", "on", "off"});
-  RequireName("collective", options.collective, {"auto", "dense", "gather", "split"});
-  RequireName("backend", options.backend, {"gloo"});
-  RequireName("device", options.device, {"auto", "cpu"});
-  RequireName("log level", options.log_level,
-              {"trace", "debug", "info", "warning", "error", "off"});
-  RequireRange("--epochs", options.epochs, 1, 1'000'000);
-  RequireRange("--batch-size", static_cast<double>(options.batch_size), 1, 1'000'000'000);
-  RequireRange("--clip-norm", options.clip_norm, 0.0, 1e30);
-  RequireRange("--warmup-epochs", options.warmup_epochs, 0, options.epochs);
-  RequireRange("--adaptive-ratio", options.adaptive_ratio, 0, 1'000'000);
-  RequireRange("--bucket-mb", options.bucket_mb, 0.001, 4096.0);
-  RequireRange("--timeout", options.timeout_s, 1.0, 86'400.0);
-  RequireRange("--threads", options.threads, 0, 4096);
-  RequireRange("--log-every", options.log_every, 0, 1'000'000'000);
-  RequireRange("--record-every", options.record_every, 1, 1'000'000'000);
-  RequireRange("--save-every", options.save_every, 0, 1'000'000);
-  RequireRange("--save-every-steps", options.save_every_steps, 0, 1'000'000'000);
-  RequireRange("--eval-every-steps", options.eval_every_steps, 0, 1'000'000'000);
-  RequireRange("--keep", options.keep, 1, 1'000'000);
-  if (options.resume == "auto" && options.checkpoint_dir.empty()) {
-    Refuse(
-        "--resume auto goes on from the newest checkpoint of --checkpoint-dir: name that folder");
-  }
-  if (Status ratio = ValidateRatio(options.ratio); !ratio.ok()) {
-    Refuse("--ratio: " + ratio.message());
-  }
-  if (options.rendezvous != "env" && !options.rendezvous.starts_with("file:")) {
-    Refuse(fmt::format("--rendezvous is env or file:PATH, got \"{}\"", options.rendezvous));
-  }
-
-  if (options.json_lines && options.json == "-") {
-    Refuse("--json-lines and --json - both take standard output: give --json a file");
-  }
+  CheckRun(options);
+  CheckCompression(options);
   if (options.quiet) options.log_level = "warning";
-
   options.device = "cpu";
-  ResolveOptimizer(options);
-  ResolveSchedule(options);
-  ResolveStep(options);
-  if (options.no_error_feedback) options.memory = "none";
-  if (options.memory == "auto") {
-    const bool momentum = options.momentum > 0 && options.momentum < 1;
-    options.memory = options.optimizer == "sgd" && momentum ? "dgc" : "residual";
-  }
-  if (options.memory == "dgc" && options.optimizer != "sgd") {
-    Refuse(fmt::format("--memory dgc holds the momentum of sgd: with --optimizer {} use residual",
-                       options.optimizer));
-  }
-  if (options.memory == "dgc" && options.momentum >= 1) {
-    Refuse(fmt::format("--memory dgc needs --momentum below 1, got {}", options.momentum));
-  }
-  if (!options.compress) {
-    if (options.clip_norm > 0) Refuse("--clip-norm acts on compressed gradients: add --compress");
-    if (options.warmup_epochs > 0) Refuse("--warmup-epochs warms compression up: add --compress");
-    if (options.adaptive_ratio > 0) Refuse("--adaptive-ratio is of compression: add --compress");
-    if (options.values != TrainOptions().values)
-      Refuse("--values are those of compression: add --compress");
-    if (options.indices != "auto") Refuse("--indices are those of compression: add --compress");
-  }
-  if (options.stochastic_rounding && options.values != "int8" && options.values != "int4") {
-    Refuse(fmt::format("--stochastic-rounding is for --values int8 and int4, the values are {}",
-                       options.values));
-  }
-  if (options.clip_norm > 0 && options.memory != "dgc") {
-    Refuse(fmt::format("--clip-norm clips before accumulation in --memory dgc; the memory is {}",
-                       options.memory));
-  }
-  const bool momentum_in_memory = options.compress && options.memory == "dgc";
-  if (options.momentum_masking == "auto") {
-    options.momentum_masking = momentum_in_memory && options.ratio < kMaskBelowRatio ? "on" : "off";
-  }
-  if (options.momentum_masking == "on" && !momentum_in_memory) {
-    Refuse(fmt::format("--momentum-masking acts on the momentum of --memory dgc; {}",
-                       options.compress ? "the memory is " + options.memory : "add --compress"));
-  }
-  if (options.collective == "auto" && !options.compress) options.collective = "dense";
-  if (!options.plan.empty() && options.collective != "auto") {
-    Refuse(fmt::format(
-        "--plan is what --collective auto has decided before: leave out --plan, or "
-        "{}",
-        options.compress ? "--collective " + options.collective : std::string("add --compress")));
-  }
-  if (options.compress != (options.collective != "dense")) {
-    Refuse(options.compress
-               ? "--collective dense sends everything: leave out --compress"
-               : fmt::format("--collective {} sends compressed gradients: add --compress",
-                             options.collective));
-  }
-  if (!(options.owner_budget > 0)) {
-    Refuse(fmt::format("--owner-budget must be above 0 (inf: all that owners get), got {}",
-                       options.owner_budget));
-  }
+  CheckOptimizer(options);
+  CheckSchedule(options);
+  CheckStep(options);
+  ResolveMemory(options);
+  ResolveCollective(options);
 }
 
 nlohmann::json ToJson(const TrainOptions& o) {

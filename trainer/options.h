@@ -41,7 +41,7 @@ struct TrainOptions {
   std::vector<int> milestones;  // of multistep: epochs, ascending
   double gamma = 0.1;           // of multistep
   int lr_warmup_epochs = 0;
-  bool scale_lr = false;         // lr times the number of workers
+  bool scale_lr = false;         // lr times the number of workers and times accumulate
   double clip_grad_norm = 0.0;   // of the averaged gradient; 0: no clipping
   double label_smoothing = 0.0;  // share of the target that all classes get alike
   int accumulate = 1;            // batches of each worker per optimiser step
@@ -72,7 +72,7 @@ struct TrainOptions {
   std::string backend = "gloo";
   std::string device = "auto";
   std::string interface;
-  int threads = 0;          // per worker; 0: the cores, shared out
+  int threads = 0;          // per worker; 0: see threads.h
   double timeout_s = 60.0;  // of a silent peer
   std::string log_dir = "runs";
   int log_every = 50;            // steps from one record of metrics.jsonl to the next; 0: none
@@ -93,6 +93,11 @@ struct TrainOptions {
 };
 
 std::vector<std::string> OptimizerNames();
+
+// True when the memory of compression holds the momentum: the optimiser must have none,
+// and weight decay must be in the gradient before the memory sees it
+// (DdpOptions::weight_decay). `options` are resolved.
+bool MomentumInMemory(const TrainOptions& options);
 
 // Checks ranges and names that do not depend on the data. Replaces "auto" and
 // derived values by what they stand for. Throws StatusError(kInvalidArgument)
