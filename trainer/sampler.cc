@@ -52,6 +52,19 @@ uint32_t OptimizerSteps(const DistributedSampler& sampler, uint32_t accumulate) 
   return (sampler.steps_per_epoch() + accumulate - 1) / accumulate;
 }
 
+uint32_t StepsWithin(const DistributedSampler& sampler, uint32_t accumulate, uint32_t* samples) {
+  const uint32_t steps = OptimizerSteps(sampler, accumulate);
+  uint32_t step = 0;
+  uint32_t taken = 0;
+  for (; step < steps; ++step) {
+    const uint32_t next = BatchesOf(sampler, step, accumulate).samples;
+    if (taken + next > *samples) break;
+    taken += next;
+  }
+  *samples = taken;
+  return step;
+}
+
 AccumulatedBatches BatchesOf(const DistributedSampler& sampler, uint32_t step,
                              uint32_t accumulate) {
   AccumulatedBatches batches{.first = step * accumulate};

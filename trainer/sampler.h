@@ -52,6 +52,10 @@ struct AccumulatedBatches {
 // Optimiser steps of an epoch.
 uint32_t OptimizerSteps(const DistributedSampler& sampler, uint32_t accumulate);
 
+// How many optimiser steps from the epoch's first on take no more than `*samples`, which
+// becomes what they take: fewer where other batches had taken them before.
+uint32_t StepsWithin(const DistributedSampler& sampler, uint32_t accumulate, uint32_t* samples);
+
 // The batches of optimiser step `step` of the epoch.
 AccumulatedBatches BatchesOf(const DistributedSampler& sampler, uint32_t step, uint32_t accumulate);
 

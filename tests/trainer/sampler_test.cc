@@ -94,5 +94,19 @@ TEST(DistributedSampler, AccumulatedBatchesCoverTheEpoch) {
   EXPECT_EQ(rest.samples, 2u);
 }
 
+// A checkpoint in an epoch may be of other batches: what does not fit whole steps comes again.
+TEST(DistributedSampler, StepsWithinWhatIsBehind) {
+  const DistributedSampler sampler(103, 2, 0, 5, 1);  // eleven batches of 10, the last of 3
+  const auto within = [&](uint32_t samples) {
+    const uint32_t steps = StepsWithin(sampler, 2, &samples);
+    return std::pair(steps, samples);
+  };
+  EXPECT_EQ(within(0), std::pair(0u, 0u));
+  EXPECT_EQ(within(19), std::pair(0u, 0u));
+  EXPECT_EQ(within(20), std::pair(1u, 20u));
+  EXPECT_EQ(within(59), std::pair(2u, 40u));
+  EXPECT_EQ(within(103), std::pair(6u, 103u));
+}
+
 }  // namespace
 }  // namespace cddp
