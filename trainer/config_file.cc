@@ -1,7 +1,6 @@
 #include "trainer/config_file.h"
 
 #include <fmt/format.h>
-#include <spdlog/spdlog.h>
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
@@ -114,7 +113,7 @@ void Set(const Source& source, const std::string& key, const YAML::Node& value,
 }
 
 void Apply(const Source& source, const YAML::Node& root, CLI::App* app,
-           const std::vector<std::string>& elsewhere) {
+           const std::vector<std::string>& elsewhere, std::vector<std::string>* skipped) {
   if (root.IsNull()) return;
   if (!root.IsMap()) source.Refuse(root.Mark(), "expected lines like \"model: resnet18\"");
   const std::vector<std::string> known = ConfigKeys(*app);
@@ -131,7 +130,8 @@ void Apply(const Source& source, const YAML::Node& root, CLI::App* app,
     if (std::ranges::find(known, key) != known.end()) {
       Set(source, written, item.second, app->get_option("--" + key));
     } else if (std::ranges::find(elsewhere, key) != elsewhere.end()) {
-      spdlog::info("{}: {} is of no use to {}: skipped", source.name, written, app->get_name());
+      skipped->push_back(
+          fmt::format("{}: {} is of no use to {}: skipped", source.name, written, app->get_name()));
     } else {
       const std::string nearest = NearestName(key, known);
       source.Refuse(mark,
@@ -171,14 +171,14 @@ std::vector<std::string> ConfigKeys(const CLI::App& app) {
   return keys;
 }
 
-bool ApplyConfig(const ConfigArguments& arguments, CLI::App* app,
+bool ApplyConfig(ConfigArguments* arguments, CLI::App* app,
                  const std::vector<std::string>& elsewhere) {
   // They are read again before they are used.
-  const ConfigArguments given = arguments;
+  const ConfigArguments given = *arguments;
   if (!given.file.empty()) {
     const Source source{given.file, /*is_file=*/true};
     const std::vector<uint8_t> bytes = ReadFileBytes(given.file, kMaxFileBytes);
-    Apply(source, source.Parse({bytes.begin(), bytes.end()}), app, elsewhere);
+    Apply(source, source.Parse({bytes.begin(), bytes.end()}), app, elsewhere, &arguments->skipped);
   }
   for (const std::string& setting : given.settings) {
     const Source source{"--set " + setting, /*is_file=*/false};
@@ -186,7 +186,7 @@ bool ApplyConfig(const ConfigArguments& arguments, CLI::App* app,
     if (equals == 0 || equals == std::string::npos) source.Refuse({}, "expected KEY=VALUE");
     YAML::Node root;
     root[setting.substr(0, equals)] = source.Parse(setting.substr(equals + 1));
-    Apply(source, root, app, elsewhere);
+    Apply(source, root, app, elsewhere, &arguments->skipped);
   }
   return !given.file.empty() || !given.settings.empty();
 }

@@ -22,6 +22,9 @@ struct ConfigArguments {
   std::string file;                   // --config
   std::vector<std::string> settings;  // --set
   bool print = false;                 // --print-config
+
+  // What ApplyConfig has to say, for the log.
+  std::vector<std::string> skipped;
 };
 
 // Adds --config, --set and --print-config to `app`; the caller carries out the last one.
@@ -33,12 +36,13 @@ std::vector<std::string> ConfigKeys(const CLI::App& app);
 // Gives the variables behind the options of `app` the values of the file, then those of
 // --set. To be called once the command line has been parsed, which is then to be parsed
 // once more: so flags win. Keys of `elsewhere` that `app` lacks are skipped, with a line in
-// the log: so commands share their files. Returns false when there was nothing to apply.
+// arguments->skipped: so commands share their files. Returns false when there was nothing to
+// apply.
 //
 // Throws StatusError: kUnavailable for a file that cannot be read; kInvalidArgument with
 // file, line and column for what is no YAML, an unknown key (with the nearest one), a key
 // that is there twice, or a value that the option does not take.
-bool ApplyConfig(const ConfigArguments& arguments, CLI::App* app,
+bool ApplyConfig(ConfigArguments* arguments, CLI::App* app,
                  const std::vector<std::string>& elsewhere);
 
 // `options` as a file that `cddp COMMAND --config` reads: the same options again, and `more` of

@@ -96,7 +96,7 @@ int Main(int argc, char** argv) {
     chosen = &*std::ranges::find_if(commands, [](const Command& c) { return c.app->parsed(); });
     // Flags go before what a file says: they are parsed again over it.
     if (chosen->config &&
-        ApplyConfig(*chosen->config, chosen->app, ConfigKeys(*commands.front().app))) {
+        ApplyConfig(chosen->config.get(), chosen->app, ConfigKeys(*commands.front().app))) {
       app.parse(argc, argv);
     }
   } catch (const CLI::Success& success) {

@@ -40,6 +40,12 @@ void SetLogLevel(const std::string& level) {
                           : "%^%L%$ %H:%M:%S %v");
 }
 
+// Once: a process that starts local workers leaves it to them.
+void LogSkipped(const ConfigArguments& config, int workers_to_start) {
+  if (workers_to_start > 1 && ReadLaunchEnvironment().launcher.empty()) return;
+  for (const std::string& line : config.skipped) spdlog::info("{}", line);
+}
+
 int Print(const std::string& text) {
   std::cout << text;
   return 0;
@@ -78,6 +84,7 @@ Command AddTrainCommand(CLI::App* app, const Arguments& arguments) {
     Resolve(*options);
     if (config->print) return Print(ToYaml(*options));
     SetLogLevel(options->log_level);
+    LogSkipped(*config, options->workers);
     return TrainCommand(*options, arguments);
   };
   return {command, run, config};
@@ -101,6 +108,7 @@ Command AddCompareCommand(CLI::App* app, const Arguments& arguments) {
     Resolve(resolved);
     if (config->print) return Print(ToYaml(*options));
     SetLogLevel(resolved.log_level);
+    LogSkipped(*config, resolved.workers);
     return CompareCommand(*options, arguments);
   };
   return {command, run, config};
@@ -259,6 +267,7 @@ Command AddAccuracyBench(CLI::App* bench) {
     Resolve(*options);
     if (config->print) return Print(ToYaml(*options, "bench accuracy"));
     SetLogLevel(options->log_level);
+    LogSkipped(*config, /*workers_to_start=*/0);
     return AccuracyBench(*options);
   };
   return {command, run, config};

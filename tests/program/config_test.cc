@@ -1,6 +1,7 @@
 // Configurations, from the file to what the program does.
+#include <sched.h>
+
 #include <fstream>
-#include <thread>
 
 #include "tests/program/program.h"
 
@@ -48,12 +49,44 @@ TEST_F(ConfigTest, Cifar10FastTakesTheSmallNet) {
   EXPECT_NE(resolved.find("\nmodel: resnet8\n"), std::string::npos) << resolved;
 }
 
+// Of the cores that the program may run on.
 TEST_F(ConfigTest, AutomaticWorkersAreOneForEachCore) {
-  const std::string cores = std::to_string(std::thread::hardware_concurrency());
-  for (const std::string& resolved :
-       {Resolved({"--workers", "auto"}), Resolved({"--config", Write("workers: auto\n")})}) {
-    EXPECT_NE(resolved.find("\nworkers: " + cores + "\n"), std::string::npos) << resolved;
+  cpu_set_t before, one;
+  ASSERT_EQ(sched_getaffinity(0, sizeof before, &before), 0);
+  const auto expect = [&](int cores) {
+    for (const std::string& resolved :
+         {Resolved({"--workers", "auto"}), Resolved({"--config", Write("workers: auto\n")})}) {
+      EXPECT_NE(resolved.find("\nworkers: " + std::to_string(cores) + "\n"), std::string::npos)
+          << resolved;
+    }
+  };
+  expect(CPU_COUNT(&before));
+  CPU_ZERO(&one);
+  for (int core = 0; CPU_COUNT(&one) == 0; ++core) {
+    if (CPU_ISSET(core, &before)) CPU_SET(core, &one);
   }
+  ASSERT_EQ(sched_setaffinity(0, sizeof one, &one), 0);
+  expect(1);
+  sched_setaffinity(0, sizeof before, &before);
+}
+
+// By rank 0 alone, and not where only warnings are wanted.
+TEST_F(ConfigTest, WhatIsOfNoUseIsSaidOnce) {
+  const std::string config = Write("checkpoint_dir: elsewhere\n");
+  const auto said = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), {"compare", "--data-dir", CDDP_DATA, "--config", config, "--epochs",
+                               "1", "--max-train-samples", "128", "--max-test-samples", "10",
+                               "--save-every", "0", "--no-plots"});
+    Child child = Start(more);
+    EXPECT_EQ(child.Wait(), 0) << child.err();
+    const std::string line = "checkpoint_dir is of no use to compare";
+    int times = 0;
+    const std::string log = child.err();
+    for (size_t at = log.find(line); at != std::string::npos; at = log.find(line, at + 1)) ++times;
+    return times;
+  };
+  EXPECT_EQ(said({"--workers", "2"}), 1);
+  EXPECT_EQ(said({"--quiet"}), 0);
 }
 
 TEST_F(ConfigTest, TheOtherCommandsReadThemToo) {

@@ -36,7 +36,7 @@ class ConfigFile : public testing::Test {
     std::ranges::reverse(arguments);
     std::vector<std::string> again = arguments;
     app_.parse(arguments);
-    const bool applied = ApplyConfig(config_, command_, {"workers"});
+    const bool applied = ApplyConfig(&config_, command_, {"workers"});
     if (applied) app_.parse(again);
     return applied;
   }
@@ -130,6 +130,8 @@ TEST_F(ConfigFile, UnknownKeysAreRefusedWithTheNearestOne) {
 TEST_F(ConfigFile, KeysOfOtherCommandsAreSkipped) {
   EXPECT_EQ(Refusal("workers: 2\nmodel: x\n"), "");
   EXPECT_EQ(model, "x");
+  ASSERT_EQ(config_.skipped.size(), 1u) << "said once the log has its level";
+  EXPECT_EQ(config_.skipped[0], Path() + ": workers is of no use to train: skipped");
 }
 
 TEST_F(ConfigFile, WrongTypesAreRefusedWithTheirPlace) {
@@ -169,7 +171,7 @@ TEST_F(ConfigFile, WhatIsNoMapOrNoYamlIsRefused) {
 TEST_F(ConfigFile, AMissingFileIsNamed) {
   config_.file = "/no/such/file.yaml";
   try {
-    ApplyConfig(config_, command_, {});
+    ApplyConfig(&config_, command_, {});
     FAIL();
   } catch (const StatusError& error) {
     EXPECT_EQ(error.code(), StatusCode::kUnavailable);
