@@ -23,7 +23,9 @@
 #include "trainer/sampler.h"
 #include "trainer/schedule.h"
 #include "trainer/tensor_batch.h"
+#include "trainer/threads.h"
 #include "trainer/training.h"
+#include "trainer/training_collective.h"
 #include "trainer/worker.h"
 
 namespace cddp {

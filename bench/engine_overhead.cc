@@ -14,6 +14,7 @@
 
 #include "trainer/data/image_samples.h"
 #include "trainer/model.h"
+#include "trainer/threads.h"
 #include "trainer/training.h"
 
 namespace cddp {

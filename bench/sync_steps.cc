@@ -11,7 +11,8 @@
 #include "bench/triad.h"
 #include "trainer/plan_file.h"
 #include "trainer/shapes.h"
-#include "trainer/training.h"
+#include "trainer/threads.h"
+#include "trainer/training_collective.h"
 
 namespace cddp {
 namespace {

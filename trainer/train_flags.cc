@@ -1,12 +1,11 @@
 #include "trainer/train_flags.h"
 
-#include <algorithm>
 #include <string>
-#include <thread>
 
 #include "cddp/frame.h"
 #include "trainer/data/catalog.h"
 #include "trainer/schedule.h"
+#include "trainer/threads.h"
 
 namespace cddp {
 namespace {
@@ -92,7 +91,8 @@ void AddOptimisationOptions(CLI::App* app, TrainOptions* o) {
       "weights");
   add("--betas", o->betas, "Decay of the two moments of adam and adamw")
       ->delimiter(',')
-      ->expected(2);
+      ->expected(2)
+      ->multi_option_policy(CLI::MultiOptionPolicy::Throw);  // else of three the last two count
   add("--eps", o->eps, "Added to the denominator of adam and adamw");
   add("--trust-coefficient", o->trust_coefficient,
       "lars: a layer's step as a share of its weights' norm, times --lr");
@@ -176,7 +176,9 @@ void AddCompressionOptions(CLI::App* app, TrainOptions* o) {
 }
 
 void AddReportOptions(CLI::App* app, TrainOptions* o) {
-  app->add_option("--threads", o->threads, "Threads per worker (0: the cores, shared out)")
+  app->add_option(
+         "--threads", o->threads,
+         "Threads per worker (0: OMP_NUM_THREADS if that is set, else the cores, shared out)")
       ->group("Running");
   app->add_option("--json", o->json, "Write the result as JSON to this file (-: standard output)")
       ->group("Output");
@@ -201,11 +203,11 @@ void AddLaunchOptions(CLI::App* app, TrainOptions* o) {
 void AddWorkerOptions(CLI::App* app, TrainOptions* o) {
   app->add_option("--workers", o->workers,
                   "Start N workers on this machine (not under torchrun, which starts its own), or "
-                  "auto: one of one thread for each core; --batch-size is of each")
+                  "auto: one of one thread for each core that this process may run on; "
+                  "--batch-size is of each")
       ->transform(
           [](const std::string& workers) {
-            const unsigned cores = std::max(1u, std::thread::hardware_concurrency());
-            return workers == "auto" ? std::to_string(cores) : workers;
+            return workers == "auto" ? std::to_string(UsableCores()) : workers;
           },
           "", "auto")
       ->check(CLI::Range(1, 1024))

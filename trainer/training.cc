@@ -9,7 +9,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <thread>
 
 #include "cddp/collective.h"
 #include "cddp/status.h"
@@ -28,6 +27,7 @@
 #include "trainer/step_log.h"
 #include "trainer/tensor_batch.h"
 #include "trainer/train_step.h"
+#include "trainer/training_collective.h"
 #include "trainer/training_progress.h"
 
 namespace cddp {
@@ -499,12 +499,6 @@ void RequireBatchFits(const TrainOptions& options, int world_size, const Dataset
       fmt::format("--batch-size {} is larger than a worker's share of the data: {} samples over "
                   "{} workers are {} each",
                   options.batch_size, samples, world_size, shard));
-}
-
-int ThreadsPerWorker(const TrainOptions& options, int local_workers) {
-  if (options.threads > 0) return options.threads;
-  const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-  return std::max(1, cores / local_workers);
 }
 
 }  // namespace cddp

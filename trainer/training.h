@@ -1,9 +1,6 @@
 // The training loop: one run of a model on a data set over the workers of a World.
 #pragma once
 
-#include <memory>
-
-#include "cddp/collective.h"
 #include "ddp/world.h"
 #include "trainer/data/samples.h"
 #include "trainer/history.h"
@@ -42,21 +39,5 @@ uint32_t SamplesPerEpoch(const TrainOptions& options, const DatasetSplits& data)
 
 // Samples that an evaluation takes: the test split, or its first --max-test-samples.
 uint32_t SamplesTested(const TrainOptions& options, const DatasetSplits& data);
-
-// What `auto` had decided in the run that goes on; null in a new one.
-struct PlanSoFar {
-  const Plan* plan = nullptr;
-  bool settled = false;  // else it goes on trying
-};
-
-// The collective that `options` (resolved) ask for, which selects with `threads`.
-// `transport` must outlive it.
-std::unique_ptr<Collective> MakeTrainingCollective(const TrainOptions& options, int threads,
-                                                   Transport* transport,
-                                                   const PlanSoFar& so_far = {});
-
-// Share of the cores for each of the workers on this machine: options.threads,
-// or what is there divided by `local_workers`.
-int ThreadsPerWorker(const TrainOptions& options, int local_workers);
 
 }  // namespace cddp

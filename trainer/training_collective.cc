@@ -1,11 +1,11 @@
+#include "trainer/training_collective.h"
+
 #include <spdlog/spdlog.h>
 
 #include <optional>
 
-#include "cddp/collective.h"
 #include "cddp/status.h"
 #include "trainer/plan_file.h"
-#include "trainer/training.h"
 
 namespace cddp {
 

@@ -18,6 +18,7 @@
 #include "trainer/launcher.h"
 #include "trainer/load_dataset.h"
 #include "trainer/plan_file.h"
+#include "trainer/threads.h"
 #include "trainer/training.h"
 #include "trainer/versions.h"
 
@@ -62,7 +63,7 @@ int LaunchLocalWorkers(const TrainOptions& options, const std::vector<std::strin
   const TemporaryFolder folder;
   LaunchOptions launch{.workers = options.workers,
                        .command = arguments,
-                       .threads_per_worker = ThreadsPerWorker(options, options.workers)};
+                       .threads_per_worker = ThreadsToShareOut(options, options.workers)};
   launch.command[0] = std::filesystem::read_symlink("/proc/self/exe");
   launch.command.insert(
       launch.command.end(),

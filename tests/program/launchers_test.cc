@@ -62,6 +62,15 @@ TEST_F(LaunchersTest, AnAllocationWithoutSrunIsOneWorker) {
   EXPECT_EQ(Json("result.json")["world_size"], 2);
 }
 
+TEST_F(LaunchersTest, WorkersHaveTheThreadsThatTheEnvironmentSays) {
+  Child child = Start({"train", "--data-dir", CDDP_DATA, "--workers", "2", "--epochs", "1",
+                       "--max-train-samples", "128", "--max-test-samples", "100"},
+                      {{"OMP_NUM_THREADS", "3"}});
+  ASSERT_EQ(child.Wait(seconds(120)), 0) << child.err();
+  const auto config = nlohmann::json::parse(ReadText(Runs().at(0) / "config.json"));
+  EXPECT_EQ(config["threads"], 3);
+}
+
 TEST_F(LaunchersTest, WorkersOfALauncherStartNoOthers) {
   std::vector<std::string> arguments = ShortTraining();
   arguments.insert(arguments.end(), {"--workers", "2"});

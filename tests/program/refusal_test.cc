@@ -59,6 +59,7 @@ TEST_F(ProgramTest, BadArgumentsAreRefusedByName) {
       {{"train", "--schedule", "multistep", "--milestones", "8,5"}, "got 8 before 5"},
       {{"train", "--optimizer", "larz"}, "did you mean \"lars\"?"},
       {{"train", "--optimizer", "adam", "--nesterov"}, "--nesterov is of sgd"},
+      {{"train", "--optimizer", "adam", "--betas", "0.1,0.9,0.999"}, "--betas"},
       {{"train", "--amp", "fp16"}, "use --amp bf16"},
       {{"train", "--accumulate", "0"}, "--accumulate"},
       {{"bench", "accuracy", "--compress", "--optimizer", "adamw", "--memory", "dgc"},

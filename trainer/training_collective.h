@@ -1,0 +1,24 @@
+// The collective of a training, as its options say.
+#pragma once
+
+#include <memory>
+
+#include "cddp/collective.h"
+#include "trainer/options.h"
+
+namespace cddp {
+
+// What `auto` had decided in the run that goes on; null in a new one.
+struct PlanSoFar {
+  const Plan* plan = nullptr;
+  bool settled = false;  // else it goes on trying
+};
+
+// The collective that `options` (resolved) ask for, which selects with `threads`.
+// `transport` must outlive it. Throws StatusError: kUnavailable or kCorrupt for options.plan,
+// kInvalidArgument when that is of another number of workers.
+std::unique_ptr<Collective> MakeTrainingCollective(const TrainOptions& options, int threads,
+                                                   Transport* transport,
+                                                   const PlanSoFar& so_far = {});
+
+}  // namespace cddp
