@@ -25,7 +25,7 @@ constexpr uint32_t kSteps = 60;
 constexpr int64_t kBatch = 64;
 
 ImageDataset RandomImages(uint32_t count) {
-  ImageDataset data{.name = "random", .count = count, .channels = 1, .rows = 28, .cols = 28};
+  ImageDataset data{.count = count, .channels = 1, .rows = 28, .cols = 28};
   data.classes = 10;
   data.mean = {0.0f};
   data.std = {1.0f};

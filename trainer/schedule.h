@@ -37,8 +37,6 @@ class RateSchedule {
   // The rate of `step`, counted from 0 over the run; at least 0.
   double Rate(uint64_t step) const;
 
-  double peak() const { return peak_; }
-
  private:
   double Factor(uint64_t step) const;  // of the peak, after the warm-up
 

@@ -159,7 +159,7 @@ std::string CheckSynchronisation(World& world) {
 
 // Ten classes of noisy images, each with its own bright rows.
 ImageDataset SyntheticImages(uint32_t count, uint64_t seed) {
-  ImageDataset data{.name = "synthetic", .count = count, .channels = 1, .rows = 28, .cols = 28};
+  ImageDataset data{.count = count, .channels = 1, .rows = 28, .cols = 28};
   data.classes = 10;
   data.mean = {0.3f};
   data.std = {0.3f};

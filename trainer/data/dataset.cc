@@ -20,7 +20,6 @@ namespace fs = std::filesystem;
 
 ImageDataset Described(const DatasetInfo& info) {
   ImageDataset data;
-  data.name = info.name;
   data.classes = info.classes;
   data.mean = info.mean;
   data.std = info.std;

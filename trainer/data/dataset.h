@@ -11,7 +11,6 @@
 namespace cddp {
 
 struct ImageDataset {
-  std::string name;
   uint32_t count = 0;
   uint32_t channels = 0;
   uint32_t rows = 0;

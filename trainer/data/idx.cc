@@ -5,13 +5,11 @@
 #include <array>
 
 #include "cddp/status.h"
-#include "trainer/data/file_bytes.h"
 
 namespace cddp {
 namespace {
 
 constexpr size_t kWordBytes = 4;
-constexpr size_t kLargestHeaderBytes = 4 * kWordBytes;
 
 [[noreturn]] void ThrowCorrupt(const std::string& origin, const std::string& why) {
   throw StatusError(StatusCode::kCorrupt, fmt::format("{}: not a valid IDX file: {}", origin, why));
@@ -81,16 +79,6 @@ IdxImages ParseIdxImages(std::span<const uint8_t> bytes, const std::string& orig
 IdxLabels ParseIdxLabels(std::span<const uint8_t> bytes, const std::string& origin) {
   const auto array = ParseIdx<1>(bytes, kIdxLabelsMagic, "IDX label", origin);
   return {array.sizes[0], {array.payload.begin(), array.payload.end()}};
-}
-
-IdxImages ReadIdxImages(const std::filesystem::path& path) {
-  return ParseIdxImages(ReadFileBytes(path, kMaxIdxPayloadBytes + kLargestHeaderBytes),
-                        path.string());
-}
-
-IdxLabels ReadIdxLabels(const std::filesystem::path& path) {
-  return ParseIdxLabels(ReadFileBytes(path, kMaxIdxPayloadBytes + kLargestHeaderBytes),
-                        path.string());
 }
 
 }  // namespace cddp

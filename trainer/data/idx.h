@@ -2,13 +2,11 @@
 // endian header (magic number, then one size per dimension) and one byte per
 // element. Nothing about the bytes is trusted.
 //
-// All functions throw StatusError: kCorrupt if the bytes are not exactly one
-// well-formed IDX array of the asked kind, kUnavailable if a file cannot be
-// read. Thread safety: any thread.
+// All functions throw StatusError(kCorrupt) if the bytes are not exactly one
+// well-formed IDX array of the asked kind. Thread safety: any thread.
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
 #include <span>
 #include <string>
 #include <vector>
@@ -36,8 +34,5 @@ struct IdxLabels {
 // `origin` names the bytes in error messages, usually the file's path.
 IdxImages ParseIdxImages(std::span<const uint8_t> bytes, const std::string& origin);
 IdxLabels ParseIdxLabels(std::span<const uint8_t> bytes, const std::string& origin);
-
-IdxImages ReadIdxImages(const std::filesystem::path& path);
-IdxLabels ReadIdxLabels(const std::filesystem::path& path);
 
 }  // namespace cddp

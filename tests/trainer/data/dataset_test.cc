@@ -45,7 +45,6 @@ TEST(DatasetTest, LoadsWhatTheFilesHold) {
   TemporaryFolder folder;
   data.WriteTo(folder.path() / "small");
   const ImageSplits splits = LoadImages(data.info, folder.path());
-  EXPECT_EQ(splits.train.name, "small");
   EXPECT_EQ(splits.train.count, 3u);
   EXPECT_EQ(splits.train.channels, 1u);
   EXPECT_EQ(splits.train.rows, 4u);

@@ -7,7 +7,6 @@
 
 #include "cddp/status.h"
 #include "tests/trainer/data/data_fixtures.h"
-#include "trainer/data/temporary_folder.h"
 
 namespace cddp {
 namespace {
@@ -54,17 +53,6 @@ TEST(IdxTest, RejectsSizesThatOverflow) {
   // The product is 2^64, that is 0 where it wraps; then 2^64 + 2^32.
   ExpectImagesCorrupt(Words({kIdxImagesMagic, 0x80000000, 0x80000000, 4}), {"more than"});
   ExpectImagesCorrupt(Words({kIdxImagesMagic, 0x10000, 0x10000, 2}), {"more than"});
-}
-
-TEST(IdxTest, ReadsFilesAndNamesMissingOnes) {
-  TemporaryFolder folder;
-  WriteRaw(folder.path() / "a", Idx({kIdxLabelsMagic, 2}, {4, 5}));
-  EXPECT_EQ(ReadIdxLabels(folder.path() / "a").labels, (Bytes{4, 5}));
-  ExpectRefusal([&] { ReadIdxImages(folder.path() / "a"); }, StatusCode::kCorrupt,
-                {(folder.path() / "a").string()});
-  ExpectRefusal([&] { ReadIdxImages(folder.path() / "none"); }, StatusCode::kUnavailable,
-                {"none", "No such file"});
-  ExpectRefusal([&] { ReadIdxImages(folder.path()); }, StatusCode::kUnavailable, {"regular file"});
 }
 
 }  // namespace

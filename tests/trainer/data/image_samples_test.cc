@@ -18,7 +18,7 @@ namespace {
 
 // No two pixels of an image are alike in position and colour: a byte is a hash of both.
 ImageDataset Pictures(uint32_t count, uint32_t channels = 3, uint32_t side = 8) {
-  ImageDataset data{.name = "pictures", .count = count, .channels = channels, .rows = side};
+  ImageDataset data{.count = count, .channels = channels, .rows = side};
   data.cols = side + 1;
   data.classes = 10;
   for (uint32_t c = 0; c < channels; ++c) {
