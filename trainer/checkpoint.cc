@@ -1,13 +1,17 @@
 #include "trainer/checkpoint.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <chrono>
+#include <thread>
 
 #include "cddp/status.h"
 #include "collective/memory_mean.h"
 #include "trainer/data/file_bytes.h"
+#include "trainer/failure.h"
 #include "trainer/plan_file.h"
 #include "trainer/rank_state.h"
 #include "trainer/tensor_state.h"
@@ -28,6 +32,7 @@ FileDigest WriteTensors(const fs::path& path, const NamedTensors& tensors) {
   return WriteCheckpointFile(path, LayOutSafetensors(TensorBytes(tensors).views(), {}));
 }
 
+// What dropout draws from.
 at::Generator DefaultGenerator() { return at::globalContext().defaultGenerator(at::kCPU); }
 
 std::vector<uint8_t> GeneratorState() {
@@ -64,7 +69,65 @@ std::string MemoryOf(const std::map<std::string, std::string>& configuration) {
   return value("--compress") == "true" ? value("--memory") : "none";
 }
 
+// A network file system may show a moment later what another machine has made.
+bool Appears(const fs::path& path) {
+  using Clock = std::chrono::steady_clock;
+  const auto deadline = Clock::now() + std::chrono::seconds(3);
+  std::error_code error;
+  while (!fs::exists(path, error)) {
+    if (Clock::now() > deadline) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
+  return true;
+}
+
+// All ranks read the same file: what one of them refuses, all do.
+template <typename Work>
+void OnAllRanks(const Work& work) {
+  try {
+    work();
+  } catch (const StatusError& error) {
+    if (error.code() != StatusCode::kInvalidArgument) throw;
+    throw SharedError(error.status());
+  }
+}
+
 }  // namespace
+
+CheckpointWriter::CheckpointWriter(const TrainOptions& options, World& world, fs::path folder)
+    : options_(options), world_(world), folder_(std::move(folder)) {
+  if (world.size() > 1) RequireSharedFolder();
+}
+
+void CheckpointWriter::RequireSharedFolder() const {
+  // A step that no run comes to: nothing else has its name.
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  const uint64_t probe =
+      world_.AgreeOnNumber(static_cast<uint64_t>(now / std::chrono::nanoseconds(1)));
+  std::string failure;
+  try {
+    if (world_.rank() == 0) folder_.Begin(probe);
+  } catch (const StatusError& error) {
+    failure = error.what();
+  }
+  failure = world_.AgreeOnText(failure);
+  if (!failure.empty()) throw SharedError(StatusCode::kUnavailable, failure);
+  std::vector<double> blind(static_cast<size_t>(world_.size()), 0.0);
+  if (!Appears(folder_.UnfinishedPathOf(probe))) blind[static_cast<size_t>(world_.rank())] = 1;
+  world_.Sum(blind);
+  if (world_.rank() == 0) folder_.Discard(probe);
+  std::vector<size_t> ranks;
+  for (size_t r = 0; r < blind.size(); ++r) {
+    if (blind[r] > 0) ranks.push_back(r);
+  }
+  if (ranks.empty()) return;
+  throw SharedError(
+      StatusCode::kInvalidArgument,
+      fmt::format("every worker writes its part of a checkpoint, but rank {} does not see what "
+                  "rank 0 writes to {}: name a folder that all machines share with "
+                  "--checkpoint-dir, or save nothing with --save-every 0",
+                  fmt::join(ranks, ", "), folder_.path().string()));
+}
 
 void CheckpointWriter::WriteShared(const TrainedState& state, const LoopState& loop,
                                    FileDigests* files) const {
@@ -203,17 +266,28 @@ void ResumedCheckpoint::ReadShared(const TrainOptions& options) {
   } catch (const Json::exception& error) {
     throw StatusError(StatusCode::kCorrupt, fmt::format("{}: {}", file.string(), error.what()));
   }
+  RequireSameOptimizer(options);
   RequireSameMemory(options);
   RequireNoLaterOnes(options);
   spdlog::info("going on after step {} from {}", step_, path_.string());
   LogDifferences(options);
 }
 
+// sgd and lars keep momentum under the same name, but lars' has the learning rate in it.
+void ResumedCheckpoint::RequireSameOptimizer(const TrainOptions& options) const {
+  const auto saved = configuration_.find("--optimizer");
+  if (saved == configuration_.end() || saved->second == options.optimizer) return;
+  throw SharedError(StatusCode::kInvalidArgument,
+                    fmt::format("{} holds the state of --optimizer {}, which says nothing to {}: "
+                                "go on with --optimizer {}",
+                                path_.string(), saved->second, options.optimizer, saved->second));
+}
+
 void ResumedCheckpoint::RequireSameMemory(const TrainOptions& options) const {
   const std::string saved = MemoryOf(configuration_);
   const std::string now = options.compress ? options.memory : "none";
   if (saved == "none" || saved == now) return;
-  throw StatusError(
+  throw SharedError(
       StatusCode::kInvalidArgument,
       fmt::format("{} holds memories of --compress --memory {}, this run's is {}: what they hold "
                   "would be lost; go on with --compress --memory {}",
@@ -222,15 +296,19 @@ void ResumedCheckpoint::RequireSameMemory(const TrainOptions& options) const {
 
 // They would be taken for this run's newest.
 void ResumedCheckpoint::RequireNoLaterOnes(const TrainOptions& options) const {
-  if (options.resume == "auto" || options.checkpoint_dir.empty()) return;
   const CheckpointFolder folder(options.checkpoint_dir);
-  const std::vector<uint64_t> steps = folder.Steps();
-  if (steps.empty() || steps.back() <= step_) return;
-  throw StatusError(
+  uint64_t newest = 0;
+  if (options.resume != "auto" && !options.checkpoint_dir.empty()) {
+    const std::vector<uint64_t> steps = folder.Steps();
+    if (!steps.empty()) newest = steps.back();
+  }
+  newest = world_.AgreeOnNumber(newest);
+  if (newest <= step_) return;
+  throw SharedError(
       StatusCode::kInvalidArgument,
       fmt::format("{} is newer than {}, with which this run is to go on: choose another "
                   "--checkpoint-dir, or remove what is newer",
-                  folder.PathOf(steps.back()).string(), path_.string()));
+                  folder.PathOf(newest).string(), path_.string()));
 }
 
 void ResumedCheckpoint::LogDifferences(const TrainOptions& options) const {
@@ -251,7 +329,8 @@ void ResumedCheckpoint::LogDifferences(const TrainOptions& options) const {
 
 void ResumedCheckpoint::LoadModule(torch::nn::Module& module) const {
   const fs::path file = ModelFile(path_);
-  CopyInto(Safetensors::Read(file), file.string(), ModuleTensors(module));
+  const Safetensors tensors = Safetensors::Read(file);
+  OnAllRanks([&] { CopyInto(tensors, file.string(), ModuleTensors(module)); });
 }
 
 void ResumedCheckpoint::LoadMean(const TrainedState& state) const {
@@ -278,7 +357,8 @@ void ResumedCheckpoint::LoadMean(const TrainedState& state) const {
 }
 
 Json ResumedCheckpoint::LoadRest(const TrainedState& state) const {
-  LoadOptimizer(Safetensors::Read(path_ / kOptimizer), state.module, &state.optimizer);
+  const Safetensors optimizer = Safetensors::Read(path_ / kOptimizer);
+  OnAllRanks([&] { LoadOptimizer(optimizer, state.module, &state.optimizer); });
   const bool has_memory = state.collective.compressor() != nullptr;
   if (!same_world_size()) {
     if (has_memory) LoadMean(state);

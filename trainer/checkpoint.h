@@ -50,9 +50,10 @@ struct LoopState {
 
 class CheckpointWriter {
  public:
-  // `options` are resolved and must outlive this.
-  CheckpointWriter(const TrainOptions& options, World& world, std::filesystem::path folder)
-      : options_(options), world_(world), folder_(std::move(folder)) {}
+  // `options` are resolved and must outlive this. Collective: throws SharedError(kUnavailable)
+  // when rank 0 cannot write to `folder`, and SharedError(kInvalidArgument) naming the ranks
+  // that do not see what it writes there.
+  CheckpointWriter(const TrainOptions& options, World& world, std::filesystem::path folder);
 
   // Between two steps. Returns whether it was written, on every rank the same. If not, the
   // old ones are still there and rank 0 has logged why. Then removes what is older than
@@ -63,7 +64,11 @@ class CheckpointWriter {
   const std::string& failure() const { return failure_; }
   std::filesystem::path LastPath() const { return folder_.path() / "last"; }
 
+  // Whether `best` is there, for rank 0. Collective.
+  bool HasBest() const { return world_.AgreeOnNumber(folder_.HasBest() ? 1 : 0) == 1; }
+
  private:
+  void RequireSharedFolder() const;
   void WriteShared(const TrainedState& state, const LoopState& loop, FileDigests* files) const;
   void Prune(uint64_t step) const;
   // What every rank has written; nothing when one of them could not.
@@ -83,7 +88,7 @@ class ResumedCheckpoint {
   // Logs on rank 0 what it has chosen, what was damaged, and which options differ from the
   // saved ones. Collective. Throws StatusError: kUnavailable when there is none, kCorrupt
   // when the one named is damaged, kInvalidArgument when it is of a newer program, or holds
-  // memories of another kind than --memory.
+  // memories of another kind than --memory or the state of another --optimizer.
   static std::unique_ptr<ResumedCheckpoint> Find(const TrainOptions& options, World& world);
 
   uint64_t step() const { return step_; }
@@ -106,6 +111,7 @@ class ResumedCheckpoint {
   ResumedCheckpoint(World& world, std::filesystem::path path)
       : world_(world), path_(std::move(path)) {}
   void ReadShared(const TrainOptions& options);
+  void RequireSameOptimizer(const TrainOptions& options) const;
   void RequireSameMemory(const TrainOptions& options) const;
   void RequireNoLaterOnes(const TrainOptions& options) const;
   void LogDifferences(const TrainOptions& options) const;

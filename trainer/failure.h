@@ -7,6 +7,12 @@
 
 namespace cddp {
 
+// What all ranks throw at the same point, having seen the same: none of them is lost.
+class SharedError final : public StatusError {
+ public:
+  using StatusError::StatusError;
+};
+
 // Exit codes: 0 done, 1 internal error, 2 usage or configuration, 3 a peer was
 // lost, 4 diverged, 5 corrupt data, 75 (EX_TEMPFAIL of sysexits.h) asked to stop, with a
 // checkpoint saved: to be started again.

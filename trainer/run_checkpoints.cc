@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 #include <string.h>
 
-#include "cddp/status.h"
+#include "trainer/failure.h"
 
 namespace cddp {
 namespace {
@@ -38,10 +38,10 @@ void RunCheckpoints::AfterStep(uint64_t step, const std::function<LoopState()>& 
   const std::string stopped =
       fmt::format("stopped after step {} by signal {} ({})", step, signal, strsignal(signal));
   if (!saved) {
-    throw StatusError(StatusCode::kUnavailable,
+    throw SharedError(StatusCode::kUnavailable,
                       fmt::format("{}, without a checkpoint: {}", stopped, writer_->failure()));
   }
-  throw StatusError(StatusCode::kInterrupted, fmt::format("{}; go on with --resume {}", stopped,
+  throw SharedError(StatusCode::kInterrupted, fmt::format("{}; go on with --resume {}", stopped,
                                                           writer_->LastPath().string()));
 }
 
@@ -50,8 +50,8 @@ bool RunCheckpoints::DueAfter(int epoch) const {
          (epoch % options_.save_every == 0 || epoch == options_.epochs);
 }
 
-void RunCheckpoints::AfterEpoch(int epoch, const LoopState& loop) {
-  if (DueAfter(epoch)) Save(loop);
+bool RunCheckpoints::AfterEpoch(int epoch, const LoopState& loop) {
+  return DueAfter(epoch) && Save(loop);
 }
 
 }  // namespace cddp

@@ -16,19 +16,23 @@ namespace cddp {
 class RunCheckpoints {
  public:
   // With an empty `folder` nothing is saved, and signals do what they always do. `options`
-  // are resolved and must outlive this, as must `state`.
+  // are resolved and must outlive this, as must `state`. Collective; throws as CheckpointWriter.
   RunCheckpoints(const TrainOptions& options, World& world, const std::filesystem::path& folder,
                  const TrainedState& state);
 
   // After each step, of which `step` are done. Saves what `loop` gives if it is time.
-  // After SIGTERM or SIGUSR1 to any worker it saves and throws StatusError(kInterrupted) on
-  // all, or kUnavailable when that could not be saved. Collective.
+  // After SIGTERM or SIGUSR1 to any worker it saves and throws SharedError(kInterrupted), or
+  // kUnavailable when that could not be saved. Collective.
   void AfterStep(uint64_t step, const std::function<LoopState()>& loop);
 
   // Whether AfterEpoch will save.
   bool DueAfter(int epoch) const;
-  // After each epoch, evaluated. Collective.
-  void AfterEpoch(int epoch, const LoopState& loop);
+  // After each epoch, evaluated. Returns whether it has saved. Collective.
+  bool AfterEpoch(int epoch, const LoopState& loop);
+
+  // Whether there is a best one among those saved so far; true also where none are saved.
+  // Collective.
+  bool HasBest() const { return !writer_ || writer_->HasBest(); }
 
   // Why the last attempt to save failed, on every rank; empty when it did not.
   std::string failure() const { return writer_ ? writer_->failure() : std::string(); }

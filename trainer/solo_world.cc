@@ -6,7 +6,7 @@
 #include <mutex>
 #include <thread>
 
-#include "cddp/status.h"
+#include "trainer/failure.h"
 
 namespace cddp {
 namespace {
@@ -17,22 +17,18 @@ constexpr std::chrono::seconds kEvery{5};
 
 constexpr uint64_t kGoesOn = 1000;  // else it ended, with this status code
 
-void Work(const std::function<void(World&)>& work) {
-  WorldOptions alone;
-  const std::unique_ptr<World> solo = World::Join(alone);
-  work(*solo);
-  solo->Leave();
-}
-
-uint64_t CodeOf(const std::exception_ptr& error) {
-  if (!error) return static_cast<uint64_t>(StatusCode::kOk);
+Status Outcome(const std::function<void(World&)>& work) {
   try {
-    std::rethrow_exception(error);
-  } catch (const StatusError& status) {
-    return static_cast<uint64_t>(status.code());
-  } catch (...) {
-    return static_cast<uint64_t>(StatusCode::kInternal);
+    WorldOptions alone;
+    const std::unique_ptr<World> solo = World::Join(alone);
+    work(*solo);
+    solo->Leave();
+  } catch (const StatusError& error) {
+    return error.status();
+  } catch (const std::exception& error) {
+    return Status::Internal(error.what());
   }
+  return Status::Ok();
 }
 
 }  // namespace
@@ -42,7 +38,7 @@ void OnRankZeroAlone(World& world, const std::function<void(World&)>& work) {
     uint64_t code = kGoesOn;
     while (code == kGoesOn) code = world.AgreeOnNumber(0);
     if (code == static_cast<uint64_t>(StatusCode::kOk)) return;
-    throw StatusError(static_cast<StatusCode>(code), "rank 0, which worked alone, could not go on");
+    throw SharedError(static_cast<StatusCode>(code), "rank 0, which worked alone, could not go on");
   }
   std::mutex mutex;
   std::condition_variable ended;
@@ -56,12 +52,7 @@ void OnRankZeroAlone(World& world, const std::function<void(World&)>& work) {
       lost = std::current_exception();
     }
   });
-  std::exception_ptr error;
-  try {
-    Work(work);
-  } catch (...) {
-    error = std::current_exception();
-  }
+  const Status outcome = Outcome(work);
   {
     const std::lock_guard lock(mutex);
     done = true;
@@ -69,8 +60,8 @@ void OnRankZeroAlone(World& world, const std::function<void(World&)>& work) {
   ended.notify_one();
   keeper.join();
   if (lost) std::rethrow_exception(lost);
-  world.AgreeOnNumber(CodeOf(error));
-  if (error) std::rethrow_exception(error);
+  world.AgreeOnNumber(static_cast<uint64_t>(outcome.code()));
+  if (!outcome.ok()) throw SharedError(outcome);
 }
 
 }  // namespace cddp

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "cddp/status.h"
+#include "trainer/failure.h"
 #include "trainer/optimizer.h"
 
 namespace cddp {
@@ -85,14 +85,8 @@ void TrainStep::Batch(const LocalBatch& batch, double weight, bool last, StepLog
   }
 }
 
-StepState TrainStep::state() const {
-  return {.loss_scale = scaler_.state().scale,
-          .steps_at_scale = scaler_.state().committed,
-          .void_in_a_row = void_in_a_row_};
-}
-
 void TrainStep::set_state(const StepState& state) {
-  scaler_.set_state({.scale = state.loss_scale, .committed = state.steps_at_scale});
+  scaler_.set_state(state.scaler);
   void_in_a_row_ = state.void_in_a_row;
 }
 
@@ -101,7 +95,7 @@ void TrainStep::CountVoidStep() {
   spdlog::warn("step {} is void: some gradient is not finite; parameters and memories stay",
                engine_->steps());
   if (void_in_a_row_ < kMaxVoidStepsInARow) return;
-  throw StatusError(StatusCode::kDiverged,
+  throw SharedError(StatusCode::kDiverged,
                     fmt::format("training has diverged: {} steps in a row had non-finite "
                                 "gradients (last: step {}); lower --lr",
                                 void_in_a_row_, engine_->steps()));

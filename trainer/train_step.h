@@ -55,10 +55,9 @@ class TrainStep {
 
   DdpEngine& engine() { return *engine_; }
   torch::optim::Optimizer& optimizer() { return *optimizer_; }
-  LossScaler& scaler() { return scaler_; }  // in use with fp16
 
   // What a checkpoint keeps besides weights and the optimiser's states.
-  StepState state() const;
+  StepState state() const { return {scaler_.state(), void_in_a_row_}; }
   void set_state(const StepState& state);
 
  private:
@@ -71,7 +70,7 @@ class TrainStep {
   std::shared_ptr<Model> model_;
   std::unique_ptr<DdpEngine> engine_;
   std::unique_ptr<torch::optim::Optimizer> optimizer_;
-  LossScaler scaler_;
+  LossScaler scaler_;  // in use with fp16
   int void_in_a_row_ = 0;
 };
 

@@ -65,8 +65,8 @@ Json ToJson(const TrainingProgress& progress) {
           {"best", progress.best ? Json(*progress.best) : Json()},
           {"samples", progress.samples},
           {"void_steps", progress.void_steps},
-          {"loss_scale", progress.step.loss_scale},
-          {"steps_at_scale", progress.step.steps_at_scale},
+          {"loss_scale", progress.step.scaler.scale},
+          {"steps_at_scale", progress.step.scaler.committed},
           {"void_in_a_row", progress.step.void_in_a_row},
           {"history", history},
           {"evaluations", evaluations}};
@@ -79,12 +79,12 @@ Json ToJson(const EpochSums& sums) {
 
 TrainingProgress ProgressFromJson(const Json& json) {
   return OrCorrupt([&] {
-    TrainingProgress progress{.epoch = json.at("epoch"),
-                              .samples = json.at("samples"),
-                              .void_steps = json.at("void_steps"),
-                              .step = {.loss_scale = json.at("loss_scale"),
-                                       .steps_at_scale = json.at("steps_at_scale"),
-                                       .void_in_a_row = json.at("void_in_a_row")}};
+    TrainingProgress progress{
+        .epoch = json.at("epoch"),
+        .samples = json.at("samples"),
+        .void_steps = json.at("void_steps"),
+        .step = {.scaler = {.scale = json.at("loss_scale"), .committed = json.at("steps_at_scale")},
+                 .void_in_a_row = json.at("void_in_a_row")}};
     if (const Json& best = json.at("best"); !best.is_null()) progress.best = best.get<double>();
     for (const Json& record : json.at("history")) {
       progress.history.push_back(RecordFromJson(record));

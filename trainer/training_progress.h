@@ -7,13 +7,13 @@
 #include <vector>
 
 #include "trainer/history.h"
+#include "trainer/loss_scaler.h"
 
 namespace cddp {
 
 // What one step leaves to the next, besides weights and states.
 struct StepState {
-  double loss_scale = 65536.0;  // see loss_scaler.h
-  uint64_t steps_at_scale = 0;
+  LossScaler::State scaler;
   int void_in_a_row = 0;
 };
 

@@ -135,14 +135,13 @@ int RunInWorld(const TrainOptions& options, std::map<std::string, std::string> c
     work(*world);
     world->Barrier();
     world->Leave();
+  } catch (const SharedError&) {
+    world->Leave();
+    throw;
   } catch (const StatusError& error) {
-    if (error.code() == StatusCode::kPeerLost) {
-      // Gloo's error is often first; the liveness thread then ends the process
-      // with the name of the rank.
-      world->WaitForLoss();
-    } else if (error.code() == StatusCode::kDiverged || error.code() == StatusCode::kInterrupted) {
-      world->Leave();  // all ranks see the same, at the same step
-    }
+    // Gloo's error is often first; the liveness thread then ends the process
+    // with the name of the rank.
+    if (error.code() == StatusCode::kPeerLost) world->WaitForLoss();
     throw;
   }
   return 0;

@@ -234,11 +234,12 @@ TEST_F(Checkpoints, ExportedWeightsComeBack) {
 }
 
 TEST(Progress, ComesBackAsItWas) {
-  TrainingProgress progress{.epoch = 3,
-                            .samples = 640,
-                            .void_steps = 2,
-                            .best = 98.5,
-                            .step = {.loss_scale = 1024, .steps_at_scale = 7, .void_in_a_row = 2}};
+  TrainingProgress progress{
+      .epoch = 3,
+      .samples = 640,
+      .void_steps = 2,
+      .best = 98.5,
+      .step = {.scaler = {.scale = 1024, .committed = 7}, .void_in_a_row = 2}};
   progress.history.push_back({.epoch = 1, .train_loss = NAN, .test_loss = 0.1, .void_steps = 1});
   progress.history.push_back({.epoch = 2, .epoch_s = 1.0 / 3, .tx_bytes_per_step = 5});
   const nlohmann::json json = nlohmann::json::parse(ToJson(progress).dump());
