@@ -31,9 +31,35 @@ std::string HistoryCsv(const std::vector<EpochRecord>& history) {
 
 }  // namespace
 
+void AddEpoch(const EpochRecord& record, TrainingSummary* s) {
+  s->history.push_back(record);
+  s->epochs = record.epoch;
+  s->void_steps += record.void_steps;
+  s->test_accuracy_percent = record.test_accuracy_percent;
+  s->test_loss = record.test_loss;
+  s->test_bits_per_byte = record.test_bits_per_byte;
+  EpochRecord sum;
+  double samples = 0;
+  for (const EpochRecord& epoch : s->history) {
+    samples += epoch.images_per_s * epoch.epoch_s;
+    sum.epoch_s += epoch.epoch_s;
+    sum.tx_bytes_per_step += epoch.tx_bytes_per_step;
+    sum.rx_bytes_per_step += epoch.rx_bytes_per_step;
+  }
+  const auto epochs = static_cast<double>(s->history.size());
+  s->images_per_s = samples / sum.epoch_s;
+  s->epoch_s_mean = sum.epoch_s / epochs;
+  s->tx_bytes_per_step = sum.tx_bytes_per_step / epochs;
+  s->rx_bytes_per_step = sum.rx_bytes_per_step / epochs;
+}
+
 std::string NotSaved(const TrainingSummary& s) {
-  if (s.checkpoint_failure.empty()) return "";
-  return "its last checkpoint could not be saved: " + s.checkpoint_failure;
+  std::vector<std::string> what;
+  if (!s.checkpoint_failure.empty()) {
+    what.push_back("its last checkpoint could not be saved: " + s.checkpoint_failure);
+  }
+  if (!s.folder_failure.empty()) what.push_back("its run folder is not whole: " + s.folder_failure);
+  return fmt::format("{}", fmt::join(what, "; "));
 }
 
 nlohmann::json ToJson(const StepMeans& m) {

@@ -75,7 +75,12 @@ struct TrainingSummary {
   std::vector<EpochRecord> history;
   std::vector<EvaluationRecord> evaluations;
   std::string checkpoint_failure;  // why the last one could not be saved, or empty; not in JSON
+  std::string folder_failure;      // why the run folder is not whole, or empty; not in JSON
 };
+
+// Adds an epoch, and with it to the sums and means over all of them. Of an epoch that another
+// number of workers began, time and throughput are of the part that these have trained.
+void AddEpoch(const EpochRecord& record, TrainingSummary* summary);
 
 // What of a run could not be saved, in words; empty when all was.
 std::string NotSaved(const TrainingSummary& summary);

@@ -1,5 +1,6 @@
 #include "trainer/load_dataset.h"
 
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -8,6 +9,7 @@
 #include <span>
 #include <utility>
 
+#include "cddp/status.h"
 #include "trainer/data/catalog.h"
 #include "trainer/data/data_command.h"
 #include "trainer/data/dataset.h"
@@ -56,6 +58,27 @@ DatasetSplits LoadOrFetchDataset(const TrainOptions& options) {
           {.crop_flip = options.augment == "crop-flip", .seed = options.seed, .layout = layout}),
       .test = MakeImageSamples(std::move(images.test), {.layout = layout}),
       .sha256 = images.sha256};
+}
+
+uint32_t SamplesPerEpoch(const TrainOptions& options, const DatasetSplits& data) {
+  if (options.max_train_samples == 0) return data.train->count();
+  return std::min(options.max_train_samples, data.train->count());
+}
+
+uint32_t SamplesTested(const TrainOptions& options, const DatasetSplits& data) {
+  if (options.max_test_samples == 0) return data.test->count();
+  return std::min(options.max_test_samples, data.test->count());
+}
+
+void RequireBatchFits(const TrainOptions& options, int world_size, const DatasetSplits& data) {
+  const uint32_t samples = SamplesPerEpoch(options, data);
+  const int64_t shard = samples / world_size;
+  if (options.batch_size <= shard) return;
+  throw StatusError(
+      StatusCode::kInvalidArgument,
+      fmt::format("--batch-size {} is larger than a worker's share of the data: {} samples over "
+                  "{} workers are {} each",
+                  options.batch_size, samples, world_size, shard));
 }
 
 }  // namespace cddp

@@ -10,6 +10,9 @@
 
 namespace cddp {
 
+struct SampleFormat;
+struct TrainOptions;
+
 // A classifier of images: float images (batch, channels, rows, cols) in, logits
 // (batch, classes) out. A language model: int64 tokens (batch, length) in, of at most
 // `context` each, logits (batch, length, classes) of each position's next token out.
@@ -32,6 +35,9 @@ struct ModelOptions {
   int64_t context = 128;
   int64_t classes = 10;
 };
+
+// The model that `options` ask for, for such samples.
+ModelOptions ModelFor(const TrainOptions& options, const SampleFormat& format);
 
 // A model of ModelNames(), its parameters drawn from torch's default generator.
 // Throws StatusError(kInvalidArgument) for an unknown name, a choice that is not the

@@ -7,10 +7,28 @@ namespace cddp {
 StepLog::StepLog(MetricsLog* metrics, int every, Collective* collective,
                  std::function<TrafficBytes()> traffic)
     : metrics_(metrics), every_(every), collective_(collective), traffic_(std::move(traffic)) {
-  BeginEpoch();
+  epoch_ = record_ = NewWindow();
+  pause_ = Now();
 }
 
-void StepLog::BeginEpoch() { epoch_ = record_ = NewWindow(); }
+void StepLog::BeginEpoch() {
+  const Mark now = Now();
+  Exclude(now.time - pause_.time, {.sent = now.traffic.sent - pause_.traffic.sent,
+                                   .received = now.traffic.received - pause_.traffic.received});
+  epoch_ = NewWindow();
+}
+
+StepMeans StepLog::EndEpoch() {
+  pause_ = Now();
+  return Means(epoch_);
+}
+
+void StepLog::Exclude(std::chrono::nanoseconds time, const TrafficBytes& traffic) {
+  // Of an epoch there are means over its steps alone.
+  record_.start.time += time;
+  record_.start.traffic.sent += traffic.sent;
+  record_.start.traffic.received += traffic.received;
+}
 
 void StepLog::BeginStep() { lap_ = Clock::now(); }
 
@@ -40,12 +58,9 @@ void StepLog::EndStep(const StepResult& result) {
   record_ = NewWindow();
 }
 
-StepMeans StepLog::EpochMeans() const { return Means(epoch_); }
-
 StepLog::Window StepLog::NewWindow() const {
   Window window;
-  window.start = Clock::now();
-  window.traffic = traffic_();
+  window.start = Now();
   window.statistics = Statistics();
   return window;
 }
@@ -77,7 +92,7 @@ StepMeans StepLog::Means(const Window& window) const {
 }
 
 nlohmann::json StepLog::Record(const StepResult& last) const {
-  const double seconds = std::chrono::duration<double>(Clock::now() - record_.start).count();
+  const double seconds = std::chrono::duration<double>(Clock::now() - record_.start.time).count();
   const TrafficBytes traffic = traffic_();
   nlohmann::json record = ToJson(Means(record_));
   record["epoch"] = last.epoch;
@@ -87,9 +102,9 @@ nlohmann::json StepLog::Record(const StepResult& last) const {
   record["accuracy_percent"] = 100 * record_.correct / record_.samples;
   record["images_per_s"] = record_.global_samples / seconds;
   record["tx_bytes_per_step"] =
-      static_cast<double>(traffic.sent - record_.traffic.sent) / record_.steps;
+      static_cast<double>(traffic.sent - record_.start.traffic.sent) / record_.steps;
   record["rx_bytes_per_step"] =
-      static_cast<double>(traffic.received - record_.traffic.received) / record_.steps;
+      static_cast<double>(traffic.received - record_.start.traffic.received) / record_.steps;
   return record;
 }
 

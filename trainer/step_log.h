@@ -1,12 +1,16 @@
 // StepLog: what the steps of a training cost and give, on one worker: the records of its
 // MetricsLog every so many steps, and the means of an epoch.
 //
-//   log.BeginEpoch();
-//   for each step:
-//     log.BeginStep();
-//     ... log.Lap(StepPhase::kData); ... log.Lap(StepPhase::kForward); ...
-//     log.EndStep(result);
-//   log.EpochMeans();
+//   for each epoch:
+//     log.BeginEpoch();
+//     for each step:
+//       log.BeginStep();
+//       ... log.Lap(StepPhase::kData); ... log.Lap(StepPhase::kForward); ...
+//       log.EndStep(result);
+//     log.EndEpoch();
+//
+// Records go on over the end of an epoch. What happens between two epochs, or is excluded,
+// counts for nothing.
 //
 // Costs some clock readings a step; traffic and memories are read only for a record.
 //
@@ -54,6 +58,12 @@ class StepLog {
           std::function<TrafficBytes()> traffic);
 
   void BeginEpoch();
+  // Of the epoch.
+  StepMeans EndEpoch();
+
+  // What was no training, between two steps, though in the epoch.
+  void Exclude(std::chrono::nanoseconds time, const TrafficBytes& traffic);
+
   void BeginStep();
   // The time since the last lap, or since BeginStep, belongs to `phase`.
   void Lap(StepPhase phase);
@@ -61,16 +71,17 @@ class StepLog {
   void Move(StepPhase from, StepPhase to, std::chrono::nanoseconds time);
   void EndStep(const StepResult& result);
 
-  // Since BeginEpoch.
-  StepMeans EpochMeans() const;
-
  private:
   using Clock = std::chrono::steady_clock;
 
+  // A moment, and what the sockets had carried then.
+  struct Mark {
+    Clock::time_point time;
+    TrafficBytes traffic;
+  };
   // What has gathered since a moment.
   struct Window {
-    Clock::time_point start;
-    TrafficBytes traffic;
+    Mark start;
     CompressionStatistics statistics;
     std::array<std::chrono::nanoseconds, kStepPhases> times{};
     double steps = 0;
@@ -79,6 +90,7 @@ class StepLog {
     double samples = 0;
     double global_samples = 0;
   };
+  Mark Now() const { return {Clock::now(), traffic_()}; }
   Window NewWindow() const;
   CompressionStatistics Statistics() const;
   StepMeans Means(const Window& window) const;
@@ -90,6 +102,7 @@ class StepLog {
   std::function<TrafficBytes()> traffic_;
   Window epoch_;
   Window record_;
+  Mark pause_;  // the end of the last epoch
   Clock::time_point lap_;
 };
 

@@ -1,9 +1,9 @@
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <spdlog/spdlog.h>
 
 #include "cddp/status.h"
 #include "ddp/launch_environment.h"
-#include "trainer/checkpoint_folder.h"
 #include "trainer/commands.h"
 #include "trainer/data/samples.h"
 #include "trainer/progress.h"
@@ -14,8 +14,17 @@ namespace cddp {
 namespace {
 
 std::string RunName(const TrainOptions& options) {
-  const std::string how = options.compress ? fmt::format("topk{}", options.ratio) : "dense";
+  const std::string how =
+      options.compress ? fmt::format("{}{}", options.selector, options.ratio) : "dense";
   return fmt::format("{}-{}-{}", options.model, options.dataset, how);
+}
+
+std::string GradientsOf(const TrainOptions& options) {
+  if (!options.compress) return "dense gradients";
+  const bool is_top = options.selector == "topk";
+  return fmt::format("{}{}% of the gradient{} by {}, memory {}", is_top ? "top " : "",
+                     100 * options.ratio, is_top ? "" : fmt::format(" ({})", options.selector),
+                     options.collective, options.memory);
 }
 
 void PrintSummary(const TrainingSummary& s, const std::string& folder) {
@@ -44,11 +53,6 @@ void PrintSummary(const TrainingSummary& s, const std::string& folder) {
 }  // namespace
 
 int TrainCommand(const TrainOptions& options, const std::vector<std::string>& arguments) {
-  if (!options.resume.empty() && options.resume != "auto" &&
-      ReadLaunchEnvironment().launcher.empty()) {
-    // Else what is no checkpoint would cost a run folder, and workers.
-    (void)LocateCheckpoint(options.resume, [](const std::string&) {});
-  }
   std::string failure;
   const auto train = [&](World& world, const DatasetSplits& data) {
     if (options.compress && world.size() == 1) {
@@ -56,23 +60,19 @@ int TrainCommand(const TrainOptions& options, const std::vector<std::string>& ar
     }
     const auto folder = NewRunFolder(RunName(options), options, world);
     if (world.rank() == 0) {
-      spdlog::info(
-          "training {} on {} with {} worker(s), {}", options.model, options.dataset, world.size(),
-          options.compress ? fmt::format("top {}% of the gradient by {}, memory {}",
-                                         100 * options.ratio, options.collective, options.memory)
-                           : "dense gradients");
+      spdlog::info("training {} on {} with {} worker(s), {}", options.model, options.dataset,
+                   world.size(), GradientsOf(options));
     }
     const TrainingSummary summary = Train(options, world, data, folder.get());
     if (world.rank() == 0) {
       PrintSummary(summary, folder->path().string());
       WriteJsonReport(options.json, ToJson(summary));
-      failure = summary.checkpoint_failure;
+      failure = NotSaved(summary);
     }
   };
   const int code = RunTraining("train", options, arguments, train);
   if (failure.empty()) return code;
-  throw StatusError(StatusCode::kUnavailable,
-                    "training is done, but its last checkpoint could not be saved: " + failure);
+  throw StatusError(StatusCode::kUnavailable, "training is done, but " + failure);
 }
 
 }  // namespace cddp

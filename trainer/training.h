@@ -4,7 +4,6 @@
 #include "ddp/world.h"
 #include "trainer/data/samples.h"
 #include "trainer/history.h"
-#include "trainer/model.h"
 #include "trainer/options.h"
 
 namespace cddp {
@@ -26,18 +25,5 @@ namespace cddp {
 // kInternal when the replicas differ at the end of an epoch.
 TrainingSummary Train(const TrainOptions& options, World& world, const DatasetSplits& data,
                       const RunFolder* folder);
-
-// The model that `options` ask for, for such samples.
-ModelOptions ModelFor(const TrainOptions& options, const SampleFormat& format);
-
-// Throws StatusError(kInvalidArgument) when the batch is larger than a worker's
-// share of the samples; to be asked before workers meet.
-void RequireBatchFits(const TrainOptions& options, int world_size, const DatasetSplits& data);
-
-// Samples of an epoch: all, or as many as the options say.
-uint32_t SamplesPerEpoch(const TrainOptions& options, const DatasetSplits& data);
-
-// Samples that an evaluation takes: the test split, or its first --max-test-samples.
-uint32_t SamplesTested(const TrainOptions& options, const DatasetSplits& data);
 
 }  // namespace cddp

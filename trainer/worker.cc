@@ -19,7 +19,6 @@
 #include "trainer/load_dataset.h"
 #include "trainer/plan_file.h"
 #include "trainer/threads.h"
-#include "trainer/training.h"
 #include "trainer/versions.h"
 
 namespace cddp {

@@ -30,6 +30,13 @@ class CheckpointTest : public ProgramTest {
     return Json("result.json");
   }
 
+  // The program with a limit on the size of its files, in blocks of 512 bytes.
+  Child WithFilesOf(int blocks, const std::vector<std::string>& arguments) {
+    std::string command = "ulimit -f " + std::to_string(blocks) + "; exec " + CDDP_PROGRAM;
+    for (const std::string& argument : arguments) command += " '" + argument + "'";
+    return Child({"/bin/sh", "-c", command}, {}, folder_.path());
+  }
+
   void ExpectLogged(const std::string& part) const {
     EXPECT_NE(log_.find(part), std::string::npos) << log_;
   }
@@ -201,6 +208,10 @@ TEST_F(CheckpointTest, WhatDoesNotFitIsNamed) {
   };
   EXPECT_NE(refused({"--resume", "checkpoints"}).find("--compress --memory dgc"),
             std::string::npos);
+  // Which keeps something else under the same name.
+  EXPECT_NE(refused(kSplit + Options{"--optimizer", "lars", "--resume", "checkpoints"})
+                .find("go on with --optimizer sgd"),
+            std::string::npos);
   const size_t runs = Runs().size();
   EXPECT_NE(refused({"--resume", "nowhere"}).find("nowhere"), std::string::npos);
   EXPECT_EQ(Runs().size(), runs) << "no folder of a run that never began";
@@ -210,14 +221,68 @@ TEST_F(CheckpointTest, WhatDoesNotFitIsNamed) {
       << "another run's checkpoints are not mixed with this one's";
 }
 
-// The limit on a file's size, in blocks of 512 bytes, stands for a full disk.
-TEST_F(CheckpointTest, FullDiskKeepsTheOldOneAndTrainingGoesOn) {
-  std::string command = "ulimit -f 2000; exec " + std::string(CDDP_PROGRAM);
-  for (const std::string& argument :
-       Training({"--checkpoint-dir", "checkpoints", "--save-every-steps", "10"})) {
-    command += " '" + argument + "'";
+// All refuse alike, at the same moment: none of them is a worker that was lost.
+TEST_F(CheckpointTest, WhatAllRefuseIsNobodysLoss) {
+  Result(kSplit + Options{"--checkpoint-dir", "checkpoints", "--epochs", "1"});
+  for (const Options& wrong : {Options{"--memory", "residual"}, Options{"--optimizer", "lars"}}) {
+    fs::remove(folder_.path() / "meeting");
+    std::vector<Child> workers;
+    for (int rank = 0; rank < 4; ++rank) {
+      workers.push_back(
+          StartWorker(rank, 4, Options{"--compress", "--resume", "checkpoints"} + wrong));
+    }
+    for (Child& worker : workers) {
+      EXPECT_EQ(worker.Wait(seconds(60)), 2) << worker.err();
+      EXPECT_EQ(worker.err().find("was lost"), std::string::npos) << worker.err();
+    }
   }
-  Child child({"/bin/sh", "-c", command}, {}, folder_.path());
+}
+
+// As on two machines: the same path, but not the same folder.
+TEST_F(CheckpointTest, AFolderThatIsNotSharedIsToldFirst) {
+  const TestFolder elsewhere;
+  const auto start = [&](const char* rank, const fs::path& folder) {
+    return Child(Options{CDDP_PROGRAM} +
+                     Train({"--checkpoint-dir", "checkpoints", "--threads", "1", "--rendezvous",
+                            "file:" + (folder_.path() / "meeting").string()}),
+                 {{"RANK", rank}, {"WORLD_SIZE", "2"}}, folder);
+  };
+  Child first = start("0", folder_.path()), second = start("1", elsewhere.path());
+  for (Child* worker : {&first, &second}) {
+    EXPECT_EQ(worker->Wait(seconds(60)), 2) << worker->err();
+    for (const char* part : {"rank 1 does not see", "--checkpoint-dir", "--save-every 0"}) {
+      EXPECT_NE(worker->err().find(part), std::string::npos) << worker->err();
+    }
+  }
+  EXPECT_TRUE(fs::is_empty(folder_.path() / "checkpoints"));
+}
+
+// The best one so far lies in the folder of the run before; this one needs its own.
+TEST_F(CheckpointTest, AResumedRunHasABestOne) {
+  Result({"--epochs", "1"});
+  const fs::path before = Runs().at(0);
+  Result({"--resume", (before / "checkpoints").string(), "--lr", "0"});
+  for (const fs::path& run : Runs()) {
+    EXPECT_TRUE(fs::exists(run / "checkpoints" / "best" / "model.safetensors")) << run;
+  }
+  EXPECT_EQ(Runs().size(), 2u);
+}
+
+// The limit on a file's size, in blocks of 512 bytes, stands for a full disk: here the metrics
+// do not fit.
+TEST_F(CheckpointTest, FullDiskOfTheRunFolderEndsNoTraining) {
+  Child child = WithFilesOf(16, Training({"--save-every", "0", "--log-every", "1"}));
+  EXPECT_EQ(child.Wait(), 2) << child.err();
+  EXPECT_NE(child.err().find("records of the training are left out"), std::string::npos)
+      << child.err();
+  EXPECT_NE(child.err().find("its run folder is not whole"), std::string::npos) << child.err();
+  EXPECT_EQ(child.err().find("was lost"), std::string::npos) << child.err();
+  EXPECT_EQ(Json("result.json")["steps"], 32);
+}
+
+TEST_F(CheckpointTest, FullDiskKeepsTheOldOneAndTrainingGoesOn) {
+  Child child =
+      WithFilesOf(2000, Training({"--checkpoint-dir", "checkpoints", "--save-every-steps", "10"}));
   EXPECT_EQ(child.Wait(), 2) << child.err();
   EXPECT_NE(child.err().find("no checkpoint of step 10: cannot write"), std::string::npos)
       << child.err();

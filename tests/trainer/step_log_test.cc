@@ -95,13 +95,48 @@ TEST_F(StepLogTest, TimeBelongsToItsPhase) {
     log.EndStep({});
     std::this_thread::sleep_for(milliseconds(20));  // between steps: of none
   }
-  const StepMeans means = log.EpochMeans();
+  const StepMeans means = log.EndEpoch();
   EXPECT_GE(means.data_ms, 20);
   EXPECT_GE(means.backward_ms, 10);
   EXPECT_EQ(means.exposed_ms, 30);
   EXPECT_EQ(means.forward_ms, 0);
   log.BeginEpoch();
-  EXPECT_EQ(log.EpochMeans().data_ms, 0);
+  EXPECT_EQ(log.EndEpoch().data_ms, 0);
+}
+
+// Three steps an epoch and a record of every four: it holds steps of both epochs, and neither
+// the evaluation between them nor a checkpoint within.
+TEST_F(StepLogTest, ARecordGoesOnOverEpochsWithoutWhatIsNoTraining) {
+  MetricsLog metrics(folder_.path(), false);
+  StepLog log = MakeLog(&metrics, 4);
+  const auto other_work = [&] {
+    std::this_thread::sleep_for(milliseconds(300));
+    traffic_.sent += 1'000'000;
+    traffic_.received += 1'000'000;
+  };
+  uint64_t step = 0;
+  for (const int epoch : {1, 2}) {
+    log.BeginEpoch();
+    for (int i = 0; i < 3; ++i) {
+      log.BeginStep();
+      Synchronise(step);
+      log.EndStep({.step = ++step, .epoch = epoch, .samples = 1, .global_samples = 10});
+      if (i > 0) continue;
+      const auto start = std::chrono::steady_clock::now();
+      other_work();
+      log.Exclude(std::chrono::steady_clock::now() - start,
+                  {.sent = 1'000'000, .received = 1'000'000});
+    }
+    log.EndEpoch();
+    other_work();
+  }
+  const auto records = ReadJsonLines(folder_.path() / "metrics.jsonl");
+  ASSERT_EQ(records.size(), 1u);
+  EXPECT_EQ(records[0]["step"], 4);
+  EXPECT_EQ(records[0]["epoch"], 2) << "of the last step";
+  EXPECT_EQ(records[0]["tx_bytes_per_step"], 1000);
+  EXPECT_EQ(records[0]["rx_bytes_per_step"], 10);
+  EXPECT_GT(records[0]["images_per_s"], 40 / 0.3);
 }
 
 TEST_F(StepLogTest, WithoutSamplesThereIsNoLoss) {

@@ -1,8 +1,20 @@
 #include "trainer/model.h"
 
+#include "trainer/data/samples.h"
 #include "trainer/models/factories.h"
+#include "trainer/options.h"
 
 namespace cddp {
+
+ModelOptions ModelFor(const TrainOptions& options, const SampleFormat& format) {
+  return {.name = options.model,
+          .architecture = options.architecture,
+          .channels = format.channels,
+          .rows = format.rows,
+          .cols = format.cols,
+          .context = format.context,
+          .classes = format.classes};
+}
 
 std::shared_ptr<Model> MakeModel(const ModelOptions& options) {
   ModelOptions resolved = options;

@@ -1,0 +1,48 @@
+#include "trainer/epoch_meter.h"
+
+#include <vector>
+
+#include "trainer/evaluation.h"
+
+namespace cddp {
+
+void EpochMeter::Begin() {
+  tally_ = {before_.loss, before_.correct, before_.samples};
+  start_traffic_ = traffic_();
+  start_ = Clock::now();
+}
+
+void EpochMeter::Exclude(std::chrono::nanoseconds time, const TrafficBytes& traffic) {
+  start_ += time;
+  start_traffic_.sent += traffic.sent;
+  start_traffic_.received += traffic.received;
+}
+
+EpochSums EpochMeter::Now() const {
+  const double seconds = std::chrono::duration<double>(Clock::now() - start_).count();
+  const TrafficBytes now = traffic_();
+  return {
+      .loss = tally_.loss,
+      .correct = tally_.correct,
+      .samples = tally_.samples,
+      .sent = before_.sent + static_cast<double>(now.sent - start_traffic_.sent),
+      .received = before_.received + static_cast<double>(now.received - start_traffic_.received),
+      .seconds = before_.seconds + seconds};
+}
+
+EpochMeter::Totals EpochMeter::End(World& world) {
+  const double seconds = Now().seconds;
+  // After the barrier everything that was sent has arrived.
+  world.Barrier();
+  const EpochSums own = Now();
+  std::vector<double> sums{own.sent, own.received, seconds};
+  world.Sum(sums);
+  before_ = {};
+  goes_on_ = false;
+  return {.trained = SumOverWorkers(world, tally_),
+          .seconds = sums[2] / world.size(),
+          .sent = sums[0] / world.size(),
+          .received = sums[1] / world.size()};
+}
+
+}  // namespace cddp

@@ -1,0 +1,53 @@
+#include "trainer/run_output.h"
+
+#include <spdlog/spdlog.h>
+
+#include "cddp/status.h"
+#include "trainer/plan_file.h"
+
+namespace cddp {
+
+RunOutput::RunOutput(const RunFolder* folder, const TrainOptions& options, Collective* collective)
+    : folder_(folder), collective_(collective) {
+  if (folder == nullptr) return;
+  metrics_ = std::make_unique<MetricsLog>(folder->path(), options.tensorboard, options.json_lines);
+}
+
+void RunOutput::Append(const std::string& kind, uint64_t step, const nlohmann::json& record) {
+  if (metrics_) metrics_->Append(kind, step, record);
+}
+
+void RunOutput::BeginEpoch() {
+  if (const Compressor* compressor = collective_->compressor()) layers_.BeginEpoch(*compressor);
+}
+
+void RunOutput::Write(const TrainingSummary& summary) {
+  if (folder_ == nullptr) return;
+  std::string failure;
+  try {
+    WriteFiles(summary);
+  } catch (const StatusError& error) {
+    failure = error.what();
+    if (failure_.empty()) {
+      spdlog::warn("the run folder is not up to date: {}; training goes on", failure);
+    }
+  }
+  failure_ = failure;
+}
+
+void RunOutput::WriteFiles(const TrainingSummary& summary) const {
+  folder_->Write(summary);
+  if (const Compressor* compressor = collective_->compressor()) {
+    WriteWhole(folder_->path() / "layers.json",
+               layers_.Record(summary.epochs, *compressor).dump(1) + '\n');
+  }
+  if (collective_->plan() != nullptr) {
+    WriteWhole(folder_->path() / "plan.json", ToJson(*collective_->plan()).dump(1) + '\n');
+  }
+}
+
+std::string RunOutput::failure() const {
+  return failure_.empty() && metrics_ ? metrics_->failure() : failure_;
+}
+
+}  // namespace cddp
