@@ -14,6 +14,7 @@
 #include "trainer/data/catalog.h"
 #include "trainer/data/file_bytes.h"
 #include "trainer/evaluation.h"
+#include "trainer/failure.h"
 #include "trainer/load_dataset.h"
 #include "trainer/plots/contact_sheet.h"
 #include "trainer/plots/test_plots.h"
@@ -53,7 +54,7 @@ class Table {
 
 void RequireFinite(double value) {
   if (std::isfinite(value)) return;
-  throw StatusError(StatusCode::kDiverged,
+  throw SharedError(StatusCode::kDiverged,
                     "the checkpoint's model gives outputs that are not finite: training had "
                     "diverged when it was saved");
 }
@@ -72,7 +73,7 @@ class ModelTest {
     CopyInto(Safetensors::Read(file), file.string(), ModuleTensors(*model_));
   }
 
-  // Of images: every sample's answer, on every worker. Throws StatusError(kDiverged), as Tokens
+  // Of images: every sample's answer, on every worker. Throws SharedError(kDiverged), as Tokens
   // does.
   std::vector<Answer> Answers() {
     Table table(count_, 5);
