@@ -74,7 +74,8 @@ class InProcessTraining {
           .gradient = std::vector<float>(offset),
           .status = Status::Ok()});
       rank.transport = std::make_unique<CountingTransport>(rank.wire.get());
-      rank.collective = MakeTrainingCollective(options, /*threads=*/1, rank.transport.get());
+      rank.collective =
+          MakeTrainingCollective(options, at::kCPU, /*threads=*/1, rank.transport.get());
     }
   }
 

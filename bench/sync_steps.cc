@@ -7,8 +7,8 @@
 #include <fstream>
 #include <thread>
 
-#include "core/median.h"
 #include "bench/triad.h"
+#include "core/median.h"
 #include "trainer/plan_file.h"
 #include "trainer/shapes.h"
 #include "trainer/threads.h"
@@ -57,7 +57,7 @@ SyncSteps::SyncSteps(const SyncBenchOptions& options, World& world)
       transport_(world),
       logged_(&transport_),
       collective_(MakeTrainingCollective(
-          options.run, ThreadsPerWorker(options.run, world.local_size()), &logged_)),
+          options.run, at::kCPU, ThreadsPerWorker(options.run, world.local_size()), &logged_)),
       pipeline_(collective_.get()) {
   const auto bucket_bytes = static_cast<uint64_t>(options.run.bucket_mb * (1 << 20));
   for (auto& parameters : BucketsOf(ShapesOf(options.shapes), bucket_bytes)) {

@@ -12,6 +12,7 @@
 #include "collective/memory_mean.h"
 #include "trainer/data/file_bytes.h"
 #include "trainer/failure.h"
+#include "trainer/model.h"
 #include "trainer/plan_file.h"
 #include "trainer/rank_state.h"
 #include "trainer/tensor_state.h"
@@ -33,29 +34,35 @@ FileDigest WriteTensors(const fs::path& path, const NamedTensors& tensors) {
 }
 
 // What dropout draws from.
-at::Generator DefaultGenerator() { return at::globalContext().defaultGenerator(at::kCPU); }
+at::Generator GeneratorOf(const torch::nn::Module& module) {
+  return at::globalContext().defaultGenerator(DeviceOf(module));
+}
 
-std::vector<uint8_t> GeneratorState() {
-  const at::Tensor state = DefaultGenerator().get_state();
+std::vector<uint8_t> GeneratorState(const torch::nn::Module& module) {
+  const at::Tensor state = GeneratorOf(module).get_state();
   const auto* bytes = static_cast<const uint8_t*>(state.data_ptr());
   return {bytes, bytes + state.nbytes()};
 }
 
-void SetGeneratorState(const std::vector<uint8_t>& bytes) {
+void SetGeneratorState(const std::vector<uint8_t>& bytes, const torch::nn::Module& module) {
   at::Tensor state = torch::empty({static_cast<int64_t>(bytes.size())}, torch::kByte);
   std::ranges::copy(bytes, static_cast<uint8_t*>(state.data_ptr()));
   try {
-    DefaultGenerator().set_state(state);
+    GeneratorOf(module).set_state(state);
   } catch (const c10::Error& error) {
     throw StatusError(StatusCode::kInvalidArgument,
-                      fmt::format("the saved random generator is not of this libtorch: {}",
+                      fmt::format("the saved random generator is of another --device or libtorch: "
+                                  "{}",
                                   error.what_without_backtrace()));
   }
 }
 
-RankState StateOfRank(Collective& collective, const Json& of_rank) {
-  RankState state{.generator = GeneratorState(), .rest = of_rank};
-  if (collective.compressor() != nullptr) state.compressor = collective.compressor()->Save();
+RankState StateOfRank(const TrainedState& trained, const Json& of_rank) {
+  RankState state{.generator = GeneratorState(trained.module), .rest = of_rank};
+  Collective& collective = trained.collective;
+  if (const Compression* compression = collective.compression()) {
+    ThrowIfError(compression->Save(&state.compressor));
+  }
   if (collective.owner_memory() != nullptr) state.owner = collective.owner_memory()->Save();
   return state;
 }
@@ -202,7 +209,7 @@ bool CheckpointWriter::Save(const TrainedState& state, const LoopState& loop) {
   attempt([&] {
     const FileDigest of_rank =
         WriteRankState(folder_.UnfinishedPathOf(loop.step) / RankFile(world_.rank()),
-                       StateOfRank(state.collective, loop.of_rank));
+                       StateOfRank(state, loop.of_rank));
     if (first) WriteShared(state, loop, &shared);
     own = of_rank;
   });
@@ -334,12 +341,12 @@ void ResumedCheckpoint::LoadModule(torch::nn::Module& module) const {
 }
 
 void ResumedCheckpoint::LoadMean(const TrainedState& state) const {
-  Compressor& compressor = *state.collective.compressor();
+  Compression& compression = *state.collective.compression();
   std::map<std::string, uint32_t> parameters;
   for (const auto& item : state.module.named_parameters()) {
     parameters[item.key()] = static_cast<uint32_t>(item.value().numel());
   }
-  MemoryMean mean(world_size_, compressor.memory().name(), std::move(parameters));
+  MemoryMean mean(world_size_, compression.memory_name(), std::move(parameters));
   CompressorState loaded;
   for (int r = 0; r < world_size_; ++r) {
     RankState of_rank = ReadRankState(path_ / RankFile(r));
@@ -348,7 +355,7 @@ void ResumedCheckpoint::LoadMean(const TrainedState& state) const {
     if (r == world_.rank() % world_size_) loaded = std::move(of_rank.compressor);
   }
   loaded.memory = mean.Mean();
-  ThrowIfError(compressor.Load(loaded));
+  ThrowIfError(compression.Load(loaded));
   spdlog::info(
       "the checkpoint is of {} worker(s){}, there are {}{}: each begins with the mean of what the "
       "memories held, so that what is owed to the parameters stays the same",
@@ -359,7 +366,7 @@ void ResumedCheckpoint::LoadMean(const TrainedState& state) const {
 Json ResumedCheckpoint::LoadRest(const TrainedState& state) const {
   const Safetensors optimizer = Safetensors::Read(path_ / kOptimizer);
   OnAllRanks([&] { LoadOptimizer(optimizer, state.module, &state.optimizer); });
-  const bool has_memory = state.collective.compressor() != nullptr;
+  const bool has_memory = state.collective.compression() != nullptr;
   if (!same_world_size()) {
     if (has_memory) LoadMean(state);
     return nullptr;
@@ -373,11 +380,11 @@ Json ResumedCheckpoint::LoadRest(const TrainedState& state) const {
     if (owner == nullptr && owned[0] > 0) {
       LoadMean(state);
     } else {
-      ThrowIfError(state.collective.compressor()->Load(own.compressor));
+      ThrowIfError(state.collective.compression()->Load(own.compressor));
       if (owner != nullptr) ThrowIfError(owner->Load(own.owner));
     }
   }
-  SetGeneratorState(own.generator);
+  SetGeneratorState(own.generator, state.module);
   return own.rest;
 }
 

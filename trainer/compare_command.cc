@@ -12,6 +12,7 @@
 #include "ddp/launch_environment.h"
 #include "trainer/comparison.h"
 #include "trainer/config_file.h"
+#include "trainer/device.h"
 #include "trainer/plots/comparison_plot.h"
 #include "trainer/solo_world.h"
 #include "trainer/training.h"
@@ -41,7 +42,7 @@ TrainOptions Dense(TrainOptions options) {
   options.indices = none.indices;
   options.stochastic_rounding = none.stochastic_rounding;
   options.plan = none.plan;
-  Resolve(options);
+  Resolve(options, PresentDevices());
   return options;
 }
 
@@ -61,7 +62,7 @@ std::vector<Variant> VariantsOf(const CompareOptions& compare) {
   for (const double ratio : compare.ratios.empty() ? one : compare.ratios) {
     TrainOptions options = compare.run;
     options.ratio = ratio;
-    Resolve(options);
+    Resolve(options, PresentDevices());
     variants.push_back({fmt::format("top {:g}%", 100 * ratio), options});
   }
   return variants;
@@ -169,7 +170,7 @@ class CompareRun {
 
 std::string ToYaml(const CompareOptions& compare) {
   TrainOptions run = compare.run;
-  Resolve(run);
+  Resolve(run, PresentDevices());
   run.momentum_masking = compare.run.momentum_masking;  // what auto is goes by each ratio
   return ToYaml(run, "compare",
                 {{"ratios", compare.ratios},

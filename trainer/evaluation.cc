@@ -24,13 +24,14 @@ void ForEachBatch(Model& model, const Samples& samples, const EvaluationPass& pa
                   const std::function<void(const EvaluatedBatch&)>& seen) {
   const torch::NoGradGuard no_grad;
   model.eval();
+  const at::Device device = DeviceOf(model);
   Batch batch;
   std::vector<int64_t> numbers;
   for (int64_t at = pass.begin; at < pass.end; at += pass.batch_size) {
     numbers.resize(static_cast<size_t>(std::min(pass.batch_size, pass.end - at)));
     std::iota(numbers.begin(), numbers.end(), at);
     samples.Make(numbers, /*epoch=*/0, &batch);
-    const auto [inputs, targets] = AsTensors(batch, samples.format());
+    const auto [inputs, targets] = OnDevice(AsTensors(batch, samples.format()), device);
     const auto start = Clock::now();
     Prediction prediction = Predict(model, inputs, targets, pass.amp);
     const double forward_s = std::chrono::duration<double>(Clock::now() - start).count();

@@ -4,16 +4,15 @@
 #include <string>
 
 #include "trainer/commands.h"
+#include "trainer/device.h"
 #include "trainer/history.h"
 #include "trainer/machine.h"
 
 namespace cddp {
 
 int InfoCommand(const std::string& json) {
-  const bool cuda = torch::cuda::is_available();
   nlohmann::json report = MachineDescription();
-  report["devices"] = {"cpu"};
-  if (cuda) report["devices"].push_back("cuda (not used by this version)");
+  report["devices"] = NamesOf(PresentDevices());
   report["backends"] = {"gloo"};
   if (json == "-") {
     WriteJsonReport(json, report);

@@ -10,16 +10,16 @@
 
 #include <nlohmann/json.hpp>
 
-#include "cddp/compressor.h"
+#include "cddp/compression.h"
 
 namespace cddp {
 
 class LayerLog {
  public:
-  void BeginEpoch(const Compressor& compressor) { before_ = compressor.parameter_statistics(); }
+  void BeginEpoch(const Compression& compression) { before_ = compression.parameter_statistics(); }
 
   // One pass over the memories. Between steps.
-  nlohmann::json Record(int epoch, const Compressor& compressor) const;
+  nlohmann::json Record(int epoch, const Compression& compression) const;
 
  private:
   StatisticsByParameter before_;

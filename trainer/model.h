@@ -44,6 +44,9 @@ ModelOptions ModelFor(const TrainOptions& options, const SampleFormat& format);
 // model's (see ResolveArchitecture), or images that are too small for it.
 std::shared_ptr<Model> MakeModel(const ModelOptions& options);
 
+// Of its first parameter, and so of all.
+at::Device DeviceOf(const torch::nn::Module& module);
+
 // Elements of all trainable parameters.
 int64_t CountParameters(const torch::nn::Module& module);
 

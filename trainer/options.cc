@@ -99,7 +99,6 @@ void CheckStep(const TrainOptions& o) {
 
 void CheckRun(const TrainOptions& o) {
   RequireName("backend", o.backend, {"gloo"});
-  RequireName("device", o.device, {"auto", "cpu"});
   RequireName("log level", o.log_level, {"trace", "debug", "info", "warning", "error", "off"});
   RequireRange("--epochs", o.epochs, 1, 1'000'000);
   RequireRange("--batch-size", static_cast<double>(o.batch_size), 1, 1'000'000'000);
@@ -226,7 +225,7 @@ void ResolveData(TrainOptions& options) {
   }
 }
 
-void Resolve(TrainOptions& options) {
+void Resolve(TrainOptions& options, const Devices& devices) {
   ResolveArchitecture(options.model, options.architecture);
   ResolveData(options);
   const bool text = RequireDataset(options.dataset).kind == DatasetKind::kText;
@@ -237,7 +236,7 @@ void Resolve(TrainOptions& options) {
   CheckRun(options);
   CheckCompression(options);
   if (options.quiet) options.log_level = "warning";
-  options.device = "cpu";
+  options.device = ResolveDevice(options.device, devices);
   CheckOptimizer(options);
   CheckSchedule(options);
   CheckStep(options);

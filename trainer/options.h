@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "trainer/architecture.h"
+#include "trainer/device.h"
 
 namespace cddp {
 
@@ -102,7 +103,7 @@ bool MomentumInMemory(const TrainOptions& options);
 // Checks ranges and names that do not depend on the data. Replaces "auto" and
 // derived values by what they stand for. Throws StatusError(kInvalidArgument)
 // naming the flag.
-void Resolve(TrainOptions& options);
+void Resolve(TrainOptions& options, const Devices& devices = {});
 
 // The part of it that is about the data set.
 void ResolveData(TrainOptions& options);

@@ -23,12 +23,16 @@ Json ToJson(const CompressorState& state) {
     budgets[parameter] = {
         {"elements", budget.elements}, {"energy", budget.energy}, {"entries", budget.entries}};
   }
-  return {{"ratio", state.ratio}, {"budgets", budgets}, {"selector", state.selector}};
+  return {{"ratio", state.ratio},
+          {"budgets", budgets},
+          {"selector", state.selector},
+          {"memory", state.memory_name}};
 }
 
 void FromJson(const Json& json, CompressorState* state) {
   state->ratio = json.at("ratio");
   state->selector = json.at("selector");
+  state->memory_name = json.value("memory", std::string());  // older ones do not tell
   for (const auto& [parameter, budget] : json.at("budgets").items()) {
     state->budgets[parameter] = {.elements = budget.at("elements"),
                                  .energy = budget.at("energy"),

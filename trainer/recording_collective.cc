@@ -13,6 +13,7 @@ class RecordingCollective final : public Collective {
       : options_(options), inner_(std::move(inner)), recorder_(options.file) {}
 
   std::string_view name() const override { return inner_->name(); }
+  Compression* compression() override { return inner_->compression(); }
   Compressor* compressor() override { return inner_->compressor(); }
 
   Memory* owner_memory() override { return inner_->owner_memory(); }

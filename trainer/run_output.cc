@@ -18,7 +18,7 @@ void RunOutput::Append(const std::string& kind, uint64_t step, const nlohmann::j
 }
 
 void RunOutput::BeginEpoch() {
-  if (const Compressor* compressor = collective_->compressor()) layers_.BeginEpoch(*compressor);
+  if (const Compression* compression = collective_->compression()) layers_.BeginEpoch(*compression);
 }
 
 void RunOutput::Write(const TrainingSummary& summary) {
@@ -37,9 +37,9 @@ void RunOutput::Write(const TrainingSummary& summary) {
 
 void RunOutput::WriteFiles(const TrainingSummary& summary) const {
   folder_->Write(summary);
-  if (const Compressor* compressor = collective_->compressor()) {
+  if (const Compression* compression = collective_->compression()) {
     WriteWhole(folder_->path() / "layers.json",
-               layers_.Record(summary.epochs, *compressor).dump(1) + '\n');
+               layers_.Record(summary.epochs, *compression).dump(1) + '\n');
   }
   if (collective_->plan() != nullptr) {
     WriteWhole(folder_->path() / "plan.json", ToJson(*collective_->plan()).dump(1) + '\n');

@@ -66,8 +66,8 @@ StepLog::Window StepLog::NewWindow() const {
 }
 
 CompressionStatistics StepLog::Statistics() const {
-  const Compressor* compressor = collective_->compressor();
-  return compressor == nullptr ? CompressionStatistics() : compressor->statistics();
+  const Compression* compression = collective_->compression();
+  return compression == nullptr ? CompressionStatistics() : compression->statistics();
 }
 
 StepMeans StepLog::Means(const Window& window) const {
@@ -85,8 +85,8 @@ StepMeans StepLog::Means(const Window& window) const {
     means.sent_fraction = static_cast<double>(now.entries - window.statistics.entries) /
                           static_cast<double>(elements);
   }
-  if (Compressor* compressor = collective_->compressor()) {
-    means.residual_norm = compressor->memory().ResidualNorm();
+  if (const Compression* compression = collective_->compression()) {
+    means.residual_norm = NormOf(compression->ResidualNorms());
   }
   return means;
 }

@@ -18,6 +18,7 @@
 #include "trainer/compare_command.h"
 #include "trainer/data/catalog.h"
 #include "trainer/data/data_command.h"
+#include "trainer/device.h"
 #include "trainer/failure.h"
 #include "trainer/plots/plot_command.h"
 #include "trainer/report/report_command.h"
@@ -81,7 +82,7 @@ Command AddTrainCommand(CLI::App* app, const Arguments& arguments) {
   AddCheckpointOptions(command, options.get());
   AddConfigOptions(command, config.get());
   const auto run = [options, config, &arguments] {
-    Resolve(*options);
+    Resolve(*options, PresentDevices());
     if (config->print) return Print(ToYaml(*options));
     SetLogLevel(options->log_level);
     LogSkipped(*config, options->workers);
@@ -105,7 +106,7 @@ Command AddCompareCommand(CLI::App* app, const Arguments& arguments) {
       "                                              one worker, four dense, four at each ratio");
   const auto run = [options, config, &arguments] {
     TrainOptions resolved = options->run;
-    Resolve(resolved);
+    Resolve(resolved, PresentDevices());
     if (config->print) return Print(ToYaml(*options));
     SetLogLevel(resolved.log_level);
     LogSkipped(*config, resolved.workers);
@@ -198,7 +199,7 @@ Command AddValidateCommand(CLI::App* app, const Arguments& arguments) {
   command->add_option("--log-level", options->log_level,
                       "trace, debug, info, warning, error or off");
   const auto run = [options, &arguments] {
-    Resolve(*options);
+    Resolve(*options, PresentDevices());
     SetLogLevel(options->log_level);
     return ValidateCommand(*options, arguments);
   };
@@ -264,7 +265,7 @@ Command AddAccuracyBench(CLI::App* bench) {
       "Without a network there are no times to choose by: --collective auto is gather here.");
   const auto run = [options, config] {
     if (options->compress && options->collective == "auto") options->collective = "gather";
-    Resolve(*options);
+    Resolve(*options, PresentDevices());
     if (config->print) return Print(ToYaml(*options, "bench accuracy"));
     SetLogLevel(options->log_level);
     LogSkipped(*config, /*workers_to_start=*/0);

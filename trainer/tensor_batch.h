@@ -1,4 +1,4 @@
-// A batch as tensors over its own memory, which must outlive them.
+// A batch as tensors: on the CPU over its own memory, which must outlive them.
 #pragma once
 
 #include <torch/torch.h>
@@ -11,6 +11,15 @@ struct TensorBatch {
   at::Tensor inputs;   // float (samples, channels, rows, cols), or int64 (samples, context)
   at::Tensor targets;  // int64 (samples), or (samples * context)
 };
+
+// The same on another device, copied there while the host goes on. `batch` need not outlive it.
+inline TensorBatch OnDevice(const TensorBatch& batch, at::Device device) {
+  const auto move = [device](const at::Tensor& tensor) {
+    // Only page-locked memory is copied while the host goes on.
+    return (device.is_cuda() ? tensor.pin_memory() : tensor).to(device, /*non_blocking=*/true);
+  };
+  return device.is_cpu() ? batch : TensorBatch{move(batch.inputs), move(batch.targets)};
+}
 
 // Images of ImageLayout::kChannelsLast have torch's memory format of that name.
 inline TensorBatch AsTensors(const Batch& batch, const SampleFormat& format) {

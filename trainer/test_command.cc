@@ -20,6 +20,7 @@
 #include "trainer/plots/test_plots.h"
 #include "trainer/safetensors.h"
 #include "trainer/tensor_state.h"
+#include "trainer/torch_device.h"
 #include "trainer/train_flags.h"
 #include "trainer/trained_options.h"
 #include "trainer/training.h"
@@ -69,6 +70,7 @@ class ModelTest {
         count_(SamplesTested(options, data)),
         batch_(samples_.format().context > 0 ? options.batch_size : kImageBatch),
         model_(MakeModel(ModelFor(options, samples_.format()))) {
+    model_->to(DeviceOf(options.device, world.local_rank(), PresentDevices()));
     const fs::path file = ModelFile(checkpoint);
     CopyInto(Safetensors::Read(file), file.string(), ModuleTensors(*model_));
   }
@@ -290,7 +292,7 @@ int TestCommand(const TestOptions& test, const std::vector<std::string>& argumen
       test.checkpoint, [](const std::string& why) { spdlog::warn("damaged checkpoint: {}", why); });
   TrainOptions options = test.run;
   const TrainedSoFar so_far = ReadTrainedOptions(checkpoint, &options);
-  Resolve(options);
+  Resolve(options, PresentDevices());
   const TestRun run(test, options, checkpoint, so_far);
   run.RequireText();
   if (IsLauncher(options)) {

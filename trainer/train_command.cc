@@ -4,6 +4,7 @@
 
 #include "cddp/status.h"
 #include "ddp/launch_environment.h"
+#include "trainer/checkpoint_folder.h"
 #include "trainer/commands.h"
 #include "trainer/data/samples.h"
 #include "trainer/progress.h"
@@ -53,6 +54,11 @@ void PrintSummary(const TrainingSummary& s, const std::string& folder) {
 }  // namespace
 
 int TrainCommand(const TrainOptions& options, const std::vector<std::string>& arguments) {
+  if (!options.resume.empty() && options.resume != "auto" &&
+      ReadLaunchEnvironment().launcher.empty()) {
+    // Else what is no checkpoint would cost a run folder, and workers.
+    (void)LocateCheckpoint(options.resume, [](const std::string&) {});
+  }
   std::string failure;
   const auto train = [&](World& world, const DatasetSplits& data) {
     if (options.compress && world.size() == 1) {
@@ -60,8 +66,8 @@ int TrainCommand(const TrainOptions& options, const std::vector<std::string>& ar
     }
     const auto folder = NewRunFolder(RunName(options), options, world);
     if (world.rank() == 0) {
-      spdlog::info("training {} on {} with {} worker(s), {}", options.model, options.dataset,
-                   world.size(), GradientsOf(options));
+      spdlog::info("training {} on {} with {} worker(s) on {}, {}", options.model, options.dataset,
+                   world.size(), options.device, GradientsOf(options));
     }
     const TrainingSummary summary = Train(options, world, data, folder.get());
     if (world.rank() == 0) {

@@ -239,7 +239,11 @@ void AddTrainingOptions(CLI::App* app, TrainOptions* o) {
                 "For models that leave parameters out in some steps (costs a walk over the graph "
                 "and one more agreement per step)")
       ->group("Running");
-  app->add_option("--device", o->device, "Device: auto, cpu")->group("Running");
+  app->add_option(
+         "--device", o->device,
+         "Device: cpu, cuda (each worker of a machine takes the next GPU), cuda:N, mps, or "
+         "auto: cuda where there is a GPU")
+      ->group("Running");
   AddReportOptions(app, o);
   app->add_flag("--quiet", o->quiet, "Only warnings and errors: --log-level warning")
       ->group("Output");

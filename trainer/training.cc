@@ -27,6 +27,7 @@
 #include "trainer/schedule.h"
 #include "trainer/step_log.h"
 #include "trainer/tensor_batch.h"
+#include "trainer/torch_device.h"
 #include "trainer/train_step.h"
 #include "trainer/training_collective.h"
 #include "trainer/training_progress.h"
@@ -44,11 +45,12 @@ std::string TestedWords(const EpochRecord& record) {
 
 double Seconds(Clock::duration duration) { return std::chrono::duration<double>(duration).count(); }
 
-std::unique_ptr<Collective> MakeCollective(const TrainOptions& options, int rank,
+std::unique_ptr<Collective> MakeCollective(const TrainOptions& options, at::Device device, int rank,
                                            const ResumedCheckpoint* resumed, Transport* transport) {
   const PlanSoFar plan{.plan = resumed ? resumed->plan() : nullptr,
                        .settled = resumed && resumed->plan_settled()};
-  auto collective = MakeTrainingCollective(options, torch::get_num_threads(), transport, plan);
+  auto collective =
+      MakeTrainingCollective(options, device, torch::get_num_threads(), transport, plan);
   if (rank != 0 || options.record_gradients.empty()) return collective;
   return MakeRecordingCollective(
       {.file = options.record_gradients, .every = static_cast<uint64_t>(options.record_every)},
@@ -67,6 +69,7 @@ class TrainingRun {
               const RunFolder* folder)
       : options_(options),
         world_(world),
+        device_(DeviceOf(options.device, world.local_rank(), PresentDevices())),
         data_sha256_(data.sha256),
         test_(*data.test),
         samples_(SamplesPerEpoch(options, data)),
@@ -77,7 +80,7 @@ class TrainingRun {
         schedule_(options, world.size(), OptimizerSteps(loader_.sampler(), Accumulated(options))),
         resumed_(ResumedCheckpoint::Find(options, world)),
         transport_(world),
-        collective_(MakeCollective(options, world.rank(), resumed_.get(), &transport_)),
+        collective_(MakeCollective(options, device_, world.rank(), resumed_.get(), &transport_)),
         folder_(folder),
         output_(folder, options, collective_.get()),
         log_(output_.metrics(), options.log_every, collective_.get(),
@@ -85,6 +88,7 @@ class TrainingRun {
         meter_([this] { return transport_.traffic(); }) {
     torch::manual_seed(options.seed);
     model_ = MakeModel(ModelFor(options, data.train->format()));
+    model_->to(device_);
     if (resumed_) resumed_->LoadModule(*model_);
     step_ = std::make_unique<TrainStep>(options, world, transport_, collective_.get(), model_);
     SeedDropout(0);
@@ -102,8 +106,8 @@ class TrainingRun {
       const EpochRecord record = Epoch(epoch, &checkpoints);
       AddEpoch(record, &summary);
       if (!step_ms_.empty()) summary.step_ms_median = MedianOf(step_ms_);
-      if (const Compressor* compressor = collective_->compressor()) {
-        const CompressionStatistics& statistics = compressor->statistics();
+      if (const Compression* compression = collective_->compression()) {
+        const CompressionStatistics& statistics = compression->statistics();
         summary.second_sweep_fraction =
             static_cast<double>(statistics.second_sweeps) /
             std::max<double>(1.0, static_cast<double>(statistics.selections));
@@ -226,9 +230,9 @@ class TrainingRun {
     const uint32_t steps = OptimizerSteps(loader_.sampler(), Accumulated(options_));
     const uint32_t first = FirstStep();
     loader_.StartEpoch(static_cast<uint64_t>(epoch - 1), first * Accumulated(options_));
-    if (Compressor* compressor = collective_->compressor()) {
+    if (Compression* compression = collective_->compression()) {
       ThrowIfError(
-          compressor->SetRatio(WarmUpRatio(options_.ratio, epoch, options_.warmup_epochs)));
+          compression->SetRatio(WarmUpRatio(options_.ratio, epoch, options_.warmup_epochs)));
     }
     model_->train();
     world_.Barrier();
@@ -287,7 +291,8 @@ class TrainingRun {
 
   // This worker's part of the next batch.
   LocalBatch Take(uint32_t batch) {
-    auto [inputs, targets] = AsTensors(loader_.Next(), loader_.samples().format());
+    auto [inputs, targets] =
+        OnDevice(AsTensors(loader_.Next(), loader_.samples().format()), device_);
     return {.inputs = std::move(inputs),
             .targets = std::move(targets),
             .empty = loader_.sampler().Batch(batch).empty()};
@@ -369,6 +374,7 @@ class TrainingRun {
 
   const TrainOptions& options_;
   World& world_;
+  const at::Device device_;
   const std::string& data_sha256_;
   const Samples& test_;
   uint32_t samples_;

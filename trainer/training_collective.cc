@@ -1,16 +1,51 @@
 #include "trainer/training_collective.h"
 
+#include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
 #include <optional>
 
 #include "cddp/status.h"
+#include "ddp/device_collective.h"
 #include "trainer/plan_file.h"
 
 namespace cddp {
 
-std::unique_ptr<Collective> MakeTrainingCollective(const TrainOptions& options, int threads,
-                                                   Transport* transport, const PlanSoFar& so_far) {
+namespace {
+
+// For gradients that stay on the device; null where they are to be copied to the host.
+std::unique_ptr<Collective> OnDevice(const TrainOptions& options, at::Device device,
+                                     const CompressorOptions& compression, Transport* transport) {
+  const bool gathers =
+      options.collective == "gather" || (options.collective == "auto" && options.plan.empty());
+  const bool tells = transport->rank() == 0;
+  std::unique_ptr<Collective> collective;
+  std::string why = fmt::format("--collective {} is the CPU's", options.collective);
+  if (gathers) {
+    try {
+      collective = MakeDeviceCollective(device, compression, transport);
+      why = "this program was built without what compresses there";
+    } catch (const StatusError& error) {
+      if (error.code() != StatusCode::kInvalidArgument) throw;
+      why = error.what();
+    }
+  }
+  if (!tells) return collective;
+  if (collective) {
+    spdlog::info("{}: gradients are compressed there, frames go to all workers (gather)",
+                 device.str());
+  } else {
+    spdlog::warn("{}: gradients are copied to the host and compressed by the CPU: {}", device.str(),
+                 why);
+  }
+  return collective;
+}
+
+}  // namespace
+
+std::unique_ptr<Collective> MakeTrainingCollective(const TrainOptions& options, at::Device device,
+                                                   int threads, Transport* transport,
+                                                   const PlanSoFar& so_far) {
   if (!options.compress) return MakeDenseCollective(transport);
   FrameFormat format{.stochastic = options.stochastic_rounding, .seed = options.seed};
   ThrowIfError(ParseIndexFormat(options.indices, &format.indices));
@@ -26,6 +61,8 @@ std::unique_ptr<Collective> MakeTrainingCollective(const TrainOptions& options, 
       .format = format,
       .adaptive_every = static_cast<uint32_t>(options.adaptive_ratio)};
   std::unique_ptr<Collective> collective;
+  if (!device.is_cpu()) collective = OnDevice(options, device, compression, transport);
+  if (collective) return collective;
   if (options.collective == "auto") {
     const std::optional<Plan> given =
         options.plan.empty() ? std::nullopt : std::optional(ReadPlan(options.plan));

@@ -1,6 +1,8 @@
 // The collective of a training, as its options say.
 #pragma once
 
+#include <torch/torch.h>
+
 #include <memory>
 
 #include "cddp/collective.h"
@@ -14,11 +16,13 @@ struct PlanSoFar {
   bool settled = false;  // else it goes on trying
 };
 
-// The collective that `options` (resolved) ask for, which selects with `threads`.
-// `transport` must outlive it. Throws StatusError: kUnavailable or kCorrupt for options.plan,
-// kInvalidArgument when that is of another number of workers.
-std::unique_ptr<Collective> MakeTrainingCollective(const TrainOptions& options, int threads,
-                                                   Transport* transport,
+// The collective that `options` (resolved) ask for, for gradients on `device`; on the CPU it
+// selects with `threads`. On a GPU `auto` means gather, which makes its frames there; what that
+// cannot do is done by the CPU, with a warning. `transport` must outlive it. Throws StatusError:
+// kUnavailable or kCorrupt for options.plan, kInvalidArgument when that is of another number of
+// workers.
+std::unique_ptr<Collective> MakeTrainingCollective(const TrainOptions& options, at::Device device,
+                                                   int threads, Transport* transport,
                                                    const PlanSoFar& so_far = {});
 
 }  // namespace cddp

@@ -10,6 +10,7 @@
 #include <iostream>
 
 #include "cddp/status.h"
+#include "ddp/torch_error.h"
 #include "trainer/checkpoint_folder.h"
 #include "trainer/config_file.h"
 #include "trainer/data/file_bytes.h"
@@ -142,6 +143,13 @@ int RunInWorld(const TrainOptions& options, std::map<std::string, std::string> c
     // with the name of the rank.
     if (error.code() == StatusCode::kPeerLost) world->WaitForLoss();
     throw;
+  } catch (const c10::OutOfMemoryError& error) {
+    // Its first line says how much was needed, and what of the device is in use.
+    throw StatusError(
+        StatusCode::kUnavailable,
+        fmt::format("{}; lower --batch-size (--accumulate keeps the step's size), or use "
+                    "--amp bf16",
+                    FirstLine(error)));
   }
   return 0;
 }

@@ -81,7 +81,7 @@ TEST_F(ProgramTest, BadArgumentsAreRefusedByName) {
       {{"train", "--compress", "--values", "bf16", "--stochastic-rounding"},
        "--values int8 and int4"},
       {{"train", "--backend", "nccl"}, "gloo"},
-      {{"train", "--device", "cuda"}, "cpu"},
+      {{"train", "--device", "gpu"}, "auto, cpu, cuda, cuda:N or mps"},
       {{"train", "--data-dir", CDDP_DATA, "--log-dir", "/proc/nowhere"}, "--log-dir"},
       {{"train", "--data-dir", "/proc/nowhere"}, "/proc/nowhere"},
   };

@@ -32,6 +32,10 @@ int64_t CountParameters(const torch::nn::Module& module) {
   return count;
 }
 
+at::Device DeviceOf(const torch::nn::Module& module) {
+  return module.parameters().front().device();
+}
+
 at::Tensor CrossEntropySum(const at::Tensor& logits, const at::Tensor& targets,
                            double label_smoothing) {
   return torch::nn::functional::cross_entropy(logits.flatten(0, -2), targets.flatten(),

@@ -1,0 +1,80 @@
+#include "trainer/device.h"
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <string_view>
+
+#include "cddp/status.h"
+
+namespace cddp {
+namespace {
+
+constexpr std::string_view kCudaPrefix = "cuda:";
+
+[[noreturn]] void Refuse(const std::string& message) {
+  throw StatusError(StatusCode::kInvalidArgument, message);
+}
+
+// The N of cuda:N, or -1.
+int NumberOf(std::string_view name) {
+  if (!name.starts_with(kCudaPrefix)) return -1;
+  const std::string_view digits = name.substr(kCudaPrefix.size());
+  int number = -1;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
+  return error == std::errc() && end == digits.data() + digits.size() ? number : -1;
+}
+
+void RequireCuda(const std::string& name, const Devices& devices) {
+  if (!devices.cuda_built) {
+    Refuse(fmt::format(
+        "--device {}: this program's libtorch was built without CUDA; build it with one that has "
+        "CUDA (cmake -D CDDP_TORCH_FROM=python takes that of a PyTorch for CUDA), or use "
+        "--device cpu",
+        name));
+  }
+  if (devices.cuda == 0) {
+    Refuse(fmt::format(
+        "--device {}: there is no usable CUDA device; nvidia-smi tells whether the machine has one "
+        "and whether its driver is new enough; or use --device cpu",
+        name));
+  }
+}
+
+}  // namespace
+
+std::string ResolveDevice(const std::string& name, const Devices& devices) {
+  if (name == "auto") return devices.cuda > 0 ? "cuda" : "cpu";
+  if (name == "cpu") return name;
+  if (name == "cuda") {
+    RequireCuda(name, devices);
+    return name;
+  }
+  if (name == "mps") {
+    if (!devices.mps) {
+      Refuse("--device mps: this program's libtorch has no Metal device; use --device cpu");
+    }
+    return name;
+  }
+  const int number = NumberOf(name);
+  if (number < 0) {
+    Refuse(fmt::format("--device is auto, cpu, cuda, cuda:N or mps, got \"{}\"", name));
+  }
+  RequireCuda(name, devices);
+  if (number >= devices.cuda) {
+    Refuse(fmt::format("--device {}: this machine has {}", name,
+                       devices.cuda == 1
+                           ? "one CUDA device, cuda:0"
+                           : fmt::format("the CUDA devices cuda:0 to cuda:{}", devices.cuda - 1)));
+  }
+  return name;
+}
+
+std::vector<std::string> NamesOf(const Devices& devices) {
+  std::vector<std::string> names{"cpu"};
+  for (int i = 0; i < devices.cuda; ++i) names.push_back(fmt::format("cuda:{}", i));
+  if (devices.mps) names.push_back("mps");
+  return names;
+}
+
+}  // namespace cddp

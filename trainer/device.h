@@ -1,0 +1,27 @@
+// Device: where a worker computes (--device). What asks libtorch is in torch_device.h.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace cddp {
+
+// What libtorch can compute on besides the CPU.
+struct Devices {
+  bool cuda_built = false;  // whether this libtorch has CUDA
+  int cuda = 0;             // usable CUDA devices, numbered from 0
+  bool mps = false;
+};
+
+// What there is here. Of the part of the program that has libtorch (torch_device.cc).
+Devices PresentDevices();
+
+// `auto`: cuda where there is one, else cpu. Other names stand for themselves: cpu, cuda
+// (each worker of a machine takes the next device), cuda:N, mps. Throws
+// StatusError(kInvalidArgument) for other names and for what is not there, with what to do.
+std::string ResolveDevice(const std::string& name, const Devices& devices);
+
+// "cpu", "cuda:0", ...: what there is, for people.
+std::vector<std::string> NamesOf(const Devices& devices);
+
+}  // namespace cddp

@@ -1,0 +1,22 @@
+#include "trainer/torch_device.h"
+
+#include <c10/core/impl/DeviceGuardImplInterface.h>
+
+#include <algorithm>
+
+namespace cddp {
+
+Devices PresentDevices() {
+  return {.cuda_built = c10::impl::hasDeviceGuardImpl(at::kCUDA),
+          .cuda = static_cast<int>(torch::cuda::device_count()),
+          .mps = at::hasMPS()};
+}
+
+at::Device DeviceOf(const std::string& resolved, int local_rank, const Devices& devices) {
+  if (resolved == "cuda") {
+    return {at::kCUDA, static_cast<c10::DeviceIndex>(local_rank % std::max(1, devices.cuda))};
+  }
+  return at::Device(resolved);
+}
+
+}  // namespace cddp

@@ -1,0 +1,16 @@
+// Devices (device.h) as libtorch names them.
+#pragma once
+
+#include <torch/torch.h>
+
+#include <string>
+
+#include "trainer/device.h"
+
+namespace cddp {
+
+// Of a resolved name, for this worker of its machine. With `cuda` the workers of a machine take
+// its devices in turn; more workers than devices share them.
+at::Device DeviceOf(const std::string& resolved, int local_rank, const Devices& devices);
+
+}  // namespace cddp
