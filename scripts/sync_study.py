@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """What synchronising gradients takes on a slow network: cddp's collectives and PyTorch
-DDP over Gloo with its hooks, in the lab of scripts/lab.sh, from one command.
+DDP over Gloo with its hooks, in the lab of scripts/lab.sh, from one command. Longer than other
+files: a study is its runs, their summary, its tables and its picture, and nothing shares them.
 
     scripts/sync_study.py                              8 workers at 1 Gbit/s, ResNet-50
     scripts/sync_study.py --workers 4 --rate 100mbit --systems cddp-dense,cddp-split

@@ -13,6 +13,7 @@ class RecordingCollective final : public Collective {
       : options_(options), inner_(std::move(inner)), recorder_(options.file) {}
 
   std::string_view name() const override { return inner_->name(); }
+  bool on_device() const override { return inner_->on_device(); }
   Compression* compression() override { return inner_->compression(); }
   Compressor* compressor() override { return inner_->compressor(); }
 

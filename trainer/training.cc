@@ -19,7 +19,6 @@
 #include "trainer/loader.h"
 #include "trainer/model.h"
 #include "trainer/progress.h"
-#include "trainer/recording_collective.h"
 #include "trainer/replicas.h"
 #include "trainer/run_checkpoints.h"
 #include "trainer/run_output.h"
@@ -45,16 +44,9 @@ std::string TestedWords(const EpochRecord& record) {
 
 double Seconds(Clock::duration duration) { return std::chrono::duration<double>(duration).count(); }
 
-std::unique_ptr<Collective> MakeCollective(const TrainOptions& options, at::Device device, int rank,
-                                           const ResumedCheckpoint* resumed, Transport* transport) {
-  const PlanSoFar plan{.plan = resumed ? resumed->plan() : nullptr,
-                       .settled = resumed && resumed->plan_settled()};
-  auto collective =
-      MakeTrainingCollective(options, device, torch::get_num_threads(), transport, plan);
-  if (rank != 0 || options.record_gradients.empty()) return collective;
-  return MakeRecordingCollective(
-      {.file = options.record_gradients, .every = static_cast<uint64_t>(options.record_every)},
-      std::move(collective));
+PlanSoFar PlanOf(const ResumedCheckpoint* resumed) {
+  return {.plan = resumed ? resumed->plan() : nullptr,
+          .settled = resumed && resumed->plan_settled()};
 }
 
 uint32_t CheckedBatchSize(const TrainOptions& options, int world_size, const DatasetSplits& data) {
@@ -80,7 +72,8 @@ class TrainingRun {
         schedule_(options, world.size(), OptimizerSteps(loader_.sampler(), Accumulated(options))),
         resumed_(ResumedCheckpoint::Find(options, world)),
         transport_(world),
-        collective_(MakeCollective(options, device_, world.rank(), resumed_.get(), &transport_)),
+        collective_(MakeTrainingCollective(options, device_, torch::get_num_threads(), &transport_,
+                                           PlanOf(resumed_.get()))),
         folder_(folder),
         output_(folder, options, collective_.get()),
         log_(output_.metrics(), options.log_every, collective_.get(),

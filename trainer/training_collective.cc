@@ -4,13 +4,14 @@
 #include <spdlog/spdlog.h>
 
 #include <optional>
+#include <utility>
 
 #include "cddp/status.h"
 #include "ddp/device_collective.h"
 #include "trainer/plan_file.h"
+#include "trainer/recording_collective.h"
 
 namespace cddp {
-
 namespace {
 
 // For gradients that stay on the device; null where they are to be copied to the host.
@@ -41,11 +42,9 @@ std::unique_ptr<Collective> OnDevice(const TrainOptions& options, at::Device dev
   return collective;
 }
 
-}  // namespace
-
-std::unique_ptr<Collective> MakeTrainingCollective(const TrainOptions& options, at::Device device,
-                                                   int threads, Transport* transport,
-                                                   const PlanSoFar& so_far) {
+std::unique_ptr<Collective> MakeCollective(const TrainOptions& options, at::Device device,
+                                           int threads, Transport* transport,
+                                           const PlanSoFar& so_far) {
   if (!options.compress) return MakeDenseCollective(transport);
   FrameFormat format{.stochastic = options.stochastic_rounding, .seed = options.seed};
   ThrowIfError(ParseIndexFormat(options.indices, &format.indices));
@@ -83,6 +82,25 @@ std::unique_ptr<Collective> MakeTrainingCollective(const TrainOptions& options, 
   std::unique_ptr<Compressor> compressor;
   ThrowIfError(Compressor::Create(compression, &compressor));
   return MakeGatherCollective(transport, std::move(compressor));
+}
+
+}  // namespace
+
+std::unique_ptr<Collective> MakeTrainingCollective(const TrainOptions& options, at::Device device,
+                                                   int threads, Transport* transport,
+                                                   const PlanSoFar& so_far) {
+  auto collective = MakeCollective(options, device, threads, transport, so_far);
+  if (options.record_gradients.empty()) return collective;
+  if (collective->on_device()) {
+    throw StatusError(StatusCode::kInvalidArgument,
+                      fmt::format("--record-gradients reads gradients in the host's memory, these "
+                                  "stay on {}: use --collective dense or split, or --device cpu",
+                                  device.str()));
+  }
+  if (transport->rank() != 0) return collective;
+  return MakeRecordingCollective(
+      {.file = options.record_gradients, .every = static_cast<uint64_t>(options.record_every)},
+      std::move(collective));
 }
 
 }  // namespace cddp
