@@ -37,20 +37,20 @@ StageSeconds Predict(const MachineCosts& costs, double owner_budget, const Plann
   const auto frames = [&](double entries) {
     return (ranks - 1) * (kFrameHeaderBytes + entries * costs.bytes_per_entry);
   };
-  const double prepare =
-      n * (costs.select_per_element + costs.fill_per_element) + k * costs.encode_per_entry;
+  const double prepare = n * costs.select_per_element + k * costs.encode_per_entry;
+  const double sum = n * costs.sum_per_element;
   switch (way) {
     case Way::kDense:
-      return {n * costs.sweep_per_element, costs.dense.At(4 * n) + 2 * n * costs.fill_per_element};
+      return {n * costs.sweep_per_element, costs.dense.At(4 * n) + sum};
     case Way::kGather:
-      return {prepare, costs.exchange.At(frames(k)) + ranks * k * costs.decode_per_entry};
+      return {prepare, costs.exchange.At(frames(k)) + ranks * k * costs.decode_per_entry + sum};
     case Way::kSplit: {
       const double sent_on = std::min(owner_budget, ranks) * k;
-      const double shard = n / ranks * (costs.select_per_element + costs.fill_per_element) +
+      const double shard = n / ranks * (costs.select_per_element + costs.sum_per_element) +
                            sent_on / ranks * costs.encode_per_entry;
       return {prepare, costs.exchange.At(frames(k / ranks)) + k * costs.decode_per_entry + shard +
                            costs.exchange.At(frames(sent_on / ranks)) +
-                           sent_on * costs.decode_per_entry};
+                           sent_on * costs.decode_per_entry + sum};
     }
   }
   return {};

@@ -35,7 +35,7 @@ struct MachineCosts {
   // Seconds.
   double select_per_element = 0;
   double sweep_per_element = 0;  // of a dense step, for memories that stay (dgc)
-  double fill_per_element = 0;
+  double sum_per_element = 0;    // decoded entries into a bucket (sparse_sum.h)
   double encode_per_entry = 0;
   double decode_per_entry = 0;
   double bytes_per_entry = 0;

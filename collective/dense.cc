@@ -3,8 +3,6 @@
 // With a compressor, what its memory keeps for the bucket's parameters is added before:
 // a dense step sends everything, so that nothing stays behind (but the velocity of dgc,
 // which stays in the memory as it would in an optimiser).
-#include <algorithm>
-
 #include "collective/path.h"
 #include "core/sweep.h"
 
@@ -27,17 +25,8 @@ class DensePath final : public Path {
     }
     const Lap lap(&parts_.exchange_times.apply);
     const auto ranks = static_cast<float>(parts_.transport->world_size());
-    // In pieces that stay in the cache from the division to the look at them.
-    constexpr size_t kPiece = 8192;
-    for (size_t begin = 0; begin < bucket.values.size(); begin += kPiece) {
-      const auto piece =
-          bucket.values.subspan(begin, std::min(kPiece, bucket.values.size() - begin));
-      if (ranks != 1.0f) {
-        for (float& value : piece) value /= ranks;
-      }
-      // NaN and Inf spread through the sum, so that all ranks see them alike.
-      *finite &= AllFinite(piece);
-    }
+    // NaN and Inf spread through the sum, so that all ranks see them alike.
+    *finite &= Divide(bucket.values, ranks, bucket.values.data(), /*stream=*/false);
     if (!*finite) FillWithNaN(bucket.values);
     return Status::Ok();
   }

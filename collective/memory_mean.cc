@@ -58,7 +58,8 @@ Status MemoryMean::AddOwner(const std::string& parameter, const std::vector<floa
   std::vector<uint32_t> indices(kept.size());
   std::iota(indices.begin(), indices.end(), 0u);
   std::vector<float> spread(elements, 0.0f);
-  shards.Scatter(added_, indices, kept, spread);
+  shards.ToBucket(added_, indices);
+  for (size_t i = 0; i < kept.size(); ++i) spread[indices[i]] = kept[i];
   AddTo(&sums_[parameter + residual_suffix_], spread);
   return Status::Ok();
 }

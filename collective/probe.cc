@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cddp/frame.h"
+#include "collective/sparse_sum.h"
 #include "core/median.h"
 #include "core/sweep.h"
 
@@ -58,7 +59,8 @@ class Prober {
     std::vector<float> values(kSelectElements);
     std::vector<std::byte> frame;
     Selection entries;
-    std::vector<double> select, encode, decode, fill, sweep;
+    std::vector<double> select, encode, decode, sum, sweep;
+    SparseSum adder;
     for (uint64_t step = 0; step < 5; ++step) {
       std::ranges::copy(gradient, values.begin());
       const Bucket bucket{.step = step, .values = values, .parameters = layout};
@@ -68,14 +70,12 @@ class Prober {
       CDDP_RETURN_IF_ERROR(status);
       encode.push_back(SecondsOf([&] { status = compressor->EncodeTaken(bucket, 0, &frame); }));
       CDDP_RETURN_IF_ERROR(status);
-      fill.push_back(SecondsOf([&] { std::ranges::fill(values, 0.0f); }));
       FrameView view;
       const FrameId id{.step = step, .elements = static_cast<uint32_t>(kSelectElements)};
-      decode.push_back(SecondsOf([&] {
-        status = DecodeFrame(frame, id, kSelectElements, &view, &entries);
-        for (size_t i = 0; i < entries.size(); ++i) values[entries.indices[i]] += entries.values[i];
-      }));
+      decode.push_back(
+          SecondsOf([&] { status = DecodeFrame(frame, id, kSelectElements, &view, &entries); }));
       CDDP_RETURN_IF_ERROR(status);
+      sum.push_back(SecondsOf([&] { adder.Into({&entries, 1}, 3.0f, values); }));
       compressor->EndStep(/*commit=*/true);
       const auto count = static_cast<double>(std::max<size_t>(1, view.entries));
       costs_.bytes_per_entry = static_cast<double>(frame.size()) / count;
@@ -95,7 +95,7 @@ class Prober {
       costs_.sweep_per_element = MedianOf(sweep) / static_cast<double>(kSelectElements);
     }
     costs_.select_per_element = MedianOf(select) / static_cast<double>(kSelectElements);
-    costs_.fill_per_element = MedianOf(fill) / static_cast<double>(kSelectElements);
+    costs_.sum_per_element = MedianOf(sum) / static_cast<double>(kSelectElements);
     return Status::Ok();
   }
 

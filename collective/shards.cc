@@ -107,9 +107,7 @@ void Shards::Collect(const std::vector<Selection>& parts, Selection* entries) co
   });
 }
 
-void Shards::Scatter(int owner, std::span<const uint32_t> indices, std::span<const float> values,
-                     std::span<float> dense) const {
-  constexpr size_t kAhead = 16;  // the bucket is not in the cache
+void Shards::ToBucket(int owner, std::span<uint32_t> indices) const {
   const auto ranks = static_cast<uint32_t>(world_size_);
   const auto layout = Layout(owner);
   size_t parameter = 0;
@@ -125,12 +123,7 @@ void Shards::Scatter(int owner, std::span<const uint32_t> indices, std::span<con
     const uint32_t block = turn * ranks + first_turn;
     const uint32_t shift = parameters_[parameter].offset + block * kOwnerBlock -
                            (layout[parameter].offset + turn * kOwnerBlock);
-    for (; i < indices.size() && indices[i] < behind; ++i) {
-      if (i + kAhead < indices.size() && indices[i + kAhead] < behind) {
-        __builtin_prefetch(&dense[indices[i + kAhead] + shift], 1);
-      }
-      dense[indices[i] + shift] = values[i];
-    }
+    for (; i < indices.size() && indices[i] < behind; ++i) indices[i] += shift;
   }
 }
 

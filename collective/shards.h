@@ -48,10 +48,8 @@ class Shards {
   // Takes the parts' values back into the entries that were dealt out.
   void Collect(const std::vector<Selection>& parts, Selection* entries) const;
 
-  // dense[element] = value for entries of the owner's shard, `dense` being the bucket.
-  // Indices ascend.
-  void Scatter(int owner, std::span<const uint32_t> indices, std::span<const float> values,
-               std::span<float> dense) const;
+  // Indices in the owner's shard, which ascend, become those in the bucket: they ascend too.
+  void ToBucket(int owner, std::span<uint32_t> indices) const;
 
  private:
   template <typename Visit>

@@ -39,6 +39,7 @@
 #include "collective/frame_exchange.h"
 #include "collective/path.h"
 #include "collective/shards.h"
+#include "collective/sparse_sum.h"
 
 namespace cddp {
 namespace {
@@ -59,13 +60,8 @@ class SplitPath final : public Path {
       const Lap lap(&parts_.prepare_times.select);
       CDDP_RETURN_IF_ERROR(compressor.Take(bucket));
     }
-    {
-      const Lap lap(&parts_.prepare_times.encode);
-      CDDP_RETURN_IF_ERROR(EncodeParts(bucket, &flight));
-    }
-    const Lap lap(&parts_.prepare_times.apply);
-    std::ranges::fill(bucket.values, 0.0f);
-    return Status::Ok();
+    const Lap lap(&parts_.prepare_times.encode);
+    return EncodeParts(bucket, &flight);
   }
 
   Status Exchange(const Bucket& bucket, bool* finite) override {
@@ -171,15 +167,14 @@ class SplitPath final : public Path {
   // What all ranks sent of this owner's shard, in rank order.
   Status AddUp(const Bucket& bucket, const Flight& flight, bool* finite) {
     const Lap lap(&parts_.exchange_times.decode);
-    sum_.assign(flight.shards->elements(static_cast<int>(self_)), 0.0f);
+    entries_.resize(ranks_);
     for (size_t r = 0; r < ranks_; ++r) {
       CDDP_RETURN_IF_ERROR(exchange_.Read(r, flight.frames[self_],
                                           IdOfPart(bucket, r, self_, flight),
-                                          flight.part_entries[self_], &entries_, finite));
-      for (size_t i = 0; i < entries_.size(); ++i) {
-        sum_[entries_.indices[i]] += entries_.values[i];
-      }
+                                          flight.part_entries[self_], &entries_[r], finite));
     }
+    sum_.resize(flight.shards->elements(static_cast<int>(self_)));
+    *finite &= adder_.Into(entries_, 1.0f, sum_);
     return Status::Ok();
   }
 
@@ -232,18 +227,18 @@ class SplitPath final : public Path {
     return exchange_.Run(outgoing_, capacities_);
   }
 
-  // The owners' entries become the bucket's, which holds zeros.
+  // The owners' entries become the bucket's.
   Status Spread(const Bucket& bucket, const Flight& flight, bool* finite) {
-    for (size_t o = 0; o < ranks_; ++o) {
-      {
-        const Lap lap(&parts_.exchange_times.decode);
+    {
+      const Lap lap(&parts_.exchange_times.decode);
+      for (size_t o = 0; o < ranks_; ++o) {
         CDDP_RETURN_IF_ERROR(exchange_.Read(o, sum_frame_, IdOfSum(bucket, o, flight),
-                                            flight.owner_entries[o], &entries_, finite));
+                                            flight.owner_entries[o], &entries_[o], finite));
+        flight.shards->ToBucket(static_cast<int>(o), entries_[o].indices);
       }
-      const Lap lap(&parts_.exchange_times.apply);
-      for (float& value : entries_.values) value /= static_cast<float>(ranks_);
-      flight.shards->Scatter(static_cast<int>(o), entries_.indices, entries_.values, bucket.values);
     }
+    const Lap lap(&parts_.exchange_times.apply);
+    *finite &= adder_.Into(entries_, static_cast<float>(ranks_), bucket.values);
     if (!*finite) FillWithNaN(bucket.values);
     return Status::Ok();
   }
@@ -262,7 +257,8 @@ class SplitPath final : public Path {
   FrameExchange exchange_;
   std::vector<std::span<const std::byte>> outgoing_;
   std::vector<size_t> capacities_;
-  Selection entries_;  // of one frame
+  std::vector<Selection> entries_;  // by rank
+  SparseSum adder_;
   std::vector<float> sum_;
   std::vector<size_t> counts_;
   std::vector<float> sum_taken_;
@@ -282,7 +278,8 @@ Status SplitPath::Leave(std::span<const BucketParameter> parameters) {
     if (kept.empty()) continue;
     std::vector<uint32_t> indices(layout[p].count);
     std::iota(indices.begin(), indices.end(), layout[p].offset);
-    shards.Scatter(static_cast<int>(self_), indices, kept, spread);
+    shards.ToBucket(static_cast<int>(self_), indices);
+    for (size_t i = 0; i < kept.size(); ++i) spread[indices[i]] = kept[i];
     CDDP_RETURN_IF_ERROR(parts_.compressor->memory().Add(
         parameter.name, std::span(spread).subspan(parameter.offset, parameter.count)));
   }

@@ -28,9 +28,6 @@
 
 namespace cddp {
 
-// Parameters at least this large are written past the cache: 4 MiB.
-inline constexpr size_t kStreamElements = size_t{1} << 20;
-
 template <typename Slot>
 class KeyedMemory final : public Memory {
  public:

@@ -297,6 +297,29 @@ bool AllFiniteBody(const float* values, size_t n) {
   return finite && scalar::AllFinite({values + i, n - i});
 }
 
+template <bool kStream>
+HWY_INLINE bool DivideLoop(const float* values, size_t n, float divisor, float* out) {
+  const Floats f;
+  const Words u;
+  const auto divisors = hn::Set(f, divisor);
+  const auto mask = hn::Set(u, static_cast<int32_t>(kMagnitudeMask));
+  auto largest = hn::Zero(u);
+  size_t i = 0;
+  for (; i + hn::Lanes(f) <= n; i += hn::Lanes(f)) {
+    const auto quotient = hn::Div(hn::LoadU(f, values + i), divisors);
+    largest = hn::Max(largest, hn::And(hn::BitCast(u, quotient), mask));
+    Write<kStream>(quotient, out + i);
+  }
+  const bool finite =
+      hn::AllTrue(u, hn::Lt(largest, hn::Set(u, static_cast<int32_t>(kInfinityBits))));
+  return scalar::Divide({values + i, n - i}, divisor, out + i) && finite;
+}
+
+bool DivideBody(const float* values, size_t n, float divisor, float* out, bool stream) {
+  return stream ? DivideLoop<true>(values, n, divisor, out)
+                : DivideLoop<false>(values, n, divisor, out);
+}
+
 const char* TargetName() { return hwy::TargetName(HWY_TARGET); }
 
 }  // namespace HWY_NAMESPACE
@@ -313,6 +336,7 @@ HWY_EXPORT(AccumulateMomentumBody);
 HWY_EXPORT(PartEntriesBody);
 HWY_EXPORT(CompactBetweenBody);
 HWY_EXPORT(AllFiniteBody);
+HWY_EXPORT(DivideBody);
 HWY_EXPORT(TargetName);
 
 Swept CompactAtLeast(std::span<const float> values, uint32_t threshold, uint32_t base,
@@ -351,6 +375,10 @@ Between CompactBetween(std::span<const float> values, uint32_t low, uint32_t hig
 
 bool AllFinite(std::span<const float> values) {
   return HWY_DYNAMIC_DISPATCH(AllFiniteBody)(values.data(), values.size());
+}
+
+bool Divide(std::span<const float> values, float divisor, float* out, bool stream) {
+  return HWY_DYNAMIC_DISPATCH(DivideBody)(values.data(), values.size(), divisor, out, stream);
 }
 
 const char* SweepTarget() { return HWY_DYNAMIC_DISPATCH(TargetName)(); }

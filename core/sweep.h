@@ -6,7 +6,8 @@
 // A sweep that takes entries out writes index + base and value of each element
 // whose magnitude is at least `threshold` to `out`, in index order, and returns
 // how many. Magnitude means the bits of |v| as an unsigned number: see
-// selection.h. With kTakeNothing it takes none.
+// selection.h. With kTakeNothing it takes none. A threshold of an accumulating sweep
+// is no NaN's: what payload a sum has the processor decides.
 //
 // Results that are too many for the cache are written past it (streaming stores),
 // which needs no read of what they replace. Their readers on other threads need a
@@ -26,6 +27,9 @@ namespace cddp {
 inline constexpr uint32_t kMagnitudeMask = 0x7fffffffu;
 inline constexpr uint32_t kInfinityBits = 0x7f800000u;
 inline constexpr uint32_t kTakeNothing = 0x80000000u;
+
+// Results of at least so many elements, 4 MiB, are worth writing past the cache.
+inline constexpr size_t kStreamElements = size_t{1} << 20;
 
 // How AccumulateMomentum turns a gradient into a velocity.
 struct MomentumRule {
@@ -86,6 +90,10 @@ Between CompactBetween(std::span<const float> values, uint32_t low, uint32_t hig
 // True when every value is finite.
 bool AllFinite(std::span<const float> values);
 
+// out = values / divisor, where `out` may be `values`; true when every result is finite.
+// `stream` as above, of `out`.
+bool Divide(std::span<const float> values, float divisor, float* out, bool stream);
+
 // In double precision, the same on every target.
 double SumOfSquares(std::span<const float> values);
 
@@ -104,6 +112,7 @@ size_t PartEntries(Entries entries, size_t count, uint32_t threshold, uint32_t b
                    Entries dropped);
 Between CompactBetween(std::span<const float> values, uint32_t low, uint32_t high, uint32_t* out);
 bool AllFinite(std::span<const float> values);
+bool Divide(std::span<const float> values, float divisor, float* out);
 }  // namespace scalar
 
 }  // namespace cddp

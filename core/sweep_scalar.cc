@@ -98,6 +98,15 @@ bool AllFinite(std::span<const float> values) {
   return std::ranges::all_of(values, [](float v) { return Magnitude(v) < kInfinityBits; });
 }
 
+bool Divide(std::span<const float> values, float divisor, float* out) {
+  bool finite = true;
+  for (size_t i = 0; i < values.size(); ++i) {
+    out[i] = values[i] / divisor;
+    finite &= Magnitude(out[i]) < kInfinityBits;
+  }
+  return finite;
+}
+
 }  // namespace cddp::scalar
 
 namespace cddp {

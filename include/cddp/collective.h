@@ -39,8 +39,8 @@ struct CollectiveTimes {
   std::chrono::nanoseconds select{0};    // sweeps and selection, the owners' included
   std::chrono::nanoseconds encode{0};    // frames, and what they round away
   std::chrono::nanoseconds exchange{0};  // the transport, waiting for others included
-  std::chrono::nanoseconds decode{0};    // validation, decoding, adding up
-  std::chrono::nanoseconds apply{0};     // clearing the bucket, putting the mean into it
+  std::chrono::nanoseconds decode{0};    // validation, decoding; an owner's sum
+  std::chrono::nanoseconds apply{0};     // the mean into the bucket
 
   CollectiveTimes& operator+=(const CollectiveTimes& other);
 };

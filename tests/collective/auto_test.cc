@@ -54,9 +54,8 @@ std::vector<double> KeptBy(Collective& collective, const OwnedBucket& bucket, in
   if (const auto it = owned.find(name); it != owned.end()) {
     std::vector<uint32_t> indices(it->second.size());
     std::iota(indices.begin(), indices.end(), 0u);
-    std::vector<float> spread(kElements);
-    Shards({.parameters = bucket.parameters}, ranks).Scatter(rank, indices, it->second, spread);
-    for (size_t i = 0; i < kElements; ++i) kept[i] += spread[i];
+    Shards({.parameters = bucket.parameters}, ranks).ToBucket(rank, indices);
+    for (size_t i = 0; i < indices.size(); ++i) kept[indices[i]] += it->second[i];
   }
   return kept;
 }

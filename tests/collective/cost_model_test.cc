@@ -33,7 +33,7 @@ MachineCosts CostsOf(int ranks, double mbps) {
   const double per_byte = 8 / (mbps * 1e6);
   MachineCosts costs{.world_size = ranks,
                      .select_per_element = 0.7e-9,
-                     .fill_per_element = 0.1e-9,
+                     .sum_per_element = 0.1e-9,
                      .encode_per_entry = 5e-9,
                      .decode_per_entry = 4e-9,
                      .bytes_per_entry = 1.55};

@@ -247,7 +247,8 @@ std::map<std::string, std::vector<Kept>> MeanKept(const std::vector<Saved>& rank
         std::vector<uint32_t> indices(owned->second.size());
         std::iota(indices.begin(), indices.end(), layout[p].offset);
         std::vector<float> spread(bucket.values.size());
-        shards.Scatter(static_cast<int>(r), indices, owned->second, spread);
+        shards.ToBucket(static_cast<int>(r), indices);
+        for (size_t i = 0; i < indices.size(); ++i) spread[indices[i]] = owned->second[i];
         for (size_t i = 0; i < kept.size(); ++i) {
           kept[i].residual += share * spread[parameter.offset + i];
           kept[i].scale += std::abs(spread[parameter.offset + i]);

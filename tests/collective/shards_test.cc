@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <numeric>
 #include <set>
@@ -57,7 +58,9 @@ TEST(Shards, EveryElementHasOneOwnerAndComesBack) {
       for (size_t e = 0; e < places.size(); ++e) {
         if (places[e].first == o) values[places[e].second] = static_cast<float>(e);
       }
-      shards.Scatter(o, indices, values, dense);
+      shards.ToBucket(o, indices);
+      ASSERT_TRUE(std::ranges::is_sorted(indices));
+      for (size_t i = 0; i < values.size(); ++i) dense[indices[i]] = values[i];
     }
     for (size_t e = 0; e < dense.size(); ++e) ASSERT_EQ(dense[e], static_cast<float>(e)) << ranks;
   }

@@ -111,7 +111,8 @@ TEST(Split, Conservation) {
         if (const auto it = shard.find(bucket.parameters[0].name); it != shard.end()) {
           std::vector<uint32_t> indices(it->second.size());
           std::iota(indices.begin(), indices.end(), 0u);
-          shards.Scatter(transport.rank(), indices, it->second, owned);
+          shards.ToBucket(transport.rank(), indices);
+          for (size_t i = 0; i < indices.size(); ++i) owned[indices[i]] = it->second[i];
         }
         const std::lock_guard lock(mutex);
         for (size_t i = 0; i < kElements; ++i) {
