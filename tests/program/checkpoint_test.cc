@@ -16,8 +16,9 @@ class CheckpointTest : public ProgramTest {
   // Two epochs of 16 steps of two workers.
   static std::vector<std::string> Training(const std::vector<std::string>& more) {
     std::vector<std::string> arguments =
-        Train({"--workers", "2", "--threads", "1", "--epochs", "2", "--max-train-samples", "2000",
-               "--schedule", "cosine", "--seed", "3", "--json", "result.json"});
+        Train({"--workers", "2", "--threads", "1", "--epochs", "2", "--batch-size", "16",
+               "--max-train-samples", "500", "--schedule", "cosine", "--seed", "3", "--json",
+               "result.json"});
     arguments.insert(arguments.end(), more.begin(), more.end());
     return arguments;
   }
@@ -133,7 +134,7 @@ TEST_F(CheckpointTest, KilledAtAnyMomentGoesOn) {
 
 TEST_F(CheckpointTest, SignalsSaveAndEndWith75) {
   // Long enough for the workers to ask each other, which they do once a second.
-  const Options how = kSplit + Options{"--max-train-samples", "20000"};
+  const Options how = kSplit + Options{"--max-train-samples", "7500"};
   const nlohmann::json whole = Result(how + Options{"--save-every", "0"});
   const Options into = how + Options{"--checkpoint-dir", "checkpoints", "--resume", "auto"};
   for (const int signal : {SIGTERM, SIGUSR1}) {
