@@ -6,15 +6,17 @@ over models, workers and links, five alternated rounds in each cell.
     scripts/auto_grid.py --rates none --models simple_cnn
 
 In each cell auto is compared with our dense, gather and split and with PyTorch's own
-overlapped DDP over Gloo. Cells that the output folder has already are not repeated.
-Needs what sync_study.py needs. Writes auto_grid.md and auto_grid.json, and what
-sync_study.py writes for each cell.
+overlapped DDP over Gloo: by the medians of all rounds, and round by round, which leaves
+out what changed from one to the next. Cells that the output folder has already are not
+repeated, and stay in the table. Needs what sync_study.py needs. Writes auto_grid.md and
+auto_grid.json, and what sync_study.py writes for each cell.
 """
 import argparse
 import itertools
 import json
 import os
 import pathlib
+import statistics
 import subprocess
 import sys
 
@@ -43,9 +45,15 @@ def steps_of(model, workers, rate):
     return min(1000, max(2, int(3e6 * MBIT[rate] / dense_bits)))
 
 
+def report_of(model, workers, rate, arguments):
+    """Of a cell that was measured; else None."""
+    file = arguments.out / f"sync-{model}-p{workers}-{rate}.json"
+    report = json.loads(file.read_text()) if file.exists() else None
+    return report if report and report["rounds_done"] >= arguments.rounds else None
+
+
 def measure(model, workers, rate, arguments):
-    report = arguments.out / f"sync-{model}-p{workers}-{rate}.json"
-    if not (report.exists() and json.loads(report.read_text())["rounds_done"] >= arguments.rounds):
+    if not report_of(model, workers, rate, arguments):
         steps = steps_of(model, workers, rate)
         subprocess.run([ROOT / "scripts" / "sync_study.py", "--workers", str(workers), "--rate", rate,
                         "--shapes", model, "--steps", str(steps), "--compressed-steps",
@@ -53,7 +61,7 @@ def measure(model, workers, rate, arguments):
                         str(min(3, max(1, steps // 2))), "--rounds", str(arguments.rounds),
                         "--systems", ",".join([*FIXED, "cddp-auto"]), "--cddp", arguments.cddp,
                         "--out", str(arguments.out)], check=True, stdout=subprocess.DEVNULL)
-    return json.loads(report.read_text())
+    return report_of(model, workers, rate, arguments)
 
 
 def cell_of(report):
@@ -61,16 +69,23 @@ def cell_of(report):
     measured = {system: step[system] for system in FIXED if step.get(system)}
     best = min(measured, key=measured.get)
     auto = step.get("cddp-auto")
+    of_round = {(run["system"], run["round"]): run["result"]["step_ms_median"]
+                for run in report["runs"] if run["result"]}
+    rounds = [of_round[best, r] / of_round["cddp-auto", r]
+              for r in range(1, report["rounds_done"] + 1)
+              if (best, r) in of_round and ("cddp-auto", r) in of_round]
     return {"model": report["shapes"], "workers": report["workers"], "rate": report["rate"],
             "step_ms": {system.replace("-", "_"): value for system, value in step.items()},
-            "best": best, "auto_speed_of_best": measured[best] / auto if auto else None}
+            "best": best, "auto_speed_of_best": measured[best] / auto if auto else None,
+            "auto_speed_by_round": statistics.median(rounds) if rounds else None}
 
 
 def table(cells, report):
     lines = [f"{report['rounds']} alternated rounds per cell, medians of a step in ms; "
              f"{report['machine']}; {report['date']}; libtorch {report['torch_version']}.", "",
              "| gradients | workers | links | dense | PyTorch DDP | gather | split | auto "
-             "| auto, of the best's speed |", "|---|---|---|---|---|---|---|---|---|"]
+             "| auto, of the best's speed | round by round, median |",
+             "|---|---|---|---|---|---|---|---|---|---|"]
     for cell in cells:
         ms = cell["step_ms"]
         numbers = [f"{ms[name]:.4g}" if ms.get(name) else "failed" for name in
@@ -79,7 +94,8 @@ def table(cells, report):
         mark = "" if speed and speed >= WANTED else f" (below {WANTED})"
         lines.append(f"| {cell['model']} | {cell['workers']} | {cell['rate']} | "
                      + " | ".join(numbers)
-                     + f" | {f'{speed:.2f}' if speed else 'failed'}{mark} |")
+                     + f" | {f'{speed:.2f}' if speed else 'failed'}{mark} | "
+                     + (f"{cell['auto_speed_by_round']:.2f}" if speed else "failed") + " |")
     return "\n".join(lines) + "\n"
 
 
@@ -97,12 +113,12 @@ def main():
     arguments.cddp = os.path.relpath(arguments.cddp, ROOT)
     os.chdir(ROOT)
 
-    cells = []
-    for model, workers, rate in itertools.product(arguments.models, arguments.workers,
-                                                  arguments.rates):
-        report = measure(model, workers, rate, arguments)
-        cells.append(cell_of(report))
-        print(table(cells[-1:], report).splitlines()[-1], flush=True)
+    for asked in itertools.product(arguments.models, arguments.workers, arguments.rates):
+        report = measure(*asked, arguments)
+        print(table([cell_of(report)], report).splitlines()[-1], flush=True)
+        known = [report_of(*cell, arguments)
+                 for cell in itertools.product(GRADIENTS, WORKERS, MBIT)]
+        cells = [cell_of(report) for report in known if report]
         (arguments.out / "auto_grid.json").write_text(json.dumps(cells, indent=1) + "\n")
         (arguments.out / "auto_grid.md").write_text(table(cells, report))
     print(table(cells, report))
