@@ -9,7 +9,7 @@
 
 #include "bench/scaling_plot.h"
 #include "bench/scaling_report.h"
-#include "cddp/status.h"
+#include "trainer/failure.h"
 #include "trainer/history.h"
 #include "trainer/plots/gnuplot.h"
 
@@ -17,10 +17,6 @@ namespace cddp {
 namespace {
 
 constexpr int kMostWorkers = 1 << 20;
-
-[[noreturn]] void Refuse(const std::string& message) {
-  throw StatusError(StatusCode::kInvalidArgument, message);
-}
 
 void Check(const ScalingOptions& o) {
   const ScalingSettings& s = o.settings;

@@ -15,18 +15,15 @@
 #include "cddp/status.h"
 #include "trainer/data/child_process.h"
 #include "trainer/data/temporary_folder.h"
+#include "trainer/failure.h"
 #include "trainer/nearest_name.h"
 
 namespace cddp {
 namespace {
 
-constexpr int kMaxWorkers = 1024;
+constexpr int kMaxMeasuredWorkers = 1024;
 constexpr std::chrono::hours kTimeLimit{1};
 constexpr std::string_view kPlaceholder = "{P}";
-
-[[noreturn]] void Refuse(const std::string& message) {
-  throw StatusError(StatusCode::kInvalidArgument, message);
-}
 
 std::vector<std::pair<std::string, int>> Cases(const ScalingMeasurement& m) {
   std::vector<std::pair<std::string, int>> cases;
@@ -45,8 +42,8 @@ std::vector<std::pair<std::string, int>> Cases(const ScalingMeasurement& m) {
 void CheckMeasurement(const ScalingMeasurement& m) {
   std::set<int> exchanging;
   for (int workers : m.workers) {
-    if (workers < 1 || workers > kMaxWorkers) {
-      Refuse(fmt::format("--workers must be from 1 to {}, got {}", kMaxWorkers, workers));
+    if (workers < 1 || workers > kMaxMeasuredWorkers) {
+      Refuse(fmt::format("--workers must be from 1 to {}, got {}", kMaxMeasuredWorkers, workers));
     }
     if (workers > 1) exchanging.insert(workers);
   }

@@ -13,7 +13,7 @@
 namespace cddp {
 namespace {
 
-std::string Line(const ScalingRow& row) {
+std::string DataRow(const ScalingRow& row) {
   // A longer step is a smaller speed-up.
   const double least = row.step_ms / row.step_ms_high.value_or(row.step_ms);
   const double most = row.step_ms / row.step_ms_low.value_or(row.step_ms);
@@ -27,7 +27,7 @@ std::string Block(const ScalingReport& report, const std::string& collective, bo
   std::string block = fmt::format("# {} {}\n", collective, projected ? "projected" : "measured");
   for (const ScalingRow& row : report.rows) {
     if (row.collective == collective && row.projected == projected && row.speedup) {
-      block += Line(row);
+      block += DataRow(row);
     }
   }
   return block + "\n\n";
@@ -98,7 +98,7 @@ std::string Curves(const ScalingReport& report, int column) {
 }
 
 // Three panels beside each other; the page's height follows from the keys below.
-constexpr double kWidth = 3000;
+constexpr double kPageWidth = 3000;
 constexpr const char* kHead =
     "set lmargin 11\n"
     "set tmargin 3\n"
@@ -158,7 +158,7 @@ std::string ScalingPlotScript(const ScalingReport& report, const std::string& st
   // touch.
   const size_t key_lines = 2 + 2 * report.studies.size();
   const int tic_size = std::clamp(22 * 20 / places, 10, static_cast<int>(kFontSize));
-  std::string script = PageHead(stem, kWidth, static_cast<double>(950 + 40 * key_lines));
+  std::string script = PageHead(stem, kPageWidth, static_cast<double>(950 + 40 * key_lines));
   script += PanelStyle() + CollectiveLines() + kHead;
   script += fmt::format(
       "set multiplot layout 1,3\n"

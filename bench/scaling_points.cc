@@ -17,7 +17,7 @@
 namespace cddp {
 namespace {
 
-constexpr int kMaxWorkers = 1 << 20;
+constexpr int kMaxWorldSize = 1 << 20;
 constexpr int64_t kMaxParameters = 1'000'000'000'000'000;
 
 constexpr std::array kSharedKeys = {"shapes", "rate"};
@@ -27,7 +27,7 @@ SyncPoint ParsePoint(const nlohmann::json& row, const std::string& source) {
   SyncPoint point{.source = source, .report = row};
   point.collective = Text(row, "collective", source);
   RequireName(fmt::format("{}: collective", source), point.collective, ScalingCollectives());
-  point.workers = static_cast<int>(Whole(row, "world_size", 1, kMaxWorkers, source));
+  point.workers = static_cast<int>(Whole(row, "world_size", 1, kMaxWorldSize, source));
   point.parameters = Whole(row, "parameters", 1, kMaxParameters, source);
   point.step_ms = NumberAbove(row, "step_ms_median", 0, source);
   point.compute_ms = NumberFrom(row, "compute_ms", 0, source);

@@ -38,7 +38,7 @@ std::string Optional(const std::optional<double>& value, const char* format) {
   return value ? fmt::format(fmt::runtime(format), *value) : "-";
 }
 
-std::string Line(const ScalingRow& row) {
+std::string TableRow(const ScalingRow& row) {
   return fmt::format(
       "{:<10} {:>7} {:<9} {:>9.1f} {:>15} {:>9.1f} {:>9.1f} {:>10} {:>10.0f} {:>8} {:>10} {:>9} "
       "{:>8}\n",
@@ -76,7 +76,7 @@ std::string ScalingTable(const ScalingReport& report) {
       "", "", "", "step", "range", "compute", "exposed", "sent", "samples", "", "", "cost per",
       "held-out", "collective", "workers", "", "(ms)", "(ms)", "(ms)", "(ms)", "per step", "per s",
       "speed-up", "efficiency", "epoch", "error");
-  for (const ScalingRow& row : report.rows) table += Line(row);
+  for (const ScalingRow& row : report.rows) table += TableRow(row);
   table += BandwidthTable(report.studies, MostMeasured(report));
   for (const std::string& warning : ScalingWarnings(report)) table += "note: " + warning + '\n';
   return table;

@@ -40,8 +40,8 @@ void RequireMemory(const std::vector<SelectCase>& cases) {
                   largest.elements, largest.memory, needed / kGiB, available / kGiB));
 }
 
-nlohmann::json Measure(const std::vector<SelectCase>& cases, const SelectSettings& settings,
-                       std::FILE* table) {
+nlohmann::json MeasureAll(const std::vector<SelectCase>& cases, const SelectSettings& settings,
+                          std::FILE* table) {
   nlohmann::json rows = nlohmann::json::array();
   fmt::print(table, "{}\n", TableHeader());
   for (const SelectCase& c : cases) {
@@ -82,7 +82,7 @@ int SelectBench(const SelectBenchOptions& options) {
                                 .peers = !options.no_peers,
                                 .recording = &recording};
   const nlohmann::json rows =
-      Measure(cases, settings, options.outputs.json == "-" ? stderr : stdout);
+      MeasureAll(cases, settings, options.outputs.json == "-" ? stderr : stdout);
 
   WriteOutputs(options.outputs, SelectColumns(), rows,
                {{"steps", options.steps}, {"seed", options.seed}});

@@ -9,22 +9,17 @@
 #include "cddp/memory.h"
 #include "cddp/selection.h"
 #include "cddp/status.h"
+#include "trainer/failure.h"
 #include "trainer/nearest_name.h"
 
 namespace cddp {
 namespace {
 
-const std::vector<size_t> kSizes = {1'000'000, 10'000'000, 25'557'032, 100'000'000};
-const std::vector<double> kRatios = {0.001, 0.01, 0.1};
+const std::vector<size_t> kSizes = {1'000'000, 10'000'000, kUsualSize, 100'000'000};
+const std::vector<double> kSelectRatios = {0.001, 0.01, 0.1};
 const std::vector<int> kThreads = {1, 2};
-constexpr size_t kUsualSize = 25'557'032;  // ResNet-50
-constexpr double kUsualRatio = 0.01;
 constexpr int64_t kMaxElements = std::numeric_limits<uint32_t>::max();
 constexpr int kMaxThreads = 1024;
-
-[[noreturn]] void Refuse(const std::string& message) {
-  throw StatusError(StatusCode::kInvalidArgument, message);
-}
 
 void RequireRange(const char* flag, int64_t value, int64_t low, int64_t high) {
   if (value >= low && value <= high) return;
@@ -139,7 +134,7 @@ std::vector<SelectCase> SelectCases(const SelectBenchOptions& o) {
   const std::vector<std::string> residual = {"residual"};
   add(OneOrAll(o.distribution, o.full ? all : normal),
       OneOrAll(o.memory, o.full ? MemoryNames() : residual), OneOrAll(o.elements, kSizes),
-      OneOrAll(o.ratio, kRatios));
+      OneOrAll(o.ratio, kSelectRatios));
   if (!narrowed && !o.full) {
     add({all.begin() + 1, all.end()}, residual, {kUsualSize}, {kUsualRatio});
     add(normal, {"dgc", "none"}, {kUsualSize}, {kUsualRatio});

@@ -5,7 +5,6 @@
 #include <chrono>
 
 #include "bench/cache_eviction.h"
-#include "core/median.h"
 #include "bench/select_case.h"
 #include "bench/slow_peers.h"
 #include "bench/triad.h"
@@ -13,11 +12,12 @@
 #include "cddp/selection.h"
 #include "cddp/status.h"
 #include "core/aligned.h"
+#include "core/median.h"
 
 namespace cddp {
 namespace {
 
-constexpr const char* kParameter = "gradient";
+constexpr const char* kTimedParameter = "gradient";
 constexpr int kWarmSteps = 20;
 constexpr float kFactor = 0.9f;  // of the triad; its sum stays bounded
 constexpr size_t kLarge = 50'000'000;
@@ -49,9 +49,9 @@ class Step {
   void Take(Selector& selector, std::span<const float> gradient) {
     selection_.Clear();
     Accumulation* accumulation = nullptr;
-    ThrowIfError(memory_->Accumulate(kParameter, gradient, &accumulation));
-    selector.Select(kParameter, *accumulation, k_, 0, &selection_);
-    memory_->Settle(kParameter, 0, selection_.indices, selection_.values, selection_.values);
+    ThrowIfError(memory_->Accumulate(kTimedParameter, gradient, &accumulation));
+    selector.Select(kTimedParameter, *accumulation, k_, 0, &selection_);
+    memory_->Settle(kTimedParameter, 0, selection_.indices, selection_.values, selection_.values);
   }
 
   const size_t k_;

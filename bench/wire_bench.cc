@@ -12,41 +12,40 @@
 #include <limits>
 
 #include "bench/cache_eviction.h"
-#include "core/median.h"
 #include "bench/wire_sets.h"
 #include "cddp/frame.h"
 #include "cddp/status.h"
 #include "core/aligned.h"
+#include "core/median.h"
+#include "trainer/failure.h"
 #include "trainer/nearest_name.h"
 
 namespace cddp {
 namespace {
 
-const std::vector<double> kRatios = {0.1, 0.01, 0.001, 0.0001};
-constexpr uint32_t kUsualSize = 25'557'032;  // ResNet-50
-constexpr double kUsualRatio = 0.01;
+const std::vector<double> kWireRatios = {0.1, 0.01, 0.001, 0.0001};
 
-constexpr std::array kColumns = {"set",
-                                 "elements",
-                                 "ratio",
-                                 "entries",
-                                 "indices",
-                                 "values",
-                                 "index_bits",
-                                 "index_entropy_bits",
-                                 "value_bits",
-                                 "bytes_total",
-                                 "bytes_per_entry",
-                                 "reduction_vs_dense",
-                                 "encode_mentries_s",
-                                 "validate_mentries_s",
-                                 "decode_mentries_s",
-                                 "encode_dense_gb_s",
-                                 "decode_dense_gb_s",
-                                 "decode_add_ms",
-                                 "scatter_add_ms",
-                                 "decode_add_vs_scatter_add",
-                                 "value_rel_error"};
+constexpr std::array kWireColumns = {"set",
+                                     "elements",
+                                     "ratio",
+                                     "entries",
+                                     "indices",
+                                     "values",
+                                     "index_bits",
+                                     "index_entropy_bits",
+                                     "value_bits",
+                                     "bytes_total",
+                                     "bytes_per_entry",
+                                     "reduction_vs_dense",
+                                     "encode_mentries_s",
+                                     "validate_mentries_s",
+                                     "decode_mentries_s",
+                                     "encode_dense_gb_s",
+                                     "decode_dense_gb_s",
+                                     "decode_add_ms",
+                                     "scatter_add_ms",
+                                     "decode_add_vs_scatter_add",
+                                     "value_rel_error"};
 
 struct WireCase {
   std::string set;
@@ -55,10 +54,6 @@ struct WireCase {
   std::string indices;
   std::string values;
 };
-
-[[noreturn]] void Refuse(const std::string& message) {
-  throw StatusError(StatusCode::kInvalidArgument, message);
-}
 
 void Check(const WireBenchOptions& o) {
   if (o.elements && (*o.elements < 1 || *o.elements > std::numeric_limits<uint32_t>::max())) {
@@ -96,7 +91,7 @@ std::vector<WireCase> Cases(const WireBenchOptions& o) {
   if (!narrowed && !o.gradients.empty()) sets.push_back("real");
   const std::vector<double> ratios = o.ratio    ? std::vector{*o.ratio}
                                      : narrowed ? std::vector{kUsualRatio}
-                                                : kRatios;
+                                                : kWireRatios;
   const auto elements = static_cast<uint32_t>(o.elements.value_or(kUsualSize));
   std::vector<WireCase> cases;
   for (const std::string& set : sets) {
@@ -149,7 +144,7 @@ class Stopwatch {
   std::vector<double> ms_;
 };
 
-nlohmann::json Measure(const WireCase& c, const WireSet& set, const WireBenchOptions& o) {
+nlohmann::json MeasureCase(const WireCase& c, const WireSet& set, const WireBenchOptions& o) {
   FrameFormat format{.stochastic = o.stochastic, .seed = static_cast<uint64_t>(o.seed)};
   ThrowIfError(ParseIndexFormat(c.indices, &format.indices));
   ThrowIfError(ParseValueFormat(c.values, &format.values));
@@ -207,7 +202,7 @@ nlohmann::json Measure(const WireCase& c, const WireSet& set, const WireBenchOpt
           {"value_rel_error", RelativeError(values, set.selection.values)}};
 }
 
-std::string TableHeader() {
+std::string WireTableHeader() {
   return fmt::format(
       "{:<9} {:>9} {:>6} {:<11} {:<5} {:>7} {:>7} {:>6} {:>9} {:>8} {:>7} {:>7} {:>7} {:>8}\n"
       "{:<9} {:>9} {:>6} {:<11} {:<5} {:>7} {:>7} {:>6} {:>9} {:>8} {:>7} {:>7} {:>7} {:>8}",
@@ -216,7 +211,7 @@ std::string TableHeader() {
       "than 4N", "M/s", "M/s", "/plain", "error");
 }
 
-std::string TableLine(const nlohmann::json& row) {
+std::string WireTableLine(const nlohmann::json& row) {
   const auto number = [&](const char* key) { return row.at(key).get<double>(); };
   return fmt::format(
       "{:<9} {:>9} {:>6} {:<11} {:<5} {:>7.3f} {:>7.3f} {:>6.2f} {:>9} {:>7.1f}x {:>7.0f} {:>7.0f} "
@@ -275,7 +270,7 @@ int WireBench(const WireBenchOptions& o) {
   Recording recording;
   if (!o.gradients.empty()) recording = ReadGradientRecording(o.gradients);
   std::FILE* table = o.outputs.json == "-" ? stderr : stdout;
-  fmt::print(table, "{}\n", TableHeader());
+  fmt::print(table, "{}\n", WireTableHeader());
   nlohmann::json rows = nlohmann::json::array();
   const std::vector<WireCase> cases = Cases(o);
   WireSet set;
@@ -285,11 +280,11 @@ int WireBench(const WireBenchOptions& o) {
       spdlog::info("case {} of {}: {} indices, ratio {}", i + 1, cases.size(), c.set, c.ratio);
       set = MakeWireSet(c.set, c.elements, c.ratio, static_cast<uint64_t>(o.seed), &recording);
     }
-    rows.push_back(Measure(c, set, o));
-    fmt::print(table, "{}\n", TableLine(rows.back()));
+    rows.push_back(MeasureCase(c, set, o));
+    fmt::print(table, "{}\n", WireTableLine(rows.back()));
     std::fflush(table);
   }
-  WriteOutputs(o.outputs, kColumns, rows, {{"steps", o.steps}, {"seed", o.seed}});
+  WriteOutputs(o.outputs, kWireColumns, rows, {{"steps", o.steps}, {"seed", o.seed}});
   return 0;
 }
 

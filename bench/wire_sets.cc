@@ -10,7 +10,7 @@
 namespace cddp {
 namespace {
 
-constexpr uint32_t kParameter = 1 << 20;  // elements
+constexpr uint32_t kParameterElements = 1 << 20;  // elements
 constexpr uint32_t kPatch = 64;
 
 using Random = std::mt19937_64;
@@ -54,7 +54,7 @@ WireSet Drawn(const std::string& name, uint32_t elements, double ratio, uint64_t
     const double magnitude = std::sqrt(squared_threshold - 2 * std::log(u));
     set.selection.values.push_back(
         static_cast<float>((random() & 1) != 0 ? -magnitude : magnitude));
-    set.run_ends.resize(index / kParameter + 1, set.selection.size() - 1);
+    set.run_ends.resize(index / kParameterElements + 1, set.selection.size() - 1);
   }
   set.run_ends.push_back(set.selection.size());
   return set;

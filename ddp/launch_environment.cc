@@ -71,7 +71,7 @@ bool ReadPlace(const Variables& variables, const char* rank_name, const char* si
 }
 
 // The same on every rank of a job.
-int PortOf(std::string_view job) {
+int PortOfJob(std::string_view job) {
   constexpr uint32_t kFirst = 15'000;
   constexpr uint32_t kPorts = 10'000;
   uint32_t hash = 0;
@@ -179,7 +179,7 @@ bool ReadSlurm(const Variables& variables, LaunchEnvironment* launch) {
                     variables.Number("SLURM_NODEID", 0, kMaxWorld).value_or(0));
   }
   launch->master_port =
-      PortOf(fmt::format("{}.{}", variables.Text("SLURM_JOB_ID").value_or(""), *step));
+      PortOfJob(fmt::format("{}.{}", variables.Text("SLURM_JOB_ID").value_or(""), *step));
   return true;
 }
 
@@ -193,7 +193,7 @@ bool ReadLauncher(const Variables& variables, LaunchEnvironment* launch) {
                 "start the workers with mpirun", launch)) {
     ReadMpi(variables, "mpirun", "OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE",
             launch);
-    if (const auto job = variables.Text("PMIX_NAMESPACE")) launch->master_port = PortOf(*job);
+    if (const auto job = variables.Text("PMIX_NAMESPACE")) launch->master_port = PortOfJob(*job);
     return true;
   }
   // Slurm's PMI sets the first two as well, but not the third.

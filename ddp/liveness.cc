@@ -18,7 +18,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
-using Seconds = std::chrono::duration<double>;
 
 constexpr milliseconds kRetryPause{50};
 
@@ -66,7 +65,7 @@ std::unique_ptr<Liveness> Liveness::Connect(LivenessOptions options, const std::
   throw StatusError(
       StatusCode::kUnavailable,
       fmt::format("rank {} could not join rank 0 at {}:{} within {:.1f} s: {}", options.rank, host,
-                  port, Seconds(options.join_timeout).count(), why));
+                  port, std::chrono::duration<double>(options.join_timeout).count(), why));
 }
 
 int Liveness::port() const { return watch_->port(); }

@@ -5,17 +5,13 @@
 
 #include <algorithm>
 
-#include "cddp/status.h"
+#include "trainer/failure.h"
 #include "trainer/nearest_name.h"
 
 namespace cddp {
 namespace {
 
 using Names = std::vector<std::string>;
-
-[[noreturn]] void Refuse(const std::string& message) {
-  throw StatusError(StatusCode::kInvalidArgument, message);
-}
 
 // Whether `model` is among those that have the choice; refuses one that was `made`
 // for another.

@@ -14,7 +14,7 @@
 namespace cddp {
 namespace {
 
-constexpr uint64_t kMaxFileBytes = 1 << 20;
+constexpr uint64_t kMaxConfigBytes = 1 << 20;
 
 // A text in YAML and where it came from, for messages.
 struct Source {
@@ -177,7 +177,7 @@ bool ApplyConfig(ConfigArguments* arguments, CLI::App* app,
   const ConfigArguments given = *arguments;
   if (!given.file.empty()) {
     const Source source{given.file, /*is_file=*/true};
-    const std::vector<uint8_t> bytes = ReadFileBytes(given.file, kMaxFileBytes);
+    const std::vector<uint8_t> bytes = ReadFileBytes(given.file, kMaxConfigBytes);
     Apply(source, source.Parse({bytes.begin(), bytes.end()}), app, elsewhere, &arguments->skipped);
   }
   for (const std::string& setting : given.settings) {

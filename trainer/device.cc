@@ -5,19 +5,15 @@
 #include <charconv>
 #include <string_view>
 
-#include "cddp/status.h"
+#include "trainer/failure.h"
 
 namespace cddp {
 namespace {
 
 constexpr std::string_view kCudaPrefix = "cuda:";
 
-[[noreturn]] void Refuse(const std::string& message) {
-  throw StatusError(StatusCode::kInvalidArgument, message);
-}
-
 // The N of cuda:N, or -1.
-int NumberOf(std::string_view name) {
+int CudaNumber(std::string_view name) {
   if (!name.starts_with(kCudaPrefix)) return -1;
   const std::string_view digits = name.substr(kCudaPrefix.size());
   int number = -1;
@@ -56,7 +52,7 @@ std::string ResolveDevice(const std::string& name, const Devices& devices) {
     }
     return name;
   }
-  const int number = NumberOf(name);
+  const int number = CudaNumber(name);
   if (number < 0) {
     Refuse(fmt::format("--device is auto, cpu, cuda, cuda:N or mps, got \"{}\"", name));
   }

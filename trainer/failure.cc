@@ -9,6 +9,10 @@
 
 namespace cddp {
 
+void Refuse(const std::string& message) {
+  throw StatusError(StatusCode::kInvalidArgument, message);
+}
+
 int ExitCode(StatusCode code) {
   switch (code) {
     case StatusCode::kOk:

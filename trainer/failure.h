@@ -13,6 +13,9 @@ class SharedError final : public StatusError {
   using StatusError::StatusError;
 };
 
+// Throws StatusError(kInvalidArgument): an option or a file asks for what cannot be done.
+[[noreturn]] void Refuse(const std::string& message);
+
 // Exit codes: 0 done, 1 internal error, 2 usage or configuration, 3 a peer was
 // lost, 4 diverged, 5 corrupt data, 75 (EX_TEMPFAIL of sysexits.h) asked to stop, with a
 // checkpoint saved: to be started again.

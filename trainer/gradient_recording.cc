@@ -17,10 +17,10 @@ namespace {
 static_assert(std::endian::native == std::endian::little, "the file holds numbers as memory does");
 
 constexpr std::string_view kMagic = "CDDG";
-constexpr uint32_t kVersion = 1;
+constexpr uint32_t kRecordingVersion = 1;
 constexpr uint64_t kCountAt = 8;  // of `records` in the file
 constexpr uint32_t kMaxNameBytes = 4096;
-constexpr uint64_t kMaxFileBytes = uint64_t{16} << 30;
+constexpr uint64_t kMaxRecordingBytes = uint64_t{16} << 30;
 
 template <typename T>
 void Put(std::ofstream& file, T value) {
@@ -107,7 +107,7 @@ void FinishStep(const Reader& reader, RecordedStep& step, const RecordedStep& fi
 GradientRecorder::GradientRecorder(const std::filesystem::path& path)
     : path_(path), file_(path, std::ios::binary | std::ios::trunc) {
   file_.write(kMagic.data(), kMagic.size());
-  Put(file_, kVersion);
+  Put(file_, kRecordingVersion);
   Put(file_, records_);
   file_.flush();
   Check();
@@ -149,8 +149,8 @@ std::vector<RecordedStep> ParseGradientRecording(std::span<const uint8_t> bytes,
   if (const std::string magic = reader.Text(kMagic.size(), "the magic"); magic != kMagic) {
     reader.Refuse(fmt::format("it does not begin with {}", kMagic));
   }
-  if (const auto version = reader.Number<uint32_t>("the version"); version != kVersion) {
-    reader.Refuse(fmt::format("version {} expected, got {}", kVersion, version));
+  if (const auto version = reader.Number<uint32_t>("the version"); version != kRecordingVersion) {
+    reader.Refuse(fmt::format("version {} expected, got {}", kRecordingVersion, version));
   }
   const auto records = reader.Number<uint64_t>("the number of records");
   if (records == 0) reader.Refuse("it holds no step");
@@ -174,7 +174,7 @@ std::vector<RecordedStep> ParseGradientRecording(std::span<const uint8_t> bytes,
 }
 
 std::vector<RecordedStep> ReadGradientRecording(const std::filesystem::path& path) {
-  return ParseGradientRecording(ReadFileBytes(path, kMaxFileBytes), path.string());
+  return ParseGradientRecording(ReadFileBytes(path, kMaxRecordingBytes), path.string());
 }
 
 }  // namespace cddp

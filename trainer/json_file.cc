@@ -10,7 +10,7 @@
 namespace cddp {
 namespace {
 
-constexpr uint64_t kMostBytes = 1 << 28;
+constexpr uint64_t kMostJsonBytes = 1 << 28;
 
 [[noreturn]] void Corrupt(const std::string& where, const std::string& why) {
   throw StatusError(StatusCode::kCorrupt, fmt::format("{}: {}", where, why));
@@ -49,7 +49,7 @@ nlohmann::json ParseJson(std::string_view text, const std::string& source, size_
 }
 
 nlohmann::json ReadJsonFile(const std::filesystem::path& path) {
-  const std::vector<uint8_t> bytes = ReadFileBytes(path, kMostBytes);
+  const std::vector<uint8_t> bytes = ReadFileBytes(path, kMostJsonBytes);
   return ParseJson({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, path.string());
 }
 

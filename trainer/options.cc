@@ -12,15 +12,12 @@
 #include "cddp/status.h"
 #include "trainer/data/catalog.h"
 #include "trainer/data/text.h"
+#include "trainer/failure.h"
 #include "trainer/nearest_name.h"
 #include "trainer/schedule.h"
 
 namespace cddp {
 namespace {
-
-[[noreturn]] void Refuse(const std::string& message) {
-  throw StatusError(StatusCode::kInvalidArgument, message);
-}
 
 void RequireRange(const char* flag, double value, double low, double high) {
   if (value >= low && value <= high) return;  // not so for NaN

@@ -8,8 +8,8 @@
 namespace cddp {
 namespace {
 
-constexpr int kVersion = 1;
-constexpr uint64_t kMostBytes = 64 << 20;
+constexpr int kPlanVersion = 1;
+constexpr uint64_t kMostPlanBytes = 64 << 20;
 
 Way WayOf(const nlohmann::json& name) {
   Way way;
@@ -26,7 +26,7 @@ nlohmann::json ToJson(const Plan& plan) {
     for (const Way way : change.ways) ways.emplace_back(WayName(way));
     changes.push_back({{"step", change.step}, {"ways", ways}});
   }
-  return {{"version", kVersion},
+  return {{"version", kPlanVersion},
           {"world_size", plan.world_size},
           {"first", std::string(WayName(plan.first))},
           {"bucket_elements", plan.elements},
@@ -34,7 +34,7 @@ nlohmann::json ToJson(const Plan& plan) {
 }
 
 Plan ReadPlan(const std::string& path) {
-  const std::vector<uint8_t> bytes = ReadFileBytes(path, kMostBytes);
+  const std::vector<uint8_t> bytes = ReadFileBytes(path, kMostPlanBytes);
   // What is no JSON at all is no plan either.
   return PlanFromJson(nlohmann::json::parse(bytes, nullptr, /*allow_exceptions=*/false), path);
 }
@@ -45,8 +45,8 @@ Plan PlanFromJson(const nlohmann::json& json, const std::string& source) {
   };
   if (json.is_discarded()) throw corrupt("it is not JSON");
   try {
-    if (const int version = json.at("version"); version != kVersion) {
-      throw corrupt(fmt::format("version {} expected, got {}", kVersion, version));
+    if (const int version = json.at("version"); version != kPlanVersion) {
+      throw corrupt(fmt::format("version {} expected, got {}", kPlanVersion, version));
     }
     Plan plan{.world_size = json.at("world_size"),
               .first = WayOf(json.at("first")),

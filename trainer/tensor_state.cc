@@ -10,6 +10,7 @@
 
 #include "cddp/status.h"
 #include "ddp/torch_seam.h"
+#include "trainer/failure.h"
 #include "trainer/lars.h"
 
 namespace cddp {
@@ -28,10 +29,6 @@ constexpr std::array<TypeRow, 7> kTypes = {{{TensorType::kF32, at::kFloat},
                                             {TensorType::kI64, at::kLong},
                                             {TensorType::kI32, at::kInt},
                                             {TensorType::kU8, at::kByte}}};
-
-[[noreturn]] void Refuse(const std::string& message) {
-  throw StatusError(StatusCode::kInvalidArgument, message);
-}
 
 std::string Describe(std::string_view type, const auto& shape) {
   return fmt::format("{} [{}]", type, fmt::join(shape, ", "));

@@ -15,8 +15,9 @@ namespace cddp {
 namespace {
 
 // For gradients that stay on the device; null where they are to be copied to the host.
-std::unique_ptr<Collective> OnDevice(const TrainOptions& options, at::Device device,
-                                     const CompressorOptions& compression, Transport* transport) {
+std::unique_ptr<Collective> DeviceCollective(const TrainOptions& options, at::Device device,
+                                             const CompressorOptions& compression,
+                                             Transport* transport) {
   const bool gathers =
       options.collective == "gather" || (options.collective == "auto" && options.plan.empty());
   const bool tells = transport->rank() == 0;
@@ -60,7 +61,7 @@ std::unique_ptr<Collective> MakeCollective(const TrainOptions& options, at::Devi
       .format = format,
       .adaptive_every = static_cast<uint32_t>(options.adaptive_ratio)};
   std::unique_ptr<Collective> collective;
-  if (!device.is_cpu()) collective = OnDevice(options, device, compression, transport);
+  if (!device.is_cpu()) collective = DeviceCollective(options, device, compression, transport);
   if (collective) return collective;
   if (options.collective == "auto") {
     const std::optional<Plan> given =

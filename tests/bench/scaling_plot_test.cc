@@ -13,7 +13,7 @@
 namespace cddp {
 namespace {
 
-ScalingReport Report(double compute_ms = 100) {
+ScalingReport PlottedReport(double compute_ms = 100) {
   std::vector<int> workers = {2, 4};
   if (compute_ms > 0) workers.push_back(1);
   std::vector<SyncPoint> points =
@@ -37,7 +37,7 @@ class ScalingPlotTest : public testing::Test {
 };
 
 TEST_F(ScalingPlotTest, DataTellsMeasuredFromProjected) {
-  const std::string data = ScalingPlotData(Report());
+  const std::string data = ScalingPlotData(PlottedReport());
   const auto block = [&](const std::string& name) {
     const size_t start = data.find("# " + name + "\n");
     if (start == std::string::npos) return std::string("none");
@@ -56,7 +56,7 @@ TEST_F(ScalingPlotTest, DataTellsMeasuredFromProjected) {
 TEST_F(ScalingPlotTest, ThePictureIsWhole) {
   if (std::system("gnuplot --version > /dev/null 2>&1") != 0) GTEST_SKIP() << "no gnuplot";
   for (double compute_ms : {100.0, 0.0}) {  // without speed-ups, too
-    PlotScaling(Report(compute_ms), folder_.path() / "it's.png");
+    PlotScaling(PlottedReport(compute_ms), folder_.path() / "it's.png");
     const std::string png = Text("it's.png");
     EXPECT_EQ(png.substr(1, 3), "PNG");
     EXPECT_EQ(png.substr(png.size() - 8, 4), "IEND");
@@ -70,15 +70,15 @@ TEST_F(ScalingPlotTest, ThePictureIsWhole) {
 
 TEST_F(ScalingPlotTest, WithoutGnuplotDataAndScriptAreWritten) {
   setenv("PATH", "/nowhere", 1);
-  ExpectRefusal([&] { PlotScaling(Report(), folder_.path() / "a.png"); }, StatusCode::kUnavailable,
-                {"'gnuplot' is not installed", "gnuplot-nox", "a.gp"});
-  EXPECT_EQ(Text("a.dat"), ScalingPlotData(Report()));
+  ExpectRefusal([&] { PlotScaling(PlottedReport(), folder_.path() / "a.png"); },
+                StatusCode::kUnavailable, {"'gnuplot' is not installed", "gnuplot-nox", "a.gp"});
+  EXPECT_EQ(Text("a.dat"), ScalingPlotData(PlottedReport()));
   EXPECT_NE(Text("a.gp").find("'dense, projected"), std::string::npos);
   EXPECT_FALSE(std::filesystem::exists(folder_.path() / "a.png"));
 }
 
 TEST_F(ScalingPlotTest, TheNameEndsInPng) {
-  ExpectRefusal([&] { PlotScaling(Report(), folder_.path() / "a.gp"); },
+  ExpectRefusal([&] { PlotScaling(PlottedReport(), folder_.path() / "a.gp"); },
                 StatusCode::kInvalidArgument, {"--plot", "a.gp", ".png"});
 }
 

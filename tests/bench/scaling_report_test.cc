@@ -20,12 +20,12 @@ std::vector<SyncPoint> ThreeCollectives(const std::vector<int>& workers = {1, 2,
   return points;
 }
 
-ScalingReport Report() {
+ScalingReport ReportOfThree() {
   return MakeScalingReport(ThreeCollectives(), {.samples = 1000, .price = 1.0});
 }
 
 TEST(ScalingReportTest, EveryProjectedRowIsFlaggedAndCarriesItsError) {
-  const Json rows = ScalingRowsJson(Report());
+  const Json rows = ScalingRowsJson(ReportOfThree());
   EXPECT_EQ(rows.size(), 3u * (4 + 8));  // measured; 2 to 256
   int measured_rows = 0;
   for (const Json& row : rows) {
@@ -52,7 +52,7 @@ void CollectRows(const Json& json, std::vector<Json>* rows) {
 
 TEST(ScalingReportTest, EveryNumberOfTheSummaryThatHasWorkersIsFlagged) {
   std::vector<Json> rows;
-  CollectRows(ScalingSummaryJson(Report()), &rows);
+  CollectRows(ScalingSummaryJson(ReportOfThree()), &rows);
   // Amdahl 3 x 5, break-even 2 x 8, bandwidths 3 x 8 x 7, fitted 3 x 3, held out 3.
   EXPECT_EQ(rows.size(), 15u + 16 + 168 + 9 + 3);
   for (const Json& row : rows) EXPECT_EQ(row.value("projected", false), true) << row;
@@ -65,7 +65,7 @@ TEST(ScalingReportTest, SpeedupsOverAProjectedBaselineAreProjected) {
 }
 
 TEST(ScalingReportTest, SummaryHoldsTheModels) {
-  const Json summary = ScalingSummaryJson(Report());
+  const Json summary = ScalingSummaryJson(ReportOfThree());
   ASSERT_EQ(summary["collectives"].size(), 3u);
   const Json& dense = summary["collectives"][0];
   EXPECT_EQ(dense["collective"], "dense");
@@ -99,7 +99,7 @@ TEST(ScalingReportTest, WarnsOfWhatMisleads) {
 }
 
 TEST(ScalingReportTest, TheTableSaysProjected) {
-  const std::string table = ScalingTable(Report());
+  const std::string table = ScalingTable(ReportOfThree());
   EXPECT_NE(table.find("dense            8 measured"), std::string::npos) << table;
   EXPECT_NE(table.find("dense          256 projected"), std::string::npos) << table;
   EXPECT_EQ(table.find("256 measured"), std::string::npos) << table;

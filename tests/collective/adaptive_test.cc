@@ -10,7 +10,7 @@ namespace cddp {
 namespace {
 
 constexpr uint32_t kEvery = 4;
-constexpr uint64_t kSteps = 11;
+constexpr uint64_t kAdaptiveSteps = 11;
 
 std::unique_ptr<Collective> Adaptive(Transport* transport) {
   std::unique_ptr<Compressor> compressor;
@@ -34,7 +34,7 @@ TEST(AdaptiveRatio, RanksPlanAlikeAndKeepTheTotal) {
     RunRanks(world_size, [&](Transport& transport) {
       const auto collective = Adaptive(&transport);
       auto& result = results[static_cast<size_t>(transport.rank())];
-      for (uint64_t step = 0; step < kSteps; ++step) {
+      for (uint64_t step = 0; step < kAdaptiveSteps; ++step) {
         OwnedBucket bucket = GradientOf(transport.rank(), step);
         // One rank's energy is not finite: that step must not be planned with, nor saved.
         const bool bad = step == 2 * kEvery - 1;
@@ -50,8 +50,8 @@ TEST(AdaptiveRatio, RanksPlanAlikeAndKeepTheTotal) {
       }
       OwnedBucket first(0, {500}), second(0, {500});
       second.parameters[0].name = "bucket0.parameter1";
-      EXPECT_GT(collective->compressor()->EntryCount(second.At(kSteps)),
-                2 * collective->compressor()->EntryCount(first.At(kSteps)));
+      EXPECT_GT(collective->compressor()->EntryCount(second.At(kAdaptiveSteps)),
+                2 * collective->compressor()->EntryCount(first.At(kAdaptiveSteps)));
     });
     for (const auto& result : results) EXPECT_TRUE(SameBits(result, results[0])) << world_size;
   }

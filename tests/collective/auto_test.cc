@@ -61,7 +61,7 @@ std::vector<double> KeptBy(Collective& collective, const OwnedBucket& bucket, in
 }
 
 // P times the updates and all that is kept make up the gradients, whatever ways they went.
-Sums Train(int ranks, uint64_t steps, ValueFormat values) {
+Sums TrainOnPlan(int ranks, uint64_t steps, ValueFormat values) {
   Sums sums(kElements);
   std::mutex mutex;
   const Plan plan = ChangingPlan(ranks);
@@ -99,7 +99,7 @@ TEST(Auto, NothingIsLostWhenWaysChange) {
   for (int ranks : {1, 2, 3, 5}) {
     for (ValueFormat values : {ValueFormat::kFp32, ValueFormat::kInt4}) {
       for (uint64_t steps : numbers_of_steps) {
-        const Sums sums = Train(ranks, steps, values);
+        const Sums sums = TrainOnPlan(ranks, steps, values);
         for (size_t i = 0; i < kElements; ++i) {
           ASSERT_NEAR(ranks * sums.updates[i] + sums.kept[i], sums.gradients[i],
                       static_cast<double>(steps) * 0x1p-21 * sums.scale[i])
@@ -112,8 +112,8 @@ TEST(Auto, NothingIsLostWhenWaysChange) {
 
 // The last way of the plan is dense: then nothing stays behind.
 TEST(Auto, DenseStepDrainsAllMemories) {
-  const Sums before = Train(3, 18, ValueFormat::kInt4);  // its last step is split
-  const Sums after = Train(3, 19, ValueFormat::kInt4);
+  const Sums before = TrainOnPlan(3, 18, ValueFormat::kInt4);  // its last step is split
+  const Sums after = TrainOnPlan(3, 19, ValueFormat::kInt4);
   EXPECT_GT(*std::ranges::max_element(before.kept), 0);
   for (const double kept : after.kept) ASSERT_EQ(kept, 0);
 }

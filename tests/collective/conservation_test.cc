@@ -31,7 +31,7 @@ std::vector<float> MemoryOf(Collective& collective, const OwnedBucket& bucket) {
   return values;
 }
 
-std::vector<Seen> Train(Transport& transport, uint64_t steps) {
+std::vector<Seen> TrainByGather(Transport& transport, uint64_t steps) {
   const auto gather = GatherOver(&transport, 0.1);
   std::vector<Seen> seen;
   for (uint64_t step = 0; step < steps; ++step) {
@@ -59,7 +59,7 @@ TEST(Collective, ConservationAcrossRanks) {
   for (int ranks : kWorldSizes) {
     std::vector<std::vector<Seen>> all(static_cast<size_t>(ranks));
     RunRanks(ranks, [&](Transport& transport) {
-      all[static_cast<size_t>(transport.rank())] = Train(transport, 60);
+      all[static_cast<size_t>(transport.rank())] = TrainByGather(transport, 60);
     });
     bool remembered = false;
     for (size_t s = 0; s < all[0].size(); ++s) {

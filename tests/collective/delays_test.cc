@@ -17,7 +17,7 @@ namespace {
 
 constexpr uint64_t kSeeds = 20;
 constexpr int kRanks = 4;
-constexpr uint64_t kSteps = 4;
+constexpr uint64_t kDelayedSteps = 4;
 
 // Sleeps at random: mostly some microseconds, at times longer than an exchange takes.
 class Delays {
@@ -65,7 +65,7 @@ class DelayingTransport final : public Transport {
   Delays* delays_;
 };
 
-std::unique_ptr<Collective> Make(bool split, Transport* transport) {
+std::unique_ptr<Collective> MakeAdaptive(bool split, Transport* transport) {
   const CompressorOptions options{.ratio = 0.1,
                                   .whole_limit = 4,
                                   .memory = {.name = "dgc"},
@@ -125,13 +125,13 @@ void Synchronise(Pipeline& pipeline, uint64_t step, std::vector<OwnedBucket>& bu
 }
 
 // All that a rank synchronises, and what it keeps at the end.
-std::vector<float> Train(bool split, bool pipelined, Transport& transport,
-                         const Sleepers& sleepers) {
-  const auto collective = Make(split, &transport);
+std::vector<float> TrainWithDelays(bool split, bool pipelined, Transport& transport,
+                                   const Sleepers& sleepers) {
+  const auto collective = MakeAdaptive(split, &transport);
   std::optional<Pipeline> pipeline;
   if (pipelined) pipeline.emplace(collective.get());
   std::vector<float> results;
-  for (uint64_t step = 0; step < kSteps; ++step) {
+  for (uint64_t step = 0; step < kDelayedSteps; ++step) {
     std::vector<OwnedBucket> buckets = Buckets();
     for (OwnedBucket& bucket : buckets) FillGradient(transport.rank(), step, &bucket);
     if (pipeline) {
@@ -161,7 +161,7 @@ TEST_P(DelayTest, ResultsAreThoseWithoutDelays) {
   std::vector<std::vector<float>> undelayed(kRanks);
   RunRanks(kRanks, [&, split = split](Transport& transport) {
     undelayed[static_cast<size_t>(transport.rank())] =
-        Train(split, /*pipelined=*/false, transport, {});
+        TrainWithDelays(split, /*pipelined=*/false, transport, {});
   });
   std::vector<std::chrono::microseconds> slept(kRanks);
   for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
@@ -172,7 +172,7 @@ TEST_P(DelayTest, ResultsAreThoseWithoutDelays) {
           stage(2'000 + seed * kRanks + self);
       DelayingTransport delaying(&transport, &on_wire);
       const std::vector<float> results =
-          Train(split, pipelined, delaying, {.submission = &submission, .stage = &stage});
+          TrainWithDelays(split, pipelined, delaying, {.submission = &submission, .stage = &stage});
       EXPECT_TRUE(SameBits(results, undelayed[self])) << "rank " << self << ", seed " << seed;
       slept[self] += on_wire.slept + submission.slept + stage.slept;
     });

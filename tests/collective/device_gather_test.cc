@@ -58,19 +58,19 @@ class HostAsDevice final : public DeviceCompressor {
   std::vector<std::byte> frame_;
 };
 
-const CompressorOptions kOptions{.ratio = 0.1,
-                                 .whole_limit = 4,
-                                 .memory = {.name = "dgc"},
-                                 .format = {.values = ValueFormat::kInt4}};
+const CompressorOptions kDeviceOptions{.ratio = 0.1,
+                                       .whole_limit = 4,
+                                       .memory = {.name = "dgc"},
+                                       .format = {.values = ValueFormat::kInt4}};
 
 TEST(DeviceGather, EqualsGather) {
   for (int ranks : kWorldSizes) {
     RunRanks(ranks, [](Transport& transport) {
       std::unique_ptr<Compressor> compressor;
-      ASSERT_TRUE(Compressor::Create(kOptions, &compressor).ok());
+      ASSERT_TRUE(Compressor::Create(kDeviceOptions, &compressor).ok());
       const auto gather = MakeGatherCollective(&transport, std::move(compressor));
       const auto device =
-          MakeDeviceGatherCollective(&transport, std::make_unique<HostAsDevice>(kOptions));
+          MakeDeviceGatherCollective(&transport, std::make_unique<HostAsDevice>(kDeviceOptions));
       EXPECT_TRUE(device->on_device());
       EXPECT_EQ(device->compressor(), nullptr) << "there is none of the host's";
       for (uint64_t step = 0; step < 8; ++step) {

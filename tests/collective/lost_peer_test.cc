@@ -14,9 +14,9 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 using std::chrono::steady_clock;
 
-constexpr const char* kWays[] = {"dense", "gather", "split"};
+constexpr const char* kWayNames[] = {"dense", "gather", "split"};
 
-std::unique_ptr<Collective> Make(const std::string& way, Transport* transport) {
+std::unique_ptr<Collective> MakeWay(const std::string& way, Transport* transport) {
   if (way == "dense") return MakeDenseCollective(transport);
   if (way == "gather") return GatherOver(transport, 0.1);
   std::unique_ptr<Collective> split;
@@ -26,14 +26,14 @@ std::unique_ptr<Collective> Make(const std::string& way, Transport* transport) {
 }
 
 TEST(LostPeer, RankThatLeavesIsNamed) {
-  for (const std::string way : kWays) {
+  for (const std::string way : kWayNames) {
     SCOPED_TRACE(way);
     for (int ranks : {2, 3, 5, 8}) {
       const int leaver = ranks / 2;
       const auto start = steady_clock::now();
       std::atomic<int> told = 0;
       RunRanks(ranks, [&](Transport& transport) {
-        const auto collective = Make(way, &transport);
+        const auto collective = MakeWay(way, &transport);
         OwnedBucket bucket(0, {100, 20'000});
         for (uint64_t step = 0; step < 10; ++step) {
           if (step == 3 && transport.rank() == leaver) return;
@@ -73,7 +73,7 @@ TEST(LostPeer, LastMessagesOfALeaverArrive) {
 }
 
 TEST(LostPeer, RankThatFallsSilentIsNamed) {
-  for (const std::string way : kWays) {
+  for (const std::string way : kWayNames) {
     SCOPED_TRACE(way);
     constexpr int kRanks = 3;
     constexpr int kSilent = 1;
@@ -86,7 +86,7 @@ TEST(LostPeer, RankThatFallsSilentIsNamed) {
             others_gave_up.wait();
             return;
           }
-          const auto collective = Make(way, &transport);
+          const auto collective = MakeWay(way, &transport);
           OwnedBucket bucket(0, {10});
           const Status status = collective->AllReduceMean(bucket.At(0));
           EXPECT_EQ(status.code(), StatusCode::kPeerLost);

@@ -16,7 +16,7 @@ std::vector<OwnedBucket> UnevenBuckets() {
   return {OwnedBucket(0, {1, 3'000, 1, 70}), OwnedBucket(1, {1, 1, 1}), OwnedBucket(2, {2, 130})};
 }
 
-std::unique_ptr<Collective> Make(bool split, Transport* transport) {
+std::unique_ptr<Collective> SplitOrGather(bool split, Transport* transport) {
   if (!split) return GatherOver(transport, 0.01);
   const CompressorOptions options{.ratio = 0.01,
                                   .whole_limit = 4,
@@ -33,8 +33,8 @@ struct Trained {
   uint64_t changes = 0;               // elements that were not zero
 };
 
-Trained Train(bool split, Transport& transport) {
-  const auto collective = Make(split, &transport);
+Trained TrainManySteps(bool split, Transport& transport) {
+  const auto collective = SplitOrGather(split, &transport);
   std::vector<OwnedBucket> buckets = UnevenBuckets();
   Trained trained;
   for (uint64_t step = 0; step < kManySteps; ++step) {
@@ -62,7 +62,7 @@ TEST_P(ManyStepsTest, ReplicasAreBitIdenticalAtEveryStep) {
   const auto start = std::chrono::steady_clock::now();
   std::vector<Trained> all(static_cast<size_t>(ranks));
   RunRanks(ranks, [&, split = split](Transport& transport) {
-    all[static_cast<size_t>(transport.rank())] = Train(split, transport);
+    all[static_cast<size_t>(transport.rank())] = TrainManySteps(split, transport);
   });
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
 

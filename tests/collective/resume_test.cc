@@ -40,7 +40,7 @@ Plan PlanOf(int ranks) {
           .changes = {{3, {Way::kGather, Way::kSplit}}, {8, {Way::kSplit, Way::kSplit}}}};
 }
 
-std::unique_ptr<Collective> Make(const Case& made, Transport* transport) {
+std::unique_ptr<Collective> MakeCase(const Case& made, Transport* transport) {
   std::unique_ptr<Collective> collective;
   const Plan plan = PlanOf(transport->world_size());
   Status status;
@@ -73,8 +73,8 @@ void Load(const Saved& saved, Collective* collective) {
 }
 
 // The means of steps [first, last), by which all that was drawn and chosen shows.
-std::vector<float> Train(Transport& transport, Collective& collective, uint64_t first,
-                         uint64_t last) {
+std::vector<float> TrainSteps(Transport& transport, Collective& collective, uint64_t first,
+                              uint64_t last) {
   std::vector<float> means;
   std::vector<OwnedBucket> buckets = Buckets();
   for (uint64_t step = first; step < last; ++step) {
@@ -108,18 +108,18 @@ TEST(Resume, GoesOnToTheBit) {
         Case{"plan, dgc", dgc, Way::kSplit, true}}) {
     SCOPED_TRACE(made.name);
     RunRanks(3, [&](Transport& transport) {
-      const auto whole = Make(made, &transport);
+      const auto whole = MakeCase(made, &transport);
       std::vector<Saved> saved;
       std::vector<std::vector<float>> means;
       for (uint64_t step = 0; step < kSteps; ++step) {
         saved.push_back(Save(*whole));
-        means.push_back(Train(transport, *whole, step, step + 1));
+        means.push_back(TrainSteps(transport, *whole, step, step + 1));
       }
       for (uint64_t first = 1; first < kSteps; ++first) {
-        const auto resumed = Make(made, &transport);
+        const auto resumed = MakeCase(made, &transport);
         Load(saved[first], resumed.get());
         for (uint64_t step = first; step < kSteps; ++step) {
-          ASSERT_TRUE(SameBits(Train(transport, *resumed, step, step + 1), means[step]))
+          ASSERT_TRUE(SameBits(TrainSteps(transport, *resumed, step, step + 1), means[step]))
               << "from step " << first << ", in step " << step;
         }
         EXPECT_TRUE(Save(*resumed).own.memory == Save(*whole).own.memory);
@@ -179,13 +179,13 @@ TEST(Resume, PlanThatWasBegunGoesOn) {
                                    &collective)
                     .ok());
     EXPECT_FALSE(collective->settled());
-    Train(transport, *collective, 4, 5);
+    TrainSteps(transport, *collective, 4, 5);
     EXPECT_EQ(collective->plan()->changes.size(), 1u);
     EXPECT_FALSE(collective->owner_memory()->Save().empty()) << "a bucket went by split";
     uint64_t step = 5;
     constexpr uint64_t kLast = 165;  // four plans in three rounds
     while (step < kLast && !collective->settled()) {
-      Train(transport, *collective, step, step + 1);
+      TrainSteps(transport, *collective, step, step + 1);
       ++step;
     }
     EXPECT_TRUE(collective->settled());
@@ -262,8 +262,8 @@ std::map<std::string, std::vector<Kept>> MeanKept(const std::vector<Saved>& rank
 std::vector<Saved> StatesAfter(const Case& made, int ranks, uint64_t steps) {
   std::vector<Saved> saved(static_cast<size_t>(ranks));
   RunRanks(ranks, [&](Transport& transport) {
-    const auto collective = Make(made, &transport);
-    Train(transport, *collective, 3, 3 + steps);
+    const auto collective = MakeCase(made, &transport);
+    TrainSteps(transport, *collective, 3, 3 + steps);
     saved[static_cast<size_t>(transport.rank())] = Save(*collective);
   });
   return saved;
@@ -285,10 +285,10 @@ TEST(Resume, AnotherWorldSizeKeepsWhatIsOwed) {
       // What the new ranks really hold when they have loaded it.
       std::vector<Saved> after(static_cast<size_t>(to));
       RunRanks(to, [&](Transport& transport) {
-        const auto collective = Make(made, &transport);
+        const auto collective = MakeCase(made, &transport);
         ASSERT_TRUE(collective->compressor()->memory().Load(mean.Mean()).ok());
         after[static_cast<size_t>(transport.rank())] = Save(*collective);
-        Train(transport, *collective, 9, 11);
+        TrainSteps(transport, *collective, 9, 11);
       });
       double largest = 0;
       const auto owed = MeanKept(before);

@@ -56,14 +56,14 @@ Traffic Count(int ranks, const std::function<std::unique_ptr<Collective>(Transpo
   return mean;
 }
 
-const CompressorOptions kOptions{.ratio = kRatio, .format = {.values = ValueFormat::kInt4}};
+const CompressorOptions kTrafficOptions{.ratio = kRatio, .format = {.values = ValueFormat::kInt4}};
 
 TEST(Traffic, OfGatherIsAsDocumented) {
   for (int ranks : {2, 3, 4, 8, 16, 32, 64}) {
     if (ranks > kMostRanks) break;
     const Traffic traffic = Count(ranks, [](Transport* transport) {
       std::unique_ptr<Compressor> compressor;
-      EXPECT_TRUE(Compressor::Create(kOptions, &compressor).ok());
+      EXPECT_TRUE(Compressor::Create(kTrafficOptions, &compressor).ok());
       return MakeGatherCollective(transport, std::move(compressor));
     });
     EXPECT_EQ(traffic.exchanges, 1);
@@ -77,7 +77,7 @@ TEST(Traffic, OfSplitIsAsDocumented) {
     for (double c : {0.5, 1.0, 2.0}) {
       const Traffic traffic = Count(ranks, [c](Transport* transport) {
         std::unique_ptr<Collective> collective;
-        EXPECT_TRUE(MakeSplitCollective(transport, kOptions, c, &collective).ok());
+        EXPECT_TRUE(MakeSplitCollective(transport, kTrafficOptions, c, &collective).ok());
         return collective;
       });
       EXPECT_EQ(traffic.exchanges, 2);

@@ -11,13 +11,13 @@
 namespace cddp {
 namespace {
 
-constexpr uint64_t kSteps = 5;
+constexpr uint64_t kStruckSteps = 5;
 
-// Where the bad value strikes; step kSteps: nowhere.
+// Where the bad value strikes; step kStruckSteps: nowhere.
 struct Strike {
   int ranks = 2;
   int rank = 0;
-  uint64_t step = kSteps;
+  uint64_t step = kStruckSteps;
   uint32_t bucket = 0;
   size_t element = 0;
   float value = 0.0f;
@@ -29,7 +29,7 @@ Strike AnyStrike(RandomBits& bits) {
   Strike strike;
   strike.ranks = 2 + static_cast<int>(bits.Below(3));
   strike.rank = static_cast<int>(bits.Below(static_cast<uint64_t>(strike.ranks)));
-  strike.step = bits.Below(kSteps);
+  strike.step = bits.Below(kStruckSteps);
   strike.bucket = static_cast<uint32_t>(bits.Below(3));
   strike.element = bits.Below(SomeBuckets()[strike.bucket].values.size());
   strike.value = kBad[bits.Below(3)];
@@ -74,9 +74,9 @@ std::unique_ptr<Collective> SplitOfVelocities(Transport* transport) {
 using Maker = std::unique_ptr<Collective> (*)(Transport*);
 
 // Trains one rank through all steps but `skip` and returns what it keeps.
-MemoryState Train(Maker make, Transport& transport, const Strike& strike, uint64_t skip) {
+MemoryState TrainStruck(Maker make, Transport& transport, const Strike& strike, uint64_t skip) {
   const auto collective = make(&transport);
-  for (uint64_t step = 0; step < kSteps; ++step) {
+  for (uint64_t step = 0; step < kStruckSteps; ++step) {
     if (step == skip) continue;
     const MemoryState before = KeptBy(*collective);
     for (OwnedBucket& bucket : SomeBuckets()) {
@@ -107,10 +107,12 @@ void StrikeAnywhere(Maker make, int cases) {
     std::vector<MemoryState> struck(static_cast<size_t>(strike.ranks));
     std::vector<MemoryState> spared(static_cast<size_t>(strike.ranks));
     RunRanks(strike.ranks, [&](Transport& transport) {
-      struck[static_cast<size_t>(transport.rank())] = Train(make, transport, strike, kSteps);
+      struck[static_cast<size_t>(transport.rank())] =
+          TrainStruck(make, transport, strike, kStruckSteps);
     });
     RunRanks(strike.ranks, [&](Transport& transport) {
-      spared[static_cast<size_t>(transport.rank())] = Train(make, transport, Strike{}, strike.step);
+      spared[static_cast<size_t>(transport.rank())] =
+          TrainStruck(make, transport, Strike{}, strike.step);
     });
     for (size_t r = 0; r < struck.size(); ++r) {
       ASSERT_GE(struck[r].size(), 7u);

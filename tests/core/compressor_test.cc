@@ -16,7 +16,7 @@
 namespace cddp {
 namespace {
 
-std::unique_ptr<Compressor> Make(const CompressorOptions& options) {
+std::unique_ptr<Compressor> CreateCompressor(const CompressorOptions& options) {
   std::unique_ptr<Compressor> compressor;
   EXPECT_TRUE(Compressor::Create(options, &compressor).ok());
   return compressor;
@@ -42,7 +42,7 @@ OwnedBucket RandomBucket(uint32_t index, const std::vector<uint32_t>& counts, ui
 }
 
 TEST(Compressor, EntryCount) {
-  const auto compressor = Make({.ratio = 0.1, .whole_limit = 10});
+  const auto compressor = CreateCompressor({.ratio = 0.1, .whole_limit = 10});
   EXPECT_EQ(compressor->EntryCount(OwnedBucket(0, {}).At(0)), 0u);
   EXPECT_EQ(compressor->EntryCount(OwnedBucket(0, {9}).At(0)), 9u);
   EXPECT_EQ(compressor->EntryCount(OwnedBucket(0, {10}).At(0)), 10u);
@@ -51,7 +51,7 @@ TEST(Compressor, EntryCount) {
 }
 
 TEST(Compressor, SelectsPerParameter) {
-  const auto compressor = Make({.ratio = 0.1, .whole_limit = 4});
+  const auto compressor = CreateCompressor({.ratio = 0.1, .whole_limit = 4});
   OwnedBucket bucket = RandomBucket(3, {50, 4, 120, 1}, 1);
   for (size_t i = 54; i < 174; ++i) bucket.values[i] *= 1e-6f;  // would lose against the others
   FrameBytes frame;
@@ -75,7 +75,7 @@ TEST(Compressor, SelectsPerParameter) {
 }
 
 TEST(Compressor, SmallParametersGoWhole) {
-  const auto compressor = Make({.ratio = 0.01, .whole_limit = 5});
+  const auto compressor = CreateCompressor({.ratio = 0.01, .whole_limit = 5});
   OwnedBucket bucket(0, {5, 6});
   FrameBytes frame;
   ASSERT_TRUE(compressor->Compress(bucket.At(0), 0, &frame).ok());
@@ -84,7 +84,7 @@ TEST(Compressor, SmallParametersGoWhole) {
 
 // Only parameters that were sent whole may be forgotten.
 TEST(Compressor, MemoryOfEachParameterLosesItsOwnEntries) {
-  const auto compressor = Make({.ratio = 0.25, .whole_limit = 2});
+  const auto compressor = CreateCompressor({.ratio = 0.25, .whole_limit = 2});
   OwnedBucket bucket(0, {4, 2, 4});
   bucket.values = {1, 9, 2, 3, 5, 6, 4, 1, 2, 3};
   FrameBytes frame;
@@ -99,7 +99,7 @@ TEST(Compressor, NonFiniteGradientGivesAFrameThatSaysSo) {
   for (float bad : {std::nanf(""), std::numeric_limits<float>::infinity(),
                     -std::numeric_limits<float>::infinity()}) {
     for (size_t position : {0, 10, 49, 52, 149}) {
-      const auto compressor = Make({.ratio = 0.1, .whole_limit = 4});
+      const auto compressor = CreateCompressor({.ratio = 0.1, .whole_limit = 4});
       OwnedBucket bucket = RandomBucket(1, {50, 4, 96}, 5);
       FrameBytes frame;
       ASSERT_TRUE(compressor->Compress(bucket.At(0), 2, &frame).ok());
@@ -121,8 +121,8 @@ TEST(Compressor, NonFiniteGradientGivesAFrameThatSaysSo) {
 
 // A finite bucket of a step that another bucket or rank voids.
 TEST(Compressor, VoidStepIsAsIfItHadNotBeen) {
-  const auto compressor = Make({.ratio = 0.1, .whole_limit = 4});
-  const auto reference = Make({.ratio = 0.1, .whole_limit = 4});
+  const auto compressor = CreateCompressor({.ratio = 0.1, .whole_limit = 4});
+  const auto reference = CreateCompressor({.ratio = 0.1, .whole_limit = 4});
   FrameBytes frame;
   FrameBytes want;
   for (uint64_t step = 0; step < 20; ++step) {
@@ -138,18 +138,18 @@ TEST(Compressor, VoidStepIsAsIfItHadNotBeen) {
 }
 
 TEST(Compressor, EmptyBucket) {
-  const auto compressor = Make({});
+  const auto compressor = CreateCompressor({});
   FrameBytes frame;
   ASSERT_TRUE(compressor->Compress(OwnedBucket(0, {}).At(4), 0, &frame).ok());
   EXPECT_EQ(frame, FrameOf({.step = 4}, {}));
 }
 
 TEST(Compressor, RefusalsComeThrough) {
-  const auto compressor = Make({});
+  const auto compressor = CreateCompressor({});
   FrameBytes frame;
   EXPECT_EQ(compressor->Compress(OwnedBucket(65536, {3}).At(0), 0, &frame).code(),
             StatusCode::kInvalidArgument);
-  const auto other = Make({});
+  const auto other = CreateCompressor({});
   ASSERT_TRUE(other->Compress(OwnedBucket(0, {3}).At(0), 0, &frame).ok());
   other->EndStep(true);
   EXPECT_EQ(other->Compress(OwnedBucket(0, {4}).At(1), 0, &frame).code(),

@@ -12,7 +12,7 @@
 namespace cddp {
 namespace {
 
-constexpr float kMomentum = 0.9f;
+constexpr float kSgdMomentum = 0.9f;
 
 // Everything is sent; the optimiser adds what arrives to the weights, without a
 // momentum of its own. Beside it SGD as PyTorch computes it, in double precision.
@@ -22,7 +22,7 @@ double LargestDifferenceFromSgd(bool nesterov, double weight_decay) {
   std::unique_ptr<Compressor> compressor;
   EXPECT_TRUE(
       Compressor::Create(
-          {.ratio = 1.0, .memory = {.name = "dgc", .momentum = kMomentum, .nesterov = nesterov}},
+          {.ratio = 1.0, .memory = {.name = "dgc", .momentum = kSgdMomentum, .nesterov = nesterov}},
           &compressor)
           .ok());
   OwnedBucket bucket(0, {1'000, 2'000});
@@ -47,9 +47,9 @@ double LargestDifferenceFromSgd(bool nesterov, double weight_decay) {
     for (size_t i = 0; i < kElements; ++i) {
       weights[i] -= static_cast<float>(kLearningRate) * update[i];
       const double g = gradient(i, expected[i]);
-      buffer[i] = static_cast<double>(kMomentum) * buffer[i] + g;
-      expected[i] -=
-          kLearningRate * (nesterov ? g + static_cast<double>(kMomentum) * buffer[i] : buffer[i]);
+      buffer[i] = static_cast<double>(kSgdMomentum) * buffer[i] + g;
+      expected[i] -= kLearningRate *
+                     (nesterov ? g + static_cast<double>(kSgdMomentum) * buffer[i] : buffer[i]);
       largest = std::max(largest, std::abs(static_cast<double>(weights[i]) - expected[i]));
     }
   }

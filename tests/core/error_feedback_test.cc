@@ -12,12 +12,12 @@
 namespace cddp {
 namespace {
 
-constexpr uint32_t kElements = 200;
+constexpr uint32_t kCourseElements = 200;
 constexpr double kRatio = 0.1;
 
 struct Course {
-  std::vector<double> gradients = std::vector<double>(kElements);
-  std::vector<double> sent = std::vector<double>(kElements);
+  std::vector<double> gradients = std::vector<double>(kCourseElements);
+  std::vector<double> sent = std::vector<double>(kCourseElements);
   std::vector<float> residual;
   double largest_gradient = 0;  // norms
   double largest_residual = 0;
@@ -36,24 +36,24 @@ Course Train(const std::string& memory, int steps, Gradient gradient) {
   EXPECT_TRUE(Compressor::Create({.ratio = kRatio, .whole_limit = 0, .memory = {.name = memory}},
                                  &compressor)
                   .ok());
-  OwnedBucket bucket(0, {kElements});
+  OwnedBucket bucket(0, {kCourseElements});
   for (int step = 0; step < steps; ++step) {
-    for (uint32_t i = 0; i < kElements; ++i) {
+    for (uint32_t i = 0; i < kCourseElements; ++i) {
       bucket.values[i] = gradient(step, i);
       course.gradients[i] += bucket.values[i];
     }
     std::vector<std::byte> frame;
     EXPECT_TRUE(compressor->Compress(bucket.At(step), 0, &frame).ok());
     FrameView view;
-    const FrameId id{static_cast<uint64_t>(step), 0, 0, kElements};
-    EXPECT_TRUE(ValidateFrame(frame, id, kElements, &view).ok());
+    const FrameId id{static_cast<uint64_t>(step), 0, 0, kCourseElements};
+    EXPECT_TRUE(ValidateFrame(frame, id, kCourseElements, &view).ok());
     EXPECT_EQ(view.entries, 20u);
-    std::vector<float> decoded(kElements, 0.0f);
+    std::vector<float> decoded(kCourseElements, 0.0f);
     DecodeAdd(view, decoded);
-    for (uint32_t i = 0; i < kElements; ++i) course.sent[i] += decoded[i];
+    for (uint32_t i = 0; i < kCourseElements; ++i) course.sent[i] += decoded[i];
     compressor->EndStep(true);
     const MemoryState state = compressor->memory().Save();
-    course.residual = state.empty() ? std::vector<float>(kElements) : state.begin()->second;
+    course.residual = state.empty() ? std::vector<float>(kCourseElements) : state.begin()->second;
     course.largest_gradient = std::max(course.largest_gradient, Norm(bucket.values));
     course.largest_residual = std::max(course.largest_residual, Norm(course.residual));
   }
@@ -73,7 +73,7 @@ TEST(ErrorFeedback, SumOfSentConvergesToSumOfGradients) {
   const Course course = Train("residual", 500, [](int, uint32_t i) {
     return static_cast<float>(static_cast<int>(i % 41) - 20);
   });
-  for (uint32_t i = 0; i < kElements; ++i) {
+  for (uint32_t i = 0; i < kCourseElements; ++i) {
     ASSERT_EQ(course.sent[i] + course.residual[i], course.gradients[i]) << i;
     // So the mean of what was sent converges, however small the gradient is: the
     // smallest is 1, so that an entry that never goes is off by at least 1.
@@ -85,7 +85,7 @@ TEST(ErrorFeedback, SumOfSentConvergesToSumOfGradients) {
 TEST(ErrorFeedback, RandomGradientsAddUp) {
   RandomBits bits(7);
   const Course course = Train("residual", 1'000, [&](int, uint32_t) { return bits.Gradient(); });
-  for (uint32_t i = 0; i < kElements; ++i) {
+  for (uint32_t i = 0; i < kCourseElements; ++i) {
     EXPECT_NEAR(course.sent[i] + course.residual[i], course.gradients[i], 1e-4) << i;
   }
   ExpectBounded(course);
@@ -97,10 +97,10 @@ TEST(ErrorFeedback, WithoutMemoryTheRestIsLost) {
     return static_cast<float>(static_cast<int>(i % 41) - 20);
   });
   size_t never_sent = 0;
-  for (uint32_t i = 0; i < kElements; ++i) {
+  for (uint32_t i = 0; i < kCourseElements; ++i) {
     never_sent += course.sent[i] == 0.0 && course.gradients[i] != 0.0;
   }
-  EXPECT_GT(never_sent, kElements / 2);
+  EXPECT_GT(never_sent, kCourseElements / 2);
 }
 
 }  // namespace

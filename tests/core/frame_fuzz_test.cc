@@ -9,10 +9,10 @@
 namespace cddp {
 namespace {
 
-constexpr IndexFormat kIndexFormats[] = {IndexFormat::kRaw32, IndexFormat::kRice,
-                                         IndexFormat::kBitmap, IndexFormat::kRiceAbsent,
-                                         IndexFormat::kRiceBlocks};
-constexpr int kValueFormats = 6;
+constexpr IndexFormat kFuzzedIndexFormats[] = {IndexFormat::kRaw32, IndexFormat::kRice,
+                                               IndexFormat::kBitmap, IndexFormat::kRiceAbsent,
+                                               IndexFormat::kRiceBlocks};
+constexpr int kFuzzedValueFormats = 6;
 
 struct Sample {
   FrameId id;
@@ -39,8 +39,9 @@ Sample AnyFrame(RandomBits& bits) {
   run_ends.push_back(selection.size());
   sample.id.elements = elements;
   sample.entries = static_cast<uint32_t>(selection.size());
-  const FrameFormat format{.indices = kIndexFormats[bits.Below(std::size(kIndexFormats))],
-                           .values = static_cast<ValueFormat>(bits.Below(kValueFormats))};
+  const FrameFormat format{
+      .indices = kFuzzedIndexFormats[bits.Below(std::size(kFuzzedIndexFormats))],
+      .values = static_cast<ValueFormat>(bits.Below(kFuzzedValueFormats))};
   if (!EncodeFrame(format, sample.id, run_ends, false, &selection, &sample.frame).ok()) {
     sample.frame.clear();
   }

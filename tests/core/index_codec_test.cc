@@ -66,8 +66,8 @@ std::vector<std::byte> Encode(const IndexCodec& codec, const OwnedSet& set) {
 }
 
 // The indices that the bytes say; fewer when a block is refused.
-std::vector<uint32_t> Read(const IndexCodec& codec, const OwnedSet& like,
-                           const std::vector<std::byte>& bytes, bool* whole) {
+std::vector<uint32_t> ReadSet(const IndexCodec& codec, const OwnedSet& like,
+                              const std::vector<std::byte>& bytes, bool* whole) {
   IndexCursor cursor;
   cursor.bytes = bytes;
   cursor.elements = like.elements;
@@ -87,7 +87,7 @@ std::vector<uint32_t> Read(const IndexCodec& codec, const OwnedSet& like,
 
 ::testing::AssertionResult RoundTrips(const IndexCodec& codec, const OwnedSet& set) {
   bool whole = false;
-  const auto got = Read(codec, set, Encode(codec, set), &whole);
+  const auto got = ReadSet(codec, set, Encode(codec, set), &whole);
   if (got == set.indices && whole) return ::testing::AssertionSuccess();
   return ::testing::AssertionFailure()
          << codec.name() << ": " << set.indices.size() << " of " << set.elements;
@@ -286,7 +286,7 @@ TEST(IndexCodec, NoiseIsRefusedOrSafe) {
       }
       if (bits.Below(4) == 0) bytes.resize(bits.Below(bytes.size() + 3));
       bool whole = false;
-      const std::vector<uint32_t> indices = Read(*codec, like, bytes, &whole);
+      const std::vector<uint32_t> indices = ReadSet(*codec, like, bytes, &whole);
       int64_t last = -1;
       for (uint32_t index : indices) {
         ASSERT_GT(int64_t{index}, last) << codec->name() << ", case " << c;

@@ -41,7 +41,7 @@ bool Holds(ValueFormat values, float accumulated, float decoded, float kept) {
   return std::abs(sum - accumulated) <= unit;
 }
 
-constexpr float kMomentum = 0.9f;
+constexpr float kLawMomentum = 0.9f;
 
 // What the memory adds to its residual in this step; also moves `velocity` on.
 std::vector<float> UpdateOf(const std::string& memory, std::span<const float> gradient,
@@ -49,7 +49,7 @@ std::vector<float> UpdateOf(const std::string& memory, std::span<const float> gr
   std::vector<float> update(gradient.begin(), gradient.end());
   if (memory == "residual") return update;
   for (size_t i = 0; i < update.size(); ++i) {
-    velocity[i] = kMomentum * velocity[i] + gradient[i];
+    velocity[i] = kLawMomentum * velocity[i] + gradient[i];
     update[i] = velocity[i];
   }
   return update;
@@ -68,7 +68,7 @@ TEST_P(MemoryLaw, Holds) {
     RC_ASSERT(Compressor::Create({.ratio = c.ratio,
                                   .whole_limit = 0,
                                   .memory = {.name = dgc ? "dgc" : "residual",
-                                             .momentum = kMomentum,
+                                             .momentum = kLawMomentum,
                                              .momentum_masking = masking},
                                   .format = {.values = c.values}},
                                  &compressor)

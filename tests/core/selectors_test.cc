@@ -11,7 +11,7 @@
 namespace cddp {
 namespace {
 
-std::unique_ptr<Selector> Make(const SelectorOptions& options) {
+std::unique_ptr<Selector> CreateSelector(const SelectorOptions& options) {
   std::unique_ptr<Selector> selector;
   EXPECT_TRUE(MakeSelector(options, &selector).ok());
   return selector;
@@ -26,7 +26,7 @@ TEST_P(AnySelector, EntriesAreAscendingAndKeepTheirValues) {
       const std::vector<float> values =
           ValuesOf({Pattern::kUniform, static_cast<uint32_t>(length), length});
       Selection selection;
-      Make({.name = GetParam(), .threshold = 0.5})->Select(values, k, 10, &selection);
+      CreateSelector({.name = GetParam(), .threshold = 0.5})->Select(values, k, 10, &selection);
       ASSERT_LE(selection.size(), k);
       ASSERT_TRUE(selection.size() == k || GetParam() == "threshold");
       for (size_t i = 0; i < selection.size(); ++i) {
@@ -38,7 +38,7 @@ TEST_P(AnySelector, EntriesAreAscendingAndKeepTheirValues) {
 }
 
 TEST_P(AnySelector, WhatIsTakenLeavesTheMemoryAndTheRestStays) {
-  const auto selector = Make({.name = GetParam(), .threshold = 0.5});
+  const auto selector = CreateSelector({.name = GetParam(), .threshold = 0.5});
   for (const char* name : {"residual", "dgc"}) {
     std::unique_ptr<Memory> memory;
     ASSERT_TRUE(MakeMemory({.name = name, .momentum_masking = true}, &memory).ok());
@@ -61,8 +61,8 @@ TEST_P(AnySelector, WhatIsTakenLeavesTheMemoryAndTheRestStays) {
 
 TEST_P(AnySelector, ZeroEntriesOfAnEmptyParameter) {
   Selection selection;
-  Make({.name = GetParam()})->Select(std::span<const float>(), 3, 0, &selection);
-  Make({.name = GetParam()})->Select(std::vector<float>{1.0f}, 0, 0, &selection);
+  CreateSelector({.name = GetParam()})->Select(std::span<const float>(), 3, 0, &selection);
+  CreateSelector({.name = GetParam()})->Select(std::vector<float>{1.0f}, 0, 0, &selection);
   EXPECT_EQ(selection.size(), 0u);
 }
 

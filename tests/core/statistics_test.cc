@@ -11,7 +11,7 @@
 namespace cddp {
 namespace {
 
-OwnedBucket RandomBucket(uint32_t seed) {
+OwnedBucket UniformBucket(uint32_t seed) {
   OwnedBucket bucket(0, {100, 5});
   bucket.values = ValuesOf({Pattern::kUniform, seed, bucket.values.size()});
   return bucket;
@@ -27,7 +27,7 @@ TEST(Compressor, Statistics) {
   std::vector<std::byte> frame;
   uint64_t bytes = 0;
   for (uint64_t step = 0; step < 3; ++step) {
-    OwnedBucket bucket = RandomBucket(static_cast<uint32_t>(step));
+    OwnedBucket bucket = UniformBucket(static_cast<uint32_t>(step));
     if (step == 1) bucket.values[50] = std::nanf("");
     ASSERT_TRUE(compressor->Compress(bucket.At(step), 0, &frame).ok());
     EXPECT_EQ(frame.size(), step == 1 ? 41u : 43u + 8 * 15);
@@ -62,15 +62,15 @@ TEST(Compressor, Reset) {
   ASSERT_TRUE(Compressor::Create({.ratio = 0.1, .whole_limit = 5}, &fresh).ok());
   std::vector<std::byte> frame;
   for (uint64_t step = 0; step < 5; ++step) {
-    ASSERT_TRUE(used->Compress(RandomBucket(static_cast<uint32_t>(step)).At(0), 0, &frame).ok());
+    ASSERT_TRUE(used->Compress(UniformBucket(static_cast<uint32_t>(step)).At(0), 0, &frame).ok());
     used->EndStep(true);
   }
   std::vector<std::byte> want;
-  ASSERT_TRUE(fresh->Compress(RandomBucket(9).At(0), 0, &want).ok());
-  ASSERT_TRUE(used->Compress(RandomBucket(9).At(0), 0, &frame).ok());
+  ASSERT_TRUE(fresh->Compress(UniformBucket(9).At(0), 0, &want).ok());
+  ASSERT_TRUE(used->Compress(UniformBucket(9).At(0), 0, &frame).ok());
   EXPECT_NE(frame, want) << "the memory takes part";
   used->memory().Reset();
-  ASSERT_TRUE(used->Compress(RandomBucket(9).At(0), 0, &frame).ok());
+  ASSERT_TRUE(used->Compress(UniformBucket(9).At(0), 0, &frame).ok());
   EXPECT_EQ(frame, want);
 }
 

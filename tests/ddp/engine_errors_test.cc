@@ -13,7 +13,7 @@ namespace cddp {
 namespace {
 
 // The failure of an engine for `module` that must fail.
-Status Failure(torch::nn::Module& module, World& world, const DdpOptions& options = {}) {
+Status EngineFailure(torch::nn::Module& module, World& world, const DdpOptions& options = {}) {
   C10dTransport transport(world);
   const auto collective = MakeDenseCollective(&transport);
   try {
@@ -27,7 +27,7 @@ Status Failure(torch::nn::Module& module, World& world, const DdpOptions& option
 
 void ExpectRefused(torch::nn::Module& module, const std::string& message) {
   RunRanks(1, [&](World& world) {
-    const Status failure = Failure(module, world);
+    const Status failure = EngineFailure(module, world);
     EXPECT_EQ(failure.code(), StatusCode::kInvalidArgument) << failure.message();
     EXPECT_NE(failure.message().find(message), std::string::npos) << failure.message();
   });
@@ -56,7 +56,7 @@ TEST(EngineErrors, ParametersOfTooManyElementsAreRefused) {
 TEST(EngineErrors, DifferentModulesAreRefusedOnEveryRank) {
   RunRanks(3, [&](World& world) {
     torch::nn::Linear layer(3, world.rank() == 1 ? 4 : 3);
-    const Status failure = Failure(*layer, world);
+    const Status failure = EngineFailure(*layer, world);
     EXPECT_EQ(failure.code(), StatusCode::kInvalidArgument) << failure.message();
     EXPECT_NE(failure.message().find("1 of 3 ranks"), std::string::npos) << failure.message();
   });

@@ -9,17 +9,13 @@
 #include "cddp/status.h"
 #include "ddp/c10d_transport.h"
 #include "ddp/engine.h"
+#include "tests/ddp/random_tensor.h"
 #include "tests/ddp/threaded_world.h"
 
 namespace cddp {
 namespace {
 
 // Threads share torch's default generator: tests draw from their own.
-torch::Tensor Random(torch::IntArrayRef shape, uint64_t seed) {
-  auto generator = at::detail::createCPUGenerator(seed);
-  return torch::randn(shape, generator);
-}
-
 // With or without batch normalisation and a branch that may be left out.
 struct Net : torch::nn::Module {
   explicit Net(bool normalise) : normalise(normalise) {
@@ -44,7 +40,7 @@ struct Net : torch::nn::Module {
   torch::nn::BatchNorm1d norm{nullptr};
 };
 
-torch::Tensor Flat(const std::vector<torch::Tensor>& tensors) {
+torch::Tensor FlatDoubles(const std::vector<torch::Tensor>& tensors) {
   std::vector<torch::Tensor> flat;
   for (const auto& tensor : tensors) flat.push_back(tensor.detach().to(torch::kDouble).flatten());
   return torch::cat(flat).clone();
@@ -83,7 +79,7 @@ TEST_P(EngineStep, AccumulationEqualsTheLargeBatch) {
     DdpEngine parts_engine(parts, world, parts_transport, parts_dense.get(), {});
     torch::optim::SGD whole_sgd(whole.parameters(), torch::optim::SGDOptions(0.1).momentum(0.9));
     torch::optim::SGD parts_sgd(parts.parameters(), torch::optim::SGDOptions(0.1).momentum(0.9));
-    const torch::Tensor start = Flat(whole.parameters());
+    const torch::Tensor start = FlatDoubles(whole.parameters());
     for (uint64_t step = 0; step < 5; ++step) {
       const auto x = Random({32, 20}, 100 * step + Rank(world));
       EXPECT_EQ(Step(whole_engine, whole, x), StepOutcome::kCommitted);
@@ -102,8 +98,8 @@ TEST_P(EngineStep, AccumulationEqualsTheLargeBatch) {
       EXPECT_EQ(parts_engine.EndStep(), StepOutcome::kCommitted);
       parts_sgd.step();
     }
-    EXPECT_LT(Distance(Flat(whole.parameters()), Flat(parts.parameters())), 1e-6);
-    EXPECT_GT(Distance(Flat(whole.parameters()), start), 1e-2);
+    EXPECT_LT(Distance(FlatDoubles(whole.parameters()), FlatDoubles(parts.parameters())), 1e-6);
+    EXPECT_GT(Distance(FlatDoubles(whole.parameters()), start), 1e-2);
   });
 }
 
@@ -170,16 +166,16 @@ TEST_P(EngineStep, OverflowOfTheScaledLossIsAVoidStep) {
     Step(engine, net, Random({8, 20}, Rank(world)));
     const MemoryState memory = collective->compressor()->memory().Save();
     engine.SyncBuffers();
-    const torch::Tensor buffers = Flat(net.buffers());
+    const torch::Tensor buffers = FlatDoubles(net.buffers());
 
     const auto x = Random({8, 20}, 10 + Rank(world)) * 100;
     EXPECT_EQ(Step(engine, net, x, true, 0x1p140), StepOutcome::kVoid);
     EXPECT_EQ(collective->compressor()->memory().Save(), memory);
-    EXPECT_TRUE(torch::equal(Flat(net.buffers()), buffers));
+    EXPECT_TRUE(torch::equal(FlatDoubles(net.buffers()), buffers));
 
     EXPECT_EQ(Step(engine, net, x, true, 1024), StepOutcome::kCommitted);
     EXPECT_NE(collective->compressor()->memory().Save(), memory);
-    EXPECT_FALSE(torch::equal(Flat(net.buffers()), buffers));
+    EXPECT_FALSE(torch::equal(FlatDoubles(net.buffers()), buffers));
   });
 }
 
@@ -195,15 +191,15 @@ TEST_P(EngineStep, BuffersFollowRankZero) {
     for (uint64_t step = 0; step < 3; ++step) {
       Step(engine, net, Random({8, 20}, 100 * step + Rank(world)));
     }
-    const auto own = Flat(net.buffers());
+    const auto own = FlatDoubles(net.buffers());
     engine.BeginStep();
-    const auto of_step = Flat(net.buffers());
+    const auto of_step = FlatDoubles(net.buffers());
     const auto output = net.forward(Random({8, 20}, 7 + Rank(world)));
     engine.Backward(output, output.pow(2).mean());
     engine.EndStep();
     world.Barrier();
     const uint64_t sent = transport.traffic().sent;
-    const auto last = Flat(net.buffers());
+    const auto last = FlatDoubles(net.buffers());
     engine.SyncBuffers();
     world.Barrier();
     // 80 means and variances of 4 bytes, a count of 8.
@@ -214,7 +210,7 @@ TEST_P(EngineStep, BuffersFollowRankZero) {
     const auto rank = static_cast<size_t>(world.rank());
     before[rank] = own;
     in_step[rank] = of_step;
-    after[rank] = Flat(net.buffers());
+    after[rank] = FlatDoubles(net.buffers());
     if (rank == 0) {
       EXPECT_TRUE(torch::equal(after[0], last)) << "rank 0 keeps its own";
     }
@@ -235,11 +231,11 @@ TEST_P(EngineStep, AVoidStepLeavesNoTraceInBuffers) {
     DdpEngine engine(net, world, transport, collective.get(), {});
     Step(engine, net, Random({8, 20}, Rank(world)));
     engine.SyncBuffers();
-    const torch::Tensor buffers = Flat(net.buffers());
+    const torch::Tensor buffers = FlatDoubles(net.buffers());
     auto x = Random({8, 20}, 10 + Rank(world));
     if (world.rank() == 0) x[3][5] = std::numeric_limits<float>::quiet_NaN();
     EXPECT_EQ(Step(engine, net, x), StepOutcome::kVoid);
-    EXPECT_TRUE(torch::equal(Flat(net.buffers()), buffers));
+    EXPECT_TRUE(torch::equal(FlatDoubles(net.buffers()), buffers));
   });
 }
 

@@ -10,6 +10,7 @@
 #include "cddp/collective.h"
 #include "core/oracle.h"
 #include "ddp/c10d_transport.h"
+#include "tests/ddp/random_tensor.h"
 #include "tests/ddp/threaded_world.h"
 
 namespace cddp {
@@ -27,11 +28,6 @@ struct TinyNet : torch::nn::Module {
 };
 
 // Threads share torch's default generator: tests draw from their own.
-torch::Tensor Random(torch::IntArrayRef shape, uint64_t seed) {
-  auto generator = at::detail::createCPUGenerator(seed);
-  return torch::randn(shape, generator);
-}
-
 std::shared_ptr<TinyNet> SeededNet(uint64_t seed) {
   auto net = std::make_shared<TinyNet>();
   const torch::NoGradGuard no_grad;
@@ -47,7 +43,7 @@ std::unique_ptr<Collective> Gather(Transport* transport, double ratio, const cha
 }
 
 // One step of `net` on this rank's batch; the loss is scaled by `scale`.
-StepOutcome Step(DdpEngine& engine, TinyNet& net, uint64_t seed, double scale = 1.0) {
+StepOutcome SeededStep(DdpEngine& engine, TinyNet& net, uint64_t seed, double scale = 1.0) {
   engine.BeginStep();
   const auto output = net.forward(Random({8, 1, 8, 8}, seed));
   engine.Backward(output, output.pow(2).mean() * scale);
@@ -99,7 +95,7 @@ TEST_P(EngineTest, DenseHookEqualsManualAverage) {
         mean = mean.defined() ? mean + gradient : gradient;
       }
       mean /= ranks;
-      EXPECT_EQ(Step(engine, *net, 100 * step + static_cast<uint64_t>(world.rank())),
+      EXPECT_EQ(SeededStep(engine, *net, 100 * step + static_cast<uint64_t>(world.rank())),
                 StepOutcome::kCommitted);
       std::vector<torch::Tensor> gradients;
       for (const auto& parameter : net->parameters()) gradients.push_back(parameter.grad());
@@ -118,8 +114,8 @@ TEST_P(EngineTest, RatioOneEqualsDense) {
     DdpEngine sparse_engine(*b, world, sparse_transport, sparse.get(), SmallBuckets());
     for (uint64_t step = 0; step < 3; ++step) {
       const uint64_t seed = 100 * step + static_cast<uint64_t>(world.rank());
-      Step(dense_engine, *a, seed);
-      Step(sparse_engine, *b, seed);
+      SeededStep(dense_engine, *a, seed);
+      SeededStep(sparse_engine, *b, seed);
       for (size_t i = 0; i < a->parameters().size(); ++i) {
         EXPECT_TRUE(
             torch::allclose(a->parameters()[i].grad(), b->parameters()[i].grad(), 1e-6, 1e-7));
@@ -138,7 +134,7 @@ TEST_P(EngineTest, ReplicasBitIdentical) {
     DdpEngine engine(*net, world, transport, collective.get(), SmallBuckets());
     torch::optim::SGD optimizer(net->parameters(), torch::optim::SGDOptions(0.05).momentum(0.9));
     for (uint64_t step = 0; step < 50; ++step) {
-      Step(engine, *net, 100 * step + static_cast<uint64_t>(world.rank()));
+      SeededStep(engine, *net, 100 * step + static_cast<uint64_t>(world.rank()));
       optimizer.step();
     }
     const std::lock_guard lock(mutex);
@@ -170,9 +166,9 @@ TEST_P(EngineTest, DgcWithEverythingSentEqualsMomentumSgd) {
       torch::optim::SGD plain(b->parameters(), torch::optim::SGDOptions(0.01));
       for (uint64_t step = 0; step < 30; ++step) {
         const uint64_t seed = 100 * step + static_cast<uint64_t>(world.rank());
-        Step(dense_engine, *a, seed);
+        SeededStep(dense_engine, *a, seed);
         sgd.step();
-        Step(dgc_engine, *b, seed);
+        SeededStep(dgc_engine, *b, seed);
         plain.step();
       }
       EXPECT_LT((Flat(a->parameters()) - Flat(b->parameters())).abs().max().item<double>(), 1e-6);
@@ -190,13 +186,13 @@ TEST_P(EngineTest, NonFiniteGradientVoidsTheStepOnEveryRank) {
     const auto net = SeededNet(1);
     DdpEngine engine(*net, world, transport, collective.get(), SmallBuckets());
     const auto rank = static_cast<uint64_t>(world.rank());
-    EXPECT_EQ(Step(engine, *net, rank), StepOutcome::kCommitted);
+    EXPECT_EQ(SeededStep(engine, *net, rank), StepOutcome::kCommitted);
     const MemoryState before = collective->compressor()->memory().Save();
     const bool culprit = world.rank() == world.size() - 1;
     const double scale = culprit ? std::numeric_limits<double>::quiet_NaN() : 1.0;
-    EXPECT_EQ(Step(engine, *net, 10 + rank, scale), StepOutcome::kVoid);
+    EXPECT_EQ(SeededStep(engine, *net, 10 + rank, scale), StepOutcome::kVoid);
     EXPECT_EQ(collective->compressor()->memory().Save(), before);
-    EXPECT_EQ(Step(engine, *net, 20 + rank), StepOutcome::kCommitted);
+    EXPECT_EQ(SeededStep(engine, *net, 20 + rank), StepOutcome::kCommitted);
     EXPECT_NE(collective->compressor()->memory().Save(), before);
   });
 }
@@ -207,7 +203,7 @@ TEST(CommHookTest, ShapeAndDtypePreserved) {
     const auto collective = Gather(&transport, 0.05, "residual");
     const auto net = SeededNet(1);
     DdpEngine engine(*net, world, transport, collective.get(), SmallBuckets());
-    Step(engine, *net, static_cast<uint64_t>(world.rank()));
+    SeededStep(engine, *net, static_cast<uint64_t>(world.rank()));
     for (const auto& parameter : net->parameters()) {
       EXPECT_EQ(parameter.grad().sizes(), parameter.sizes());
       EXPECT_EQ(parameter.grad().scalar_type(), parameter.scalar_type());
@@ -253,7 +249,7 @@ TEST(CommHookTest, SelectionPassesGradientsThroughUnchangedWhereSent) {
     const auto net = SeededNet(1);
     DdpEngine engine(*net, world, transport, collective.get(), SmallBuckets());
     const auto whole = LocalGradients(*net, 7);
-    Step(engine, *net, 7);
+    SeededStep(engine, *net, 7);
     for (size_t i = 0; i < whole.size(); ++i) {
       const auto sent = net->parameters()[i].grad();
       const auto mask = sent != 0;

@@ -11,14 +11,13 @@
 
 #include "cddp/status.h"
 #include "ddp/liveness.h"
+#include "tests/ddp/liveness_ranks.h"
 
 namespace cddp {
 namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
-
-constexpr uint64_t kToken = 0x1234'5678'9abc'def0;
 
 LivenessOptions Quiet(int rank, int world_size) {
   LivenessOptions options;

@@ -27,7 +27,7 @@ WorldOptions Options(int rank, int size, const TestFolder& folder) {
 }
 
 // The failure of a Join that must fail.
-Status Failure(const WorldOptions& options) {
+Status JoinFailure(const WorldOptions& options) {
   try {
     World::Join(options);
   } catch (const StatusError& error) {
@@ -47,7 +47,7 @@ void PlayRankZero(c10d::Store& store, const std::string& liveness) {
 TEST(WorldTest, AbsurdWorldSizeEndsSoonAndShortly) {
   const TestFolder folder;
   const auto start = std::chrono::steady_clock::now();
-  const Status failure = Failure(Options(3, 5000, folder));
+  const Status failure = JoinFailure(Options(3, 5000, folder));
   EXPECT_LT(std::chrono::steady_clock::now() - start, seconds(5));
   EXPECT_EQ(failure.code(), StatusCode::kPeerLost);
   EXPECT_EQ(failure.message(),
@@ -81,7 +81,7 @@ TEST(WorldTest, UnreadableEndpointIsCorrupt) {
     const WorldOptions options = Options(1, 2, folder);
     const auto store = c10::make_intrusive<c10d::FileStore>(options.meeting_file, 2);
     PlayRankZero(*store, endpoint);
-    const Status failure = Failure(options);
+    const Status failure = JoinFailure(options);
     EXPECT_EQ(failure.code(), StatusCode::kCorrupt) << failure.message();
     EXPECT_NE(failure.message().find(endpoint), std::string::npos) << failure.message();
   }
@@ -92,7 +92,7 @@ TEST(WorldTest, RankZeroThatIsGoneIsALostPeer) {
   const WorldOptions options = Options(1, 2, folder);
   const auto store = c10::make_intrusive<c10d::FileStore>(options.meeting_file, 2);
   PlayRankZero(*store, "1 1");  // nobody listens on port 1
-  const Status failure = Failure(options);
+  const Status failure = JoinFailure(options);
   EXPECT_EQ(failure.code(), StatusCode::kPeerLost) << failure.message();
   EXPECT_NE(failure.message().find("rank 0"), std::string::npos) << failure.message();
 }
@@ -120,7 +120,7 @@ TEST(WorldTest, StoreThatGoesAwayIsALostPeer) {
     store.reset();
   });
   const auto start = std::chrono::steady_clock::now();
-  const Status failure = Failure(options);
+  const Status failure = JoinFailure(options);
   rank_0.join();
   EXPECT_LT(std::chrono::steady_clock::now() - start, seconds(10));
   EXPECT_EQ(failure.code(), StatusCode::kPeerLost) << failure.message();

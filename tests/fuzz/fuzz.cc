@@ -46,8 +46,8 @@ void ValidateAndDecode(const FrameBytes& frame) {
   }
 }
 
-std::vector<uint32_t> Read(const IndexCodec& codec, std::span<const std::byte> bytes,
-                           size_t entries, uint32_t elements, bool* whole) {
+std::vector<uint32_t> ReadStream(const IndexCodec& codec, std::span<const std::byte> bytes,
+                                 size_t entries, uint32_t elements, bool* whole) {
   IndexCursor cursor;
   cursor.bytes = bytes;
   cursor.elements = elements;
@@ -84,7 +84,7 @@ void FuzzIndices(const IndexCodec& codec, std::span<const uint8_t> bytes) {
   std::vector<std::byte> stream(bytes.size() - 4);
   if (!stream.empty()) std::memcpy(stream.data(), bytes.data() + 4, stream.size());
   bool whole = false;
-  const std::vector<uint32_t> indices = Read(codec, stream, entries, elements, &whole);
+  const std::vector<uint32_t> indices = ReadStream(codec, stream, entries, elements, &whole);
   RequireAscending(indices, elements);
   if (!whole) return;
 
@@ -94,7 +94,7 @@ void FuzzIndices(const IndexCodec& codec, std::span<const uint8_t> bytes) {
   const size_t size = codec.Encode({indices, run_ends, elements}, stream.data());
   Require(size <= most);
   stream.resize(size);
-  Require(Read(codec, stream, entries, elements, &whole) == indices && whole);
+  Require(ReadStream(codec, stream, entries, elements, &whole) == indices && whole);
 }
 
 }  // namespace cddp

@@ -9,7 +9,7 @@ namespace cddp {
 namespace {
 
 // What is refused; empty when nothing is.
-std::string Refusal(const std::string& model, Architecture architecture) {
+std::string ArchitectureRefusal(const std::string& model, Architecture architecture) {
   try {
     ResolveArchitecture(model, architecture);
   } catch (const StatusError& error) {
@@ -45,32 +45,36 @@ TEST(Architecture, WhatIsResolvedStaysAsItIs) {
 }
 
 TEST(Architecture, ChoicesOfOtherModelsAreRefusedByFlag) {
-  EXPECT_EQ(Refusal("simple_cnn", {.stem = "cifar"}),
+  EXPECT_EQ(ArchitectureRefusal("simple_cnn", {.stem = "cifar"}),
             "--stem is of --model resnet18, resnet50, the model is simple_cnn: leave it out");
   const std::vector<std::pair<Architecture, std::string>> of_transformer = {
       {{.layers = 4}, "--layers"}, {{.heads = 4}, "--heads"}, {{.width = 128}, "--width"}};
   for (const auto& [architecture, flag] : of_transformer) {
     for (const char* model : {"simple_cnn", "resnet8", "resnet18", "resnet50"}) {
-      EXPECT_TRUE(Refusal(model, architecture).starts_with(flag)) << model << " " << flag;
+      EXPECT_TRUE(ArchitectureRefusal(model, architecture).starts_with(flag))
+          << model << " " << flag;
     }
-    EXPECT_EQ(Refusal("transformer", architecture), "");
+    EXPECT_EQ(ArchitectureRefusal("transformer", architecture), "");
   }
   for (const char* model : {"resnet8", "resnet18", "resnet50"}) {
-    EXPECT_EQ(Refusal(model, {.channels_last = true}), "") << model;
+    EXPECT_EQ(ArchitectureRefusal(model, {.channels_last = true}), "") << model;
   }
   for (const char* model : {"simple_cnn", "transformer"}) {
-    EXPECT_TRUE(Refusal(model, {.channels_last = true}).starts_with("--channels-last")) << model;
+    EXPECT_TRUE(ArchitectureRefusal(model, {.channels_last = true}).starts_with("--channels-last"))
+        << model;
   }
-  EXPECT_TRUE(Refusal("resnet8", {.stem = "imagenet"}).starts_with("--stem"));
+  EXPECT_TRUE(ArchitectureRefusal("resnet8", {.stem = "imagenet"}).starts_with("--stem"));
 }
 
 TEST(Architecture, SizesOutOfRangeAreRefusedByFlag) {
-  EXPECT_NE(Refusal("resnet18", {.stem = "imagnet"}).find("did you mean \"imagenet\"?"),
+  EXPECT_NE(ArchitectureRefusal("resnet18", {.stem = "imagnet"}).find("did you mean \"imagenet\"?"),
             std::string::npos);
-  EXPECT_EQ(Refusal("transformer", {.heads = 3}),
+  EXPECT_EQ(ArchitectureRefusal("transformer", {.heads = 3}),
             "--width must be a multiple of --heads: 128 is none of 3");
-  EXPECT_EQ(Refusal("transformer", {.layers = -1}), "--layers must be from 1 to 1000, got -1");
-  EXPECT_NE(Refusal("resnet81", {}).find("did you mean \"resnet8\"?"), std::string::npos);
+  EXPECT_EQ(ArchitectureRefusal("transformer", {.layers = -1}),
+            "--layers must be from 1 to 1000, got -1");
+  EXPECT_NE(ArchitectureRefusal("resnet81", {}).find("did you mean \"resnet8\"?"),
+            std::string::npos);
 }
 
 TEST(Architecture, WorkersAgreeOnIt) {

@@ -22,7 +22,7 @@ std::vector<uint8_t> File(const std::string& header, const std::string& data) {
   return BytesOf(file + header + data);
 }
 
-std::string Refusal(std::vector<uint8_t> bytes) {
+std::string ParseRefusal(std::vector<uint8_t> bytes) {
   try {
     Safetensors::Parse(std::move(bytes), "FILE");
   } catch (const StatusError& error) {
@@ -35,7 +35,7 @@ std::string Refusal(std::vector<uint8_t> bytes) {
 }
 
 std::string RefusalOfHeader(const std::string& header, const std::string& data = "") {
-  const std::string refusal = Refusal(File(header, data));
+  const std::string refusal = ParseRefusal(File(header, data));
   EXPECT_NE(refusal, "") << header;
   return refusal;
 }
@@ -141,18 +141,18 @@ TEST(Safetensors, WriterRefusesWhatDoesNotFit) {
 }
 
 TEST(Safetensors, LengthOfTheHeaderIsNotTrusted) {
-  ExpectContains(Refusal({}), "0 bytes are too few");
-  ExpectContains(Refusal(BytesOf("1234567")), "7 bytes are too few");
+  ExpectContains(ParseRefusal({}), "0 bytes are too few");
+  ExpectContains(ParseRefusal(BytesOf("1234567")), "7 bytes are too few");
   std::vector<uint8_t> longer = File("{}", "");
   longer[0] = 3;
-  ExpectContains(Refusal(longer), "3 bytes is announced, 2 follow");
-  ExpectContains(Refusal(std::vector<uint8_t>(16, 0xff)), "18446744073709551615 bytes");
-  ExpectContains(Refusal(File("", "")), "does not begin with '{'");
+  ExpectContains(ParseRefusal(longer), "3 bytes is announced, 2 follow");
+  ExpectContains(ParseRefusal(std::vector<uint8_t>(16, 0xff)), "18446744073709551615 bytes");
+  ExpectContains(ParseRefusal(File("", "")), "does not begin with '{'");
   // As large as the format's own implementation allows, and one more.
   std::vector<uint8_t> huge(8 + 100'000'001, ' ');
   const uint64_t length = huge.size() - 8;
   std::memcpy(huge.data(), &length, 8);
-  ExpectContains(Refusal(std::move(huge)), "at most 100000000 are allowed");
+  ExpectContains(ParseRefusal(std::move(huge)), "at most 100000000 are allowed");
 }
 
 TEST(Safetensors, HeaderIsNotTrusted) {
@@ -224,7 +224,7 @@ TEST(Safetensors, DamagedBytesNeverLeadOutside) {
   std::vector<uint8_t> whole = BytesOf(parts.header);
   for (const auto& tensor : parts.tensors) whole.insert(whole.end(), tensor.begin(), tensor.end());
   for (size_t length = 0; length < whole.size(); ++length) {
-    Refusal({whole.begin(), whole.begin() + static_cast<ptrdiff_t>(length)});
+    ParseRefusal({whole.begin(), whole.begin() + static_cast<ptrdiff_t>(length)});
   }
   std::mt19937 random(1);
   for (int i = 0; i < 20'000; ++i) {

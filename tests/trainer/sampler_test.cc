@@ -8,8 +8,8 @@ namespace cddp {
 namespace {
 
 // All batches of an epoch, over all workers and steps.
-std::vector<int64_t> Epoch(uint32_t samples, int world, uint32_t batch, uint64_t seed,
-                           uint64_t epoch) {
+std::vector<int64_t> SamplesOfEpoch(uint32_t samples, int world, uint32_t batch, uint64_t seed,
+                                    uint64_t epoch) {
   std::vector<int64_t> seen;
   for (int rank = 0; rank < world; ++rank) {
     DistributedSampler sampler(samples, world, rank, batch, seed);
@@ -26,7 +26,7 @@ TEST(DistributedSampler, CoversEveryIndexOnce) {
   for (uint32_t samples : {1u, 2u, 7u, 100u, 1000u, 1003u}) {
     for (int world : {1, 2, 3, 4, 8}) {
       for (uint32_t batch : {1u, 3u, 64u}) {
-        std::vector<int64_t> seen = Epoch(samples, world, batch, 1, 0);
+        std::vector<int64_t> seen = SamplesOfEpoch(samples, world, batch, 1, 0);
         std::sort(seen.begin(), seen.end());
         ASSERT_EQ(seen.size(), samples);
         for (uint32_t i = 0; i < samples; ++i) ASSERT_EQ(seen[i], i);
@@ -61,10 +61,10 @@ TEST(DistributedSampler, AWorkerMayBeLeftWithoutSamples) {
 }
 
 TEST(DistributedSampler, ReshufflesByEpochAndSeedOnly) {
-  const auto first = Epoch(1000, 2, 10, 1, 0);
-  EXPECT_EQ(first, Epoch(1000, 2, 10, 1, 0));
-  EXPECT_NE(first, Epoch(1000, 2, 10, 1, 1));
-  EXPECT_NE(first, Epoch(1000, 2, 10, 2, 0));
+  const auto first = SamplesOfEpoch(1000, 2, 10, 1, 0);
+  EXPECT_EQ(first, SamplesOfEpoch(1000, 2, 10, 1, 0));
+  EXPECT_NE(first, SamplesOfEpoch(1000, 2, 10, 1, 1));
+  EXPECT_NE(first, SamplesOfEpoch(1000, 2, 10, 2, 0));
 }
 
 // The global batch of a step does not depend on the number of workers.

@@ -53,10 +53,10 @@ class TensorState : public testing::Test {
   TemporaryFolder folder_;
 };
 
-using MakeOptimizer =
+using OptimizerMaker =
     std::function<std::unique_ptr<torch::optim::Optimizer>(std::vector<at::Tensor>)>;
 
-std::map<std::string, MakeOptimizer> Optimizers() {
+std::map<std::string, OptimizerMaker> Optimizers() {
   using namespace torch::optim;
   return {
       {"sgd", [](auto p) { return std::make_unique<SGD>(p, SGDOptions(0.1).momentum(0.9)); }},

@@ -6,16 +6,12 @@
 #include <mutex>
 
 #include "ddp/c10d_transport.h"
+#include "tests/ddp/random_tensor.h"
 #include "tests/ddp/threaded_world.h"
 #include "trainer/sampler.h"
 
 namespace cddp {
 namespace {
-
-torch::Tensor Random(torch::IntArrayRef shape, uint64_t seed) {
-  auto generator = at::detail::createCPUGenerator(seed);
-  return torch::randn(shape, generator);
-}
 
 // No dropout: the same for the same weights.
 struct SmallNet final : Model {

@@ -105,7 +105,7 @@ DatasetInfo Cifar10() {
 
 // Herman Melville, Moby-Dick; or, The Whale (1851), in the public domain; the package
 // gives its copy away under PDDL 1.0 and CC0 1.0.
-DatasetInfo Text() {
+DatasetInfo MobyDick() {
   DatasetInfo info;
   info.name = "text";
   info.title = "Moby-Dick (public domain), or --text-file";
@@ -117,7 +117,7 @@ DatasetInfo Text() {
 }
 
 const std::vector<DatasetInfo>& Catalog() {
-  static const std::vector<DatasetInfo> catalog = {Mnist(), FashionMnist(), Cifar10(), Text()};
+  static const std::vector<DatasetInfo> catalog = {Mnist(), FashionMnist(), Cifar10(), MobyDick()};
   return catalog;
 }
 

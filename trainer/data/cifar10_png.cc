@@ -16,7 +16,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-[[noreturn]] void ThrowCorrupt(const fs::path& file, const std::string& why) {
+[[noreturn]] void ThrowCorruptCifar10(const fs::path& file, const std::string& why) {
   throw StatusError(StatusCode::kCorrupt, fmt::format("{}: {}", file.string(), why));
 }
 
@@ -26,7 +26,8 @@ std::vector<uint8_t> DecodePng(const fs::path& file) {
   const std::unique_ptr<spng_ctx, decltype(&spng_ctx_free)> context(spng_ctx_new(0),
                                                                     &spng_ctx_free);
   const auto require = [&](int error) {
-    if (error != 0) ThrowCorrupt(file, fmt::format("not a usable PNG: {}", spng_strerror(error)));
+    if (error == 0) return;
+    ThrowCorruptCifar10(file, fmt::format("not a usable PNG: {}", spng_strerror(error)));
   };
   require(context ? 0 : SPNG_EMEM);
   require(spng_set_image_limits(context.get(), kCifar10Pixels, kMaxCifar10PngImages));
@@ -35,10 +36,10 @@ std::vector<uint8_t> DecodePng(const fs::path& file) {
   require(spng_get_ihdr(context.get(), &header));
   if (header.width != kCifar10Pixels || header.bit_depth != 8 ||
       header.color_type != SPNG_COLOR_TYPE_TRUECOLOR) {
-    ThrowCorrupt(file,
-                 fmt::format("expected rows of {} pixels, 8-bit RGB; found {} pixels, {} "
-                             "bits, colour type {}",
-                             kCifar10Pixels, header.width, header.bit_depth, header.color_type));
+    ThrowCorruptCifar10(
+        file, fmt::format("expected rows of {} pixels, 8-bit RGB; found {} pixels, {} "
+                          "bits, colour type {}",
+                          kCifar10Pixels, header.width, header.bit_depth, header.color_type));
   }
   std::vector<uint8_t> pixels(size_t{header.height} * kCifar10ImageBytes);
   require(spng_decode_image(context.get(), pixels.data(), pixels.size(), SPNG_FMT_PNG, 0));
@@ -50,7 +51,7 @@ std::vector<uint8_t> ReadLabels(const fs::path& file) {
   try {
     return nlohmann::json::parse(text).get<std::vector<uint8_t>>();
   } catch (const nlohmann::json::exception& error) {
-    ThrowCorrupt(file, fmt::format("expected an array of labels: {}", error.what()));
+    ThrowCorruptCifar10(file, fmt::format("expected an array of labels: {}", error.what()));
   }
 }
 
@@ -79,8 +80,9 @@ std::vector<uint8_t> ReadCifar10Png(const fs::path& folder, const std::string& n
   const std::vector<uint8_t> labels = ReadLabels(folder / place.file);
   const size_t count = pixels.size() / kCifar10ImageBytes;
   if (labels.size() < (place.batch + 1) * count) {
-    ThrowCorrupt(folder / place.file, fmt::format("{} labels are too few for batch {} of {} images",
-                                                  labels.size(), place.batch + 1, count));
+    ThrowCorruptCifar10(folder / place.file,
+                        fmt::format("{} labels are too few for batch {} of {} images",
+                                    labels.size(), place.batch + 1, count));
   }
   std::vector<uint8_t> bytes(count * kCifar10RecordBytes);
   for (size_t i = 0; i < count; ++i) {

@@ -32,7 +32,7 @@ class Inflater {
   z_stream stream_{};
 };
 
-[[noreturn]] void ThrowCorrupt(const std::string& origin, const std::string& why) {
+[[noreturn]] void ThrowCorruptGzip(const std::string& origin, const std::string& why) {
   throw StatusError(StatusCode::kCorrupt, fmt::format("{}: not usable as gzip: {}", origin, why));
 }
 
@@ -45,9 +45,9 @@ bool IsGzip(std::span<const uint8_t> bytes) {
 std::vector<uint8_t> Gunzip(std::span<const uint8_t> compressed, size_t max_output_bytes,
                             const std::string& origin) {
   constexpr size_t kZlibLimit = std::numeric_limits<uInt>::max();
-  if (!IsGzip(compressed)) ThrowCorrupt(origin, "the gzip signature is missing");
+  if (!IsGzip(compressed)) ThrowCorruptGzip(origin, "the gzip signature is missing");
   if (compressed.size() > kZlibLimit || max_output_bytes >= kZlibLimit) {
-    ThrowCorrupt(origin, "larger than 4 GiB");
+    ThrowCorruptGzip(origin, "larger than 4 GiB");
   }
 
   Inflater inflater;
@@ -67,18 +67,20 @@ std::vector<uint8_t> Gunzip(std::span<const uint8_t> compressed, size_t max_outp
     result = inflate(&stream, Z_NO_FLUSH);
     produced = output.size() - stream.avail_out;
     if (produced > max_output_bytes) {
-      ThrowCorrupt(origin, fmt::format("decodes to more than {} bytes", max_output_bytes));
+      ThrowCorruptGzip(origin, fmt::format("decodes to more than {} bytes", max_output_bytes));
     }
     if (result == Z_BUF_ERROR || (result == Z_OK && stream.avail_in == 0 && stream.avail_out > 0)) {
-      ThrowCorrupt(origin, fmt::format("cut short: ends after {} compressed and {} decoded bytes",
-                                       compressed.size(), produced));
+      ThrowCorruptGzip(origin,
+                       fmt::format("cut short: ends after {} compressed and {} decoded bytes",
+                                   compressed.size(), produced));
     }
     if (result != Z_OK && result != Z_STREAM_END) {
-      ThrowCorrupt(origin, stream.msg != nullptr ? stream.msg : "zlib refused the bytes");
+      ThrowCorruptGzip(origin, stream.msg != nullptr ? stream.msg : "zlib refused the bytes");
     }
   }
   if (stream.avail_in != 0) {
-    ThrowCorrupt(origin, fmt::format("{} bytes follow the end of the gzip data", stream.avail_in));
+    ThrowCorruptGzip(origin,
+                     fmt::format("{} bytes follow the end of the gzip data", stream.avail_in));
   }
   output.resize(produced);
   return output;

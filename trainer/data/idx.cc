@@ -11,7 +11,7 @@ namespace {
 
 constexpr size_t kWordBytes = 4;
 
-[[noreturn]] void ThrowCorrupt(const std::string& origin, const std::string& why) {
+[[noreturn]] void ThrowCorruptIdx(const std::string& origin, const std::string& why) {
   throw StatusError(StatusCode::kCorrupt, fmt::format("{}: not a valid IDX file: {}", origin, why));
 }
 
@@ -31,25 +31,26 @@ IdxArray<kDimensions> ParseIdx(std::span<const uint8_t> bytes, uint32_t magic, c
                                const std::string& origin) {
   constexpr size_t kHeaderBytes = (1 + kDimensions) * kWordBytes;
   if (bytes.size() < kHeaderBytes) {
-    ThrowCorrupt(origin, fmt::format("the header of an {} file has {} bytes, the file has {}", kind,
-                                     kHeaderBytes, bytes.size()));
+    ThrowCorruptIdx(origin, fmt::format("the header of an {} file has {} bytes, the file has {}",
+                                        kind, kHeaderBytes, bytes.size()));
   }
   if (const uint32_t found = ReadBigEndian(bytes, 0); found != magic) {
-    ThrowCorrupt(origin, fmt::format("expected the magic number 0x{:08x} of an {} file, found "
-                                     "0x{:08x}",
-                                     magic, kind, found));
+    ThrowCorruptIdx(origin, fmt::format("expected the magic number 0x{:08x} of an {} file, found "
+                                        "0x{:08x}",
+                                        magic, kind, found));
   }
 
   IdxArray<kDimensions> array;
   uint64_t payload_bytes = 1;
   for (size_t d = 0; d < kDimensions; ++d) {
     const uint32_t size = ReadBigEndian(bytes, 1 + d);
-    if (size == 0) ThrowCorrupt(origin, fmt::format("dimension {} has size 0", d));
+    if (size == 0) ThrowCorruptIdx(origin, fmt::format("dimension {} has size 0", d));
     // Both factors are below 2^33 here, so a bounded product cannot wrap unseen.
     if (payload_bytes > kMaxIdxPayloadBytes / size) {
-      ThrowCorrupt(origin, fmt::format("the header claims more than {} bytes of data (dimension {} "
-                                       "has size {})",
-                                       kMaxIdxPayloadBytes, d, size));
+      ThrowCorruptIdx(origin,
+                      fmt::format("the header claims more than {} bytes of data (dimension {} "
+                                  "has size {})",
+                                  kMaxIdxPayloadBytes, d, size));
     }
     payload_bytes *= size;
     array.sizes[d] = size;
@@ -57,11 +58,11 @@ IdxArray<kDimensions> ParseIdx(std::span<const uint8_t> bytes, uint32_t magic, c
 
   const uint64_t expected = kHeaderBytes + payload_bytes;
   if (bytes.size() < expected) {
-    ThrowCorrupt(origin,
-                 fmt::format("cut short: expected {} bytes, found {}", expected, bytes.size()));
+    ThrowCorruptIdx(origin,
+                    fmt::format("cut short: expected {} bytes, found {}", expected, bytes.size()));
   }
   if (bytes.size() > expected) {
-    ThrowCorrupt(
+    ThrowCorruptIdx(
         origin, fmt::format("trailing bytes: expected {} bytes, found {}", expected, bytes.size()));
   }
   array.payload = bytes.subspan(kHeaderBytes);

@@ -33,7 +33,7 @@ std::vector<uint32_t> CodePoints(std::span<const uint8_t> bytes, const std::stri
   return points;
 }
 
-Text Characters(std::span<const uint8_t> bytes, const std::string& origin) {
+TokenisedText Characters(std::span<const uint8_t> bytes, const std::string& origin) {
   const std::vector<uint32_t> points = CodePoints(bytes, origin);
   std::vector<uint32_t> number(0x110000);  // of each code point; first: whether it occurs
   for (const uint32_t point : points) number[point] = 1;
@@ -47,7 +47,7 @@ Text Characters(std::span<const uint8_t> bytes, const std::string& origin) {
                                   "it with --tokens bytes",
                                   origin, vocabulary, kMaxVocabulary));
   }
-  Text text;
+  TokenisedText text;
   text.vocabulary = static_cast<int>(vocabulary);
   text.tokens.reserve(points.size());
   for (const uint32_t point : points) text.tokens.push_back(static_cast<uint16_t>(number[point]));
@@ -116,7 +116,8 @@ class RandomWindows final : public TextSamples {
 
 std::vector<std::string> TokenKinds() { return {"bytes", "chars"}; }
 
-Text Tokenise(std::span<const uint8_t> bytes, const std::string& kind, const std::string& origin) {
+TokenisedText Tokenise(std::span<const uint8_t> bytes, const std::string& kind,
+                       const std::string& origin) {
   RequireName("kind of tokens", kind, TokenKinds());
   if (bytes.empty()) {
     throw StatusError(StatusCode::kInvalidArgument, fmt::format("{} is empty", origin));
@@ -127,7 +128,7 @@ Text Tokenise(std::span<const uint8_t> bytes, const std::string& kind, const std
 
 DatasetSplits MakeTextSamples(std::span<const uint8_t> bytes, const TextSampleOptions& options,
                               const std::string& origin) {
-  Text text = Tokenise(bytes, options.tokens, origin);
+  TokenisedText text = Tokenise(bytes, options.tokens, origin);
   const auto tokens = std::make_shared<const Tokens>(std::move(text.tokens));
   const size_t validation = tokens->size() / 10;
   if (validation < size_t{options.context} + 1) {

@@ -16,7 +16,7 @@ inline constexpr size_t kMaxVocabulary = 65536;               // different chara
 // "bytes", "chars".
 std::vector<std::string> TokenKinds();
 
-struct Text {
+struct TokenisedText {
   std::vector<uint16_t> tokens;  // each below `vocabulary`
   int vocabulary = 0;            // 256 of bytes; the different characters of the text else
 };
@@ -27,7 +27,8 @@ struct Text {
 //
 // Throws StatusError: kInvalidArgument for an empty text, kCorrupt for bytes that are no
 // UTF-8 (with their place) and for more than kMaxVocabulary different characters.
-Text Tokenise(std::span<const uint8_t> bytes, const std::string& kind, const std::string& origin);
+TokenisedText Tokenise(std::span<const uint8_t> bytes, const std::string& kind,
+                       const std::string& origin);
 
 struct TextSampleOptions {
   std::string tokens = "bytes";

@@ -16,14 +16,14 @@ struct Stage {
   int64_t stride;  // of the first block
 };
 
-struct Plan {
+struct ResNetPlan {
   int64_t stem_width;
   bool bottleneck;
   std::vector<Stage> stages;
 };
 
-const Plan& PlanOf(const std::string& model) {
-  static const std::map<std::string, Plan> plans = {
+const ResNetPlan& ResNetPlanOf(const std::string& model) {
+  static const std::map<std::string, ResNetPlan> plans = {
       {"resnet8", {32, false, {{32, 1, 2}, {64, 1, 2}, {128, 1, 2}}}},
       {"resnet18", {64, false, {{64, 2, 1}, {128, 2, 2}, {256, 2, 2}, {512, 2, 2}}}},
       {"resnet50", {64, true, {{64, 3, 1}, {128, 4, 2}, {256, 6, 2}, {512, 3, 2}}}}};
@@ -36,9 +36,9 @@ nn::Conv2d Convolution(int64_t in, int64_t out, int64_t size, int64_t stride) {
 
 // A basic block, or with the stride in its 3x3 convolution a bottleneck: the variant
 // of torchvision. The skipped way is a convolution where the shape changes.
-class Block final : public nn::Module {
+class ResidualBlock final : public nn::Module {
  public:
-  Block(int64_t in, int64_t width, int64_t out, int64_t stride, bool bottleneck)
+  ResidualBlock(int64_t in, int64_t width, int64_t out, int64_t stride, bool bottleneck)
       : nn::Module("Block") {
     // torchvision makes it first, which the weights drawn depend on, and registers it
     // last.
@@ -72,7 +72,7 @@ class Block final : public nn::Module {
 
 class ResNet final : public Model {
  public:
-  ResNet(const Plan& plan, const ModelOptions& options)
+  ResNet(const ResNetPlan& plan, const ModelOptions& options)
       : Model("ResNet"),
         large_stem_(options.architecture.stem == "imagenet"),
         channels_last_(options.architecture.channels_last) {
@@ -85,8 +85,8 @@ class ResNet final : public Model {
       const int64_t out = stage.width * (plan.bottleneck ? 4 : 1);
       nn::Sequential layer;
       for (int block = 0; block < stage.blocks; ++block) {
-        layer->push_back(std::make_shared<Block>(in, stage.width, out,
-                                                 block == 0 ? stage.stride : 1, plan.bottleneck));
+        layer->push_back(std::make_shared<ResidualBlock>(
+            in, stage.width, out, block == 0 ? stage.stride : 1, plan.bottleneck));
         in = out;
       }
       layers_.push_back(register_module(fmt::format("layer{}", layers_.size() + 1), layer));
@@ -120,7 +120,7 @@ class ResNet final : public Model {
 }  // namespace
 
 std::shared_ptr<Model> MakeResNet(const ModelOptions& options) {
-  return std::make_shared<ResNet>(PlanOf(options.name), options);
+  return std::make_shared<ResNet>(ResNetPlanOf(options.name), options);
 }
 
 }  // namespace cddp

@@ -53,9 +53,9 @@ class FeedForward final : public nn::Module {
   nn::Linear c_fc{nullptr}, c_proj{nullptr};
 };
 
-class Block final : public nn::Module {
+class TransformerBlock final : public nn::Module {
  public:
-  Block(int64_t width, int64_t heads) : nn::Module("Block") {
+  TransformerBlock(int64_t width, int64_t heads) : nn::Module("Block") {
     ln_1_ = register_module("ln_1", nn::LayerNorm(nn::LayerNormOptions({width})));
     attn = register_module("attn", std::make_shared<SelfAttention>(width, heads));
     ln_2_ = register_module("ln_2", nn::LayerNorm(nn::LayerNormOptions({width})));
@@ -81,7 +81,7 @@ class Transformer final : public Model {
     wpe_ = register_module("wpe", nn::Embedding(context, a.width));
     h_ = register_module("h", nn::ModuleList());
     for (int64_t layer = 0; layer < a.layers; ++layer) {
-      h_->push_back(std::make_shared<Block>(a.width, a.heads));
+      h_->push_back(std::make_shared<TransformerBlock>(a.width, a.heads));
     }
     ln_f_ = register_module("ln_f", nn::LayerNorm(nn::LayerNormOptions({a.width})));
     Initialise(a.layers);
@@ -101,7 +101,7 @@ class Transformer final : public Model {
     const at::Tensor mask =
         torch::full({length, length}, -std::numeric_limits<float>::infinity(), x.options())
             .triu_(1);
-    for (const auto& block : *h_) x = block->as<Block>()->forward(x, mask);
+    for (const auto& block : *h_) x = block->as<TransformerBlock>()->forward(x, mask);
     return torch::linear(ln_f_(x), wte_->weight);
   }
 
@@ -120,7 +120,7 @@ class Transformer final : public Model {
     // with them.
     const double residual_std = kStd / std::sqrt(2.0 * static_cast<double>(layers));
     for (const auto& module : *h_) {
-      auto* block = module->as<Block>();
+      auto* block = module->as<TransformerBlock>();
       nn::init::normal_(block->attn->c_proj->weight, 0.0, residual_std);
       nn::init::normal_(block->mlp->c_proj->weight, 0.0, residual_std);
     }

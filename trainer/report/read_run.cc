@@ -107,8 +107,8 @@ nlohmann::json ReadRun(const fs::path& folder, std::vector<Status>* errors) {
 }
 
 // `said` is what comparison.json says of one run.
-nlohmann::json ComparedRun(const nlohmann::json& said, const fs::path& comparison,
-                           const std::string& where, std::vector<Status>* errors) {
+nlohmann::json ReadComparedRun(const nlohmann::json& said, const fs::path& comparison,
+                               const std::string& where, std::vector<Status>* errors) {
   const fs::path as_written = Text(said, "run_folder", where);
   const std::string label = Text(said, "label", where);
   // The whole of it may have been moved.
@@ -142,14 +142,14 @@ nlohmann::json ComparedRun(const nlohmann::json& said, const fs::path& compariso
   return run;
 }
 
-FolderRuns ComparedRuns(const nlohmann::json& json, const fs::path& folder) {
+FolderRuns ReadComparedRuns(const nlohmann::json& json, const fs::path& folder) {
   const std::string file = (folder / "comparison.json").string();
   FolderRuns all;
   size_t number = 0;
   for (const nlohmann::json& said : Array(json, "runs", file)) {
     try {
       all.runs.push_back(
-          ComparedRun(said, folder, fmt::format("{}, run {}", file, ++number), &all.errors));
+          ReadComparedRun(said, folder, fmt::format("{}, run {}", file, ++number), &all.errors));
       all.runs.back()["comparison"]["target_accuracy_percent"] =
           NumberOrNull(json, "target_accuracy_percent", file);
     } catch (const StatusError& error) {
@@ -174,7 +174,7 @@ FolderRuns ReadRuns(const fs::path& folder) {
   if (const fs::path comparison = folder / "comparison.json"; Has(comparison)) {
     const nlohmann::json json = ReadJsonFile(comparison);
     // Of a run that was compared by an earlier version it holds no runs.
-    if (json.contains("runs") || !is_run) return ComparedRuns(json, folder);
+    if (json.contains("runs") || !is_run) return ReadComparedRuns(json, folder);
   }
   if (!is_run) {
     throw StatusError(StatusCode::kInvalidArgument,

@@ -167,8 +167,8 @@ TEST(ImageSamplesTest, ImagesSmallerThanThePaddingStayInside) {
 }
 
 // The images of an epoch, by number, as the workers of a world get them.
-std::map<int64_t, std::vector<float>> Epoch(const Samples& samples, int world, uint32_t batch_size,
-                                            uint64_t epoch) {
+std::map<int64_t, std::vector<float>> ImagesOfEpoch(const Samples& samples, int world,
+                                                    uint32_t batch_size, uint64_t epoch) {
   std::map<int64_t, std::vector<float>> images;
   Batch batch;
   for (int rank = 0; rank < world; ++rank) {
@@ -186,11 +186,11 @@ std::map<int64_t, std::vector<float>> Epoch(const Samples& samples, int world, u
 TEST(ImageSamplesTest, AugmentationDependsOnSeedEpochAndNumberAlone) {
   const ImageDataset data = Pictures(50);
   const auto samples = MakeImageSamples(data, {.crop_flip = true, .seed = 7});
-  const auto one = Epoch(*samples, 1, 8, 3);
+  const auto one = ImagesOfEpoch(*samples, 1, 8, 3);
   EXPECT_EQ(one.size(), 50u);
-  for (const int world : {2, 3, 8}) EXPECT_EQ(Epoch(*samples, world, 5, 3), one) << world;
-  EXPECT_NE(Epoch(*samples, 1, 8, 4), one);
-  EXPECT_NE(Epoch(*MakeImageSamples(data, {.crop_flip = true, .seed = 8}), 1, 8, 3), one);
+  for (const int world : {2, 3, 8}) EXPECT_EQ(ImagesOfEpoch(*samples, world, 5, 3), one) << world;
+  EXPECT_NE(ImagesOfEpoch(*samples, 1, 8, 4), one);
+  EXPECT_NE(ImagesOfEpoch(*MakeImageSamples(data, {.crop_flip = true, .seed = 8}), 1, 8, 3), one);
 }
 
 }  // namespace

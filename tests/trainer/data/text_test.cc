@@ -27,13 +27,13 @@ Bytes Counting(size_t size) {
 }
 
 TEST(TextTest, BytesAreTokens) {
-  const Text text = Tokenise(Bytes{0, 255, 7}, "bytes", "f");
+  const TokenisedText text = Tokenise(Bytes{0, 255, 7}, "bytes", "f");
   EXPECT_EQ(text.tokens, (std::vector<uint16_t>{0, 255, 7}));
   EXPECT_EQ(text.vocabulary, 256);
 }
 
 TEST(TextTest, CharactersAreNumberedInTheirOrder) {
-  const Text text = Tokenise(Utf8("bäa\U0001F40B€a"), "chars", "f");
+  const TokenisedText text = Tokenise(Utf8("bäa\U0001F40B€a"), "chars", "f");
   EXPECT_EQ(text.tokens, (std::vector<uint16_t>{1, 2, 0, 4, 3, 0}));
   EXPECT_EQ(text.vocabulary, 5);
 }

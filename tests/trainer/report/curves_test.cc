@@ -22,12 +22,13 @@ MetricsRecord Steps(uint64_t step, int epoch, std::optional<double> loss) {
   return {.step = step, .epoch = epoch, .loss = loss, .step_s = 0.1, .tx_bytes_per_step = 100};
 }
 
-MetricsRecord Epoch(uint64_t step, int epoch) {
+MetricsRecord EpochMetrics(uint64_t step, int epoch) {
   return {.of_epoch = true, .step = step, .epoch = epoch, .tx_bytes_per_step = 100, .epoch_s = 10};
 }
 
 TEST(EpochCurves, HaveRunningAxes) {
-  const Json curves = EpochCurves(History(3), {Epoch(50, 1), Epoch(100, 2)}, 150, "history.json");
+  const Json curves =
+      EpochCurves(History(3), {EpochMetrics(50, 1), EpochMetrics(100, 2)}, 150, "history.json");
   EXPECT_EQ(curves["epoch"], Json({1, 2, 3}));
   EXPECT_EQ(curves["seconds"], Json({10, 20, 30}));
   // 50 steps each: of the third the log says nothing, so it has its share of the run's.
@@ -82,9 +83,9 @@ TEST(EpochCurves, NameEveryKeyThatAnotherVersionLacks) {
 }
 
 TEST(StepCurve, PointsLieWhereTheirStepsEnd) {
-  const Json curve = StepCurve(
-      {Steps(50, 1, 2.0), Epoch(80, 1), Steps(130, 2, 1.0), Epoch(160, 2), Steps(210, 3, 0.5)},
-      500);
+  const Json curve = StepCurve({Steps(50, 1, 2.0), EpochMetrics(80, 1), Steps(130, 2, 1.0),
+                                EpochMetrics(160, 2), Steps(210, 3, 0.5)},
+                               500);
   EXPECT_EQ(curve["loss"], Json({2.0, 1.0, 0.5}));
   // The third epoch has not ended: as many steps as the second.
   EXPECT_EQ(curve["epoch"], Json({0.625, 1.625, 2.625}));
@@ -96,14 +97,15 @@ TEST(StepCurve, PointsLieWhereTheirStepsEnd) {
 
 TEST(StepCurve, OfAResumedRunBeginsWhereItWentOn) {
   // Went on after step 120 of epochs of 100; records of its first steps and of the epoch's end.
-  const std::vector<MetricsRecord> epoch = {Steps(150, 2, 1.0), Steps(200, 2, 0.75), Epoch(200, 2)};
+  const std::vector<MetricsRecord> epoch = {Steps(150, 2, 1.0), Steps(200, 2, 0.75),
+                                            EpochMetrics(200, 2)};
   Json curve = StepCurve(epoch, 500);
   EXPECT_EQ(curve["epoch"], Json({1.5, 2}));
   EXPECT_EQ(curve["seconds"], Json({15, 20}));
   EXPECT_EQ(curve["bytes"], Json({15'000, 20'000}));
   // With the next epoch the length is known.
   std::vector<MetricsRecord> more = epoch;
-  more.insert(more.end(), {Steps(225, 3, 0.5), Epoch(250, 3)});
+  more.insert(more.end(), {Steps(225, 3, 0.5), EpochMetrics(250, 3)});
   curve = StepCurve(more, 500);
   EXPECT_EQ(curve["epoch"], Json({1, 2, 2.5}));
   more = epoch;
@@ -128,7 +130,7 @@ TEST(StepCurve, WithoutAnEndedEpochHasNoEpochs) {
   EXPECT_EQ(curve["epoch"], Json({nullptr, nullptr}));
   EXPECT_EQ(curve["loss"], Json({2.0, nullptr}));
   EXPECT_EQ(StepCurve({}, 500), nullptr);
-  EXPECT_EQ(StepCurve({Epoch(10, 1)}, 500), nullptr);
+  EXPECT_EQ(StepCurve({EpochMetrics(10, 1)}, 500), nullptr);
 }
 
 }  // namespace
