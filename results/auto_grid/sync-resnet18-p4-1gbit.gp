@@ -1,9 +1,9 @@
 set terminal pngcairo size 1100,440 font 'DejaVu Sans,13' background 'white' noenhanced
 set output 'sync-resnet18-p4-1gbit.png'
 set title "Synchronising the gradients of resnet18: 4 workers, 1gbit links\n2 cores of AMD EPYC, Linux 6.18.44-fc-v782; median of 5 rounds"
-set xlabel 'time of a step (ms)'
-
-set xrange [0:820.808]
+set xlabel 'time of a step (ms, logarithmic)'
+set logscale x
+set xrange [19.4906:1558.06]
 set yrange [0.3:5.7]
 set format x '%g'
 set grid xtics lc rgb '#bbbbbb'

@@ -3,7 +3,7 @@ set output 'sync-resnet18-p4-none.png'
 set title "Synchronising the gradients of resnet18: 4 workers, unshaped links\n2 cores of AMD EPYC, Linux 6.18.44-fc-v782; median of 5 rounds"
 set xlabel 'time of a step (ms)'
 
-set xrange [0:309.558]
+set xrange [0:303.881]
 set yrange [0.3:5.7]
 set format x '%g'
 set grid xtics lc rgb '#bbbbbb'
