@@ -5,7 +5,9 @@
 // receives have room for a frame with so many. So no round is needed that agrees sizes.
 //
 // One exchange per bucket sends (P-1) frames and receives (P-1) frames per rank.
-#include <utility>
+#include <memory>
+#include <span>
+#include <vector>
 
 #include "cddp/frame.h"
 #include "collective/frame_exchange.h"
