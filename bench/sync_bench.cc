@@ -67,7 +67,8 @@ void AddSyncBenchOptions(CLI::App* app, SyncBenchOptions* o) {
                   "Spread the gradients' readiness over so many ms, as backward on a GPU would")
       ->group("Case");
   app->add_option("--steps", o->steps, "Timed steps")->group("Measurement");
-  app->add_option("--warmup", o->warmup, "Steps before; auto takes what it needs besides")
+  app->add_option("--warmup", o->warmup,
+                  "Steps before, in which memories fill and thresholds settle; auto decides before")
       ->group("Measurement");
   app->footer(
       "Each worker runs this command, started by torchrun, by scripts/lab.sh on shaped links, or\n"

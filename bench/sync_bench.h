@@ -15,7 +15,7 @@ struct SyncBenchOptions {
   std::string shapes = "resnet50";
   bool print_shapes = false;
   int steps = 20;
-  int warmup = 5;
+  int warmup = 30;
   double compute_ms = 0;
 };
 

@@ -161,8 +161,9 @@ nlohmann::json SyncSteps::PlanReport() const {
 }
 
 nlohmann::json SyncSteps::Run() {
-  for (int i = 0; i < options_.warmup; ++i) Step();
+  // Dense steps, which auto tries, empty the memories: the warm-up comes after.
   for (int i = 0; i < kMostTrialSteps && !collective_->settled(); ++i) Step();
+  for (int i = 0; i < options_.warmup; ++i) Step();
 
   const std::string& interface = options_.run.interface;
   const bool own_interface = !interface.empty() && interface != "lo";

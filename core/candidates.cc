@@ -15,7 +15,7 @@ namespace cddp {
 namespace {
 
 constexpr size_t kChunk = Accumulation::kChunkElements;
-constexpr size_t kMinSample = 8;  // chunks
+constexpr size_t kMinSample = 4;  // chunks
 constexpr uint32_t kAnyIndex = std::numeric_limits<uint32_t>::max();
 
 constexpr size_t kBatch = 2048;  // entries parted at a time
@@ -45,7 +45,7 @@ void Candidates::Gather(Pass pass, Accumulation& accumulation, WorkerPool& pool)
   chunks_ = (n + kChunk - 1) / kChunk;
   swept_chunks_ = 0;
   // A second pass must find k: it takes no chances.
-  next_raise_ = pass == Pass::kFirst ? std::max(kMinSample, chunks_ / 32) : chunks_;
+  next_raise_ = pass == Pass::kFirst ? kMinSample : chunks_;
   const size_t stride = ChunkStride(chunks_);
   std::atomic<size_t> next = 0;
   const bool alone = pool.size() == 1 || chunks_ == 1;
@@ -104,7 +104,7 @@ void Candidates::Append(size_t begin, uint32_t threshold, const Entries& entries
   }
   if (swept_chunks_ == next_raise_ && swept_chunks_ < chunks_) {
     RaiseThreshold(accumulation);
-    next_raise_ = next_raise_ < chunks_ / 8 ? chunks_ / 8 : chunks_;
+    next_raise_ *= 2;  // all of them together cost what the last does
   }
 }
 

@@ -43,12 +43,7 @@ class DgcSlot final : public Accumulation {
 
   void Settle(uint32_t base, std::span<const uint32_t> indices, std::span<const float> taken,
               std::span<const float> decoded) {
-    constexpr size_t kAhead = 16;  // the sweep wrote past the cache
-    for (size_t i = 0; i < indices.size(); ++i) {
-      if (i + kAhead < indices.size())
-        __builtin_prefetch(&next_residual_[indices[i + kAhead] - base], 1);
-      if (taken[i] != decoded[i]) next_residual_[indices[i] - base] = taken[i] - decoded[i];
-    }
+    Put(indices, base, next_residual_, [&](size_t i) { return taken[i] - decoded[i]; });
   }
 
   void TakeOut(std::span<const uint32_t> indices, float* values) override {
@@ -71,12 +66,11 @@ class DgcSlot final : public Accumulation {
   }
 
   void PutBack(std::span<const uint32_t> indices, std::span<const float> values) override {
-    for (size_t i = 0; i < indices.size(); ++i) {
-      const uint32_t element = indices[i];
-      next_residual_[element] = values[i];
-      // The sweep may have cleared it; this computes it again, to the bit.
-      next_velocity_[element] =
-          rule_.momentum * velocity_[element] + rule_.scale * gradient_[element];
+    Put(indices, 0, next_residual_, [&](size_t i) { return values[i]; });
+    if (!rule_.masking) return;
+    // The sweep may have cleared it; this computes it again, to the bit.
+    for (const uint32_t i : indices) {
+      next_velocity_[i] = rule_.momentum * velocity_[i] + rule_.scale * gradient_[i];
     }
   }
 

@@ -28,6 +28,16 @@
 
 namespace cddp {
 
+// state[indices[i] - base] = value(i): a sweep has written the state past the cache.
+template <typename Value>
+void Put(std::span<const uint32_t> indices, uint32_t base, AlignedFloats& state, Value value) {
+  constexpr size_t kAhead = 16;
+  for (size_t i = 0; i < indices.size(); ++i) {
+    if (i + kAhead < indices.size()) __builtin_prefetch(&state[indices[i + kAhead] - base], 1);
+    state[indices[i] - base] = value(i);
+  }
+}
+
 template <typename Slot>
 class KeyedMemory final : public Memory {
  public:

@@ -22,11 +22,7 @@ class ResidualSlot final : public Accumulation {
 
   void Settle(uint32_t base, std::span<const uint32_t> indices, std::span<const float> taken,
               std::span<const float> decoded) {
-    constexpr size_t kAhead = 16;  // the sweep wrote past the cache
-    for (size_t i = 0; i < indices.size(); ++i) {
-      if (i + kAhead < indices.size()) __builtin_prefetch(&next_[indices[i + kAhead] - base], 1);
-      if (taken[i] != decoded[i]) next_[indices[i] - base] = taken[i] - decoded[i];
-    }
+    Put(indices, base, next_, [&](size_t i) { return taken[i] - decoded[i]; });
   }
 
   void TakeOut(std::span<const uint32_t> indices, float* values) override {
@@ -46,7 +42,7 @@ class ResidualSlot final : public Accumulation {
   }
 
   void PutBack(std::span<const uint32_t> indices, std::span<const float> values) override {
-    for (size_t i = 0; i < indices.size(); ++i) next_[indices[i]] = values[i];
+    Put(indices, 0, next_, [&](size_t i) { return values[i]; });
   }
 
   float Peek(size_t i) const override { return gradient_[i] + residual_[i]; }

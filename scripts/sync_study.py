@@ -130,8 +130,10 @@ class Study:
 
     def command(self, name, report):
         a = self.a
-        steps = a.compressed_steps if name in CDDP and name != BASELINE else a.steps
-        pace = ["--steps", str(steps), "--warmup", str(a.warmup), "--compute-ms",
+        compressed = name in CDDP and name != BASELINE
+        steps, warmup = ((a.compressed_steps, a.compressed_warmup) if compressed else
+                         (a.steps, a.warmup))
+        pace = ["--steps", str(steps), "--warmup", str(warmup), "--compute-ms",
                 f"{a.compute_ms:g}", "--json", str(report)]
         if name in PEERS:
             return [a.python, os.path.relpath(PEER), "--shapes-file", str(self.shapes_file),
@@ -228,7 +230,8 @@ class Study:
             "command": shlex.join(["scripts/sync_study.py", *sys.argv[1:]]),
             "shapes": self.shapes_name, "workers": a.workers, "rate": a.rate,
             "compute_ms": a.compute_ms, "threads": a.threads, "steps": a.steps,
-            "compressed_steps": a.compressed_steps, "warmup": a.warmup, "ratio": a.ratio,
+            "compressed_steps": a.compressed_steps, "warmup": a.warmup,
+            "compressed_warmup": a.compressed_warmup, "ratio": a.ratio,
             "values": a.values, "memory": a.memory,
             "rounds": a.rounds, "rounds_done": done}
         self.write(".json", json.dumps({**about, "summary": summary, "runs": self.rows},
@@ -449,6 +452,9 @@ def parse_arguments():
                         help="of our compressed collectives, where they are so short that more "
                              "are needed for a median that holds (default: --steps)")
     parser.add_argument("--warmup", type=positive(int), default=3)
+    parser.add_argument("--compressed-warmup", type=positive(int), default=30, metavar="N",
+                        help="of our compressed collectives, whose memories fill first "
+                             "(default 30)")
     parser.add_argument("--rounds", type=positive(int), default=3)
     parser.add_argument("--ratio", type=positive(float), default=0.01,
                         help="of the compressed collectives (default 0.01)")
