@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <fstream>
 
+#include "bench/device_bench.h"
 #include "bench/select_plot.h"
 #include "bench/select_report.h"
 #include "cddp/status.h"
@@ -64,6 +65,7 @@ nlohmann::json MeasureAll(const std::vector<SelectCase>& cases, const SelectSett
 }  // namespace
 
 int SelectBench(const SelectBenchOptions& options) {
+  if (options.device != "cpu") return SelectBenchOnDevice(options);
   const std::vector<SelectCase> cases = SelectCases(options);
   RequireMemory(cases);
   RequireOutputs(options.outputs);

@@ -15,6 +15,7 @@ namespace cddp {
 
 // What is not given takes its place in the matrix of cases.
 struct SelectBenchOptions {
+  std::string device = "cpu";
   std::optional<int64_t> elements;
   std::optional<double> ratio;
   std::optional<int> threads;

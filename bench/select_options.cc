@@ -76,6 +76,9 @@ void AddSelectBenchOptions(CLI::App* app, SelectBenchOptions* o) {
                   "Recorded gradients, of cddp train --record-gradients: the distribution real")
       ->group("Cases");
   app->add_flag("--full", o->full, "Every combination (hours)")->group("Cases");
+  app->add_option("--device", o->device,
+                  "cpu, cuda or cuda:N: there with encoding, against the rate of a copy")
+      ->group("Measurement");
   app->add_option("--steps", o->steps, "Timed steps of a case, after 20 others")
       ->group("Measurement");
   app->add_option("--seed", o->seed, "Seed of the gradients")
@@ -107,7 +110,8 @@ void AddSelectBenchOptions(CLI::App* app, SelectBenchOptions* o) {
       "Examples:\n"
       "  cddp bench select --elements 25557032 --ratio 0.01 --threads 2\n"
       "  cddp bench select --distribution real --gradients gradients.cddg --ratio 0.01\n"
-      "  cddp bench select --ratio 0.01 --threads 1 --plot selection.png");
+      "  cddp bench select --ratio 0.01 --threads 1 --plot selection.png\n"
+      "  cddp bench select --device cuda");
 }
 
 std::vector<SelectCase> SelectCases(const SelectBenchOptions& o) {

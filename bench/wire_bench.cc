@@ -12,6 +12,7 @@
 #include <limits>
 
 #include "bench/cache_eviction.h"
+#include "bench/device_bench.h"
 #include "bench/wire_sets.h"
 #include "cddp/frame.h"
 #include "cddp/status.h"
@@ -244,6 +245,9 @@ void AddWireBenchOptions(CLI::App* app, WireBenchOptions* o) {
       ->group("Cases");
   app->add_flag("--stochastic-rounding", o->stochastic, "Round int8 and int4 by chance")
       ->group("Cases");
+  app->add_option("--device", o->device,
+                  "cpu, cuda or cuda:N: there encoding, and the sum of 8 frames")
+      ->group("Measurement");
   app->add_option("--steps", o->steps, "Timed repetitions of a case")->group("Measurement");
   app->add_option("--seed", o->seed, "Seed of the sets")
       ->check(CLI::NonNegativeNumber)
@@ -261,10 +265,12 @@ void AddWireBenchOptions(CLI::App* app, WireBenchOptions* o) {
       "one case that they say, by default uniform, 25557032 elements, 1%, auto, int4.\n"
       "Examples:\n"
       "  cddp bench wire --ratio 0.01 --values int4 --indices rice\n"
-      "  cddp bench wire --set real --gradients gradients.cddg --ratio 0.001");
+      "  cddp bench wire --set real --gradients gradients.cddg --ratio 0.001\n"
+      "  cddp bench wire --device cuda");
 }
 
 int WireBench(const WireBenchOptions& o) {
+  if (o.device != "cpu") return WireBenchOnDevice(o);
   Check(o);
   RequireOutputs(o.outputs);
   Recording recording;

@@ -13,6 +13,7 @@ namespace cddp {
 
 // What is not given takes its place in the matrix of cases.
 struct WireBenchOptions {
+  std::string device = "cpu";
   std::optional<int64_t> elements;
   std::optional<double> ratio;
   std::optional<std::string> values;   // value codec

@@ -3,23 +3,11 @@
 #include <fmt/format.h>
 
 #include <charconv>
-#include <string_view>
 
 #include "trainer/failure.h"
 
 namespace cddp {
 namespace {
-
-constexpr std::string_view kCudaPrefix = "cuda:";
-
-// The N of cuda:N, or -1.
-int CudaNumber(std::string_view name) {
-  if (!name.starts_with(kCudaPrefix)) return -1;
-  const std::string_view digits = name.substr(kCudaPrefix.size());
-  int number = -1;
-  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
-  return error == std::errc() && end == digits.data() + digits.size() ? number : -1;
-}
 
 void RequireCuda(const std::string& name, const Devices& devices) {
   if (!devices.cuda_built) {
@@ -39,13 +27,19 @@ void RequireCuda(const std::string& name, const Devices& devices) {
 
 }  // namespace
 
+int CudaNumber(std::string_view name) {
+  if (name == "cuda") return 0;
+  constexpr std::string_view kPrefix = "cuda:";
+  if (!name.starts_with(kPrefix)) return -1;
+  const std::string_view digits = name.substr(kPrefix.size());
+  int number = -1;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
+  return error == std::errc() && end == digits.data() + digits.size() ? number : -1;
+}
+
 std::string ResolveDevice(const std::string& name, const Devices& devices) {
   if (name == "auto") return devices.cuda > 0 ? "cuda" : "cpu";
   if (name == "cpu") return name;
-  if (name == "cuda") {
-    RequireCuda(name, devices);
-    return name;
-  }
   if (name == "mps") {
     if (!devices.mps) {
       Refuse("--device mps: this program's libtorch has no Metal device; use --device cpu");
@@ -57,7 +51,7 @@ std::string ResolveDevice(const std::string& name, const Devices& devices) {
     Refuse(fmt::format("--device is auto, cpu, cuda, cuda:N or mps, got \"{}\"", name));
   }
   RequireCuda(name, devices);
-  if (number >= devices.cuda) {
+  if (name != "cuda" && number >= devices.cuda) {
     Refuse(fmt::format("--device {}: this machine has {}", name,
                        devices.cuda == 1
                            ? "one CUDA device, cuda:0"

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace cddp {
@@ -20,6 +21,9 @@ Devices PresentDevices();
 // (each worker of a machine takes the next device), cuda:N, mps. Throws
 // StatusError(kInvalidArgument) for other names and for what is not there, with what to do.
 std::string ResolveDevice(const std::string& name, const Devices& devices);
+
+// 0 of cuda, N of cuda:N; -1 of other names.
+int CudaNumber(std::string_view name);
 
 // "cpu", "cuda:0", ...: what there is, for people.
 std::vector<std::string> NamesOf(const Devices& devices);

@@ -154,8 +154,7 @@ Status CudaCompressor::Create(const CompressorOptions& options, void* stream,
   if (!cuda::CodesOnDevice(options.format.values)) {
     return refuse("value codec but fp32, bf16, int8 and int4");
   }
-  Status problem;
-  if (CudaDeviceCount(&problem) == 0) return problem;
+  CDDP_RETURN_IF_ERROR(RequireCudaDevice(0));
   impl->options.format.indices = IndexFormat::kRiceBlocks;
   CDDP_RETURN_IF_ERROR(StatusOf(cudaGetDevice(&impl->device), "asking for the device"));
   CDDP_RETURN_IF_ERROR(RequireCapability(impl->device));
@@ -166,13 +165,7 @@ Status CudaCompressor::Create(const CompressorOptions& options, void* stream,
 
 Status CudaCompressor::CreateOn(int device, const CompressorOptions& options,
                                 std::unique_ptr<CudaCompressor>* compressor) {
-  Status problem;
-  const int devices = CudaDeviceCount(&problem);
-  if (devices == 0) return problem;
-  if (device < 0 || device >= devices) {
-    return Status::InvalidArgument(
-        fmt::format("device {} of {}: they are numbered from 0", device, devices));
-  }
+  CDDP_RETURN_IF_ERROR(RequireCudaDevice(device));
   const cuda::DeviceGuard guard(device);
   cudaStream_t stream = nullptr;
   CDDP_RETURN_IF_ERROR(
@@ -350,17 +343,13 @@ Status CudaCompressor::Load(const CompressorState& state) {
   return Status::Ok();
 }
 
-int CudaDeviceCount(Status* problem) {
-  int count = 0;
-  const cudaError_t error = cudaGetDeviceCount(&count);
-  if (error == cudaSuccess && count > 0) {
-    *problem = Status::Ok();
-    return count;
-  }
-  cudaGetLastError();
-  *problem = error == cudaSuccess ? Status::Unavailable("this machine has no CUDA device")
-                                  : StatusOf(error, "looking for devices");
-  return 0;
+Status RequireCudaDevice(int device) {
+  int devices = 0;
+  CDDP_RETURN_IF_ERROR(StatusOf(cudaGetDeviceCount(&devices), "looking for devices"));
+  if (devices == 0) return Status::Unavailable("this machine has no CUDA device");
+  if (device >= 0 && device < devices) return Status::Ok();
+  return Status::InvalidArgument(
+      fmt::format("device {} of {}: they are numbered from 0", device, devices));
 }
 
 }  // namespace cddp

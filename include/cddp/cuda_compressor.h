@@ -68,7 +68,8 @@ class CudaCompressor final : public DeviceCompressor {
   std::unique_ptr<Impl> impl_;
 };
 
-// Devices that there are; 0 without a driver. Unavailable (*problem) says why there are none.
-int CudaDeviceCount(Status* problem);
+// Ok for the number of a device that there is. Unavailable says why there are none, as without a
+// driver; InvalidArgument how many there are.
+Status RequireCudaDevice(int device);
 
 }  // namespace cddp

@@ -25,8 +25,8 @@ using cuda::StatusOf;
 class CudaCompressorTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    Status problem;
-    ASSERT_GT(CudaDeviceCount(&problem), 0) << problem.message();
+    const Status device = RequireCudaDevice(0);
+    ASSERT_TRUE(device.ok()) << device.message();
   }
 };
 
@@ -110,8 +110,8 @@ struct Case {
 class SameAsCpu : public ::testing::TestWithParam<Case> {
  protected:
   void SetUp() override {
-    Status problem;
-    ASSERT_GT(CudaDeviceCount(&problem), 0) << problem.message();
+    const Status device = RequireCudaDevice(0);
+    ASSERT_TRUE(device.ok()) << device.message();
   }
 };
 
@@ -579,8 +579,7 @@ TEST(CudaCompressorOptions, AreRefused) {
 }
 
 TEST(CudaCompressorOptions, WithoutDeviceIsUnavailable) {
-  Status problem;
-  if (CudaDeviceCount(&problem) > 0) return;  // there is one: nothing to see
+  if (RequireCudaDevice(0).ok()) return;  // there is one: nothing to see
   std::unique_ptr<CudaCompressor> gpu;
   const Status status = CudaCompressor::Create({}, nullptr, &gpu);
   EXPECT_EQ(status.code(), StatusCode::kUnavailable);

@@ -103,6 +103,9 @@ TEST_F(BenchTest, BadInputIsRefusedByName) {
       {{"--json", "/proc/nowhere/x"}, "--json"},
       {{"--csv", "/proc/nowhere/x"}, "--csv"},
       {{"--elemnts", "1"}, "did you mean --elements?"},
+      {{"--device", "gpu"}, "--device is cpu, cuda or cuda:N"},
+      {{"--device", "cuda", "--threads", "1"}, "leave it out with --device cuda"},
+      {{"--device", "cuda:7", "--steps", "1"}, "--steps must be from 8"},
   };
   for (const auto& [arguments, message] : inputs) {
     Child child = Select(arguments);
@@ -113,6 +116,17 @@ TEST_F(BenchTest, BadInputIsRefusedByName) {
   Child unwritable = Run({"train", "--data-dir", CDDP_DATA, "--record-gradients", "/proc/no/x"});
   EXPECT_EQ(unwritable.Wait(seconds(60)), 2);
   EXPECT_NE(unwritable.err().find("--record-gradients"), std::string::npos) << unwritable.err();
+}
+
+// What there is not, a build with CUDA or a GPU, is said; where there is both, it is measured.
+TEST_F(BenchTest, OnADeviceThatIsNotThereSaysSo) {
+  for (const char* what : {"select", "wire"}) {
+    Child child = Run({"bench", what, "--device", "cuda:99", "--elements", "1000000"});
+    EXPECT_EQ(child.Wait(), 2) << child.err();
+    const bool said = child.err().find("CUDA") != std::string::npos ||
+                      child.err().find("device 99") != std::string::npos;
+    EXPECT_TRUE(said) << child.err();
+  }
 }
 
 TEST_F(BenchTest, WireOfOneCaseIsOneObject) {
