@@ -23,6 +23,7 @@ and links must lead to files and headings. Ends with 1 when something differs. N
 Python.
 """
 import argparse
+import concurrent.futures
 import difflib
 import os
 import pathlib
@@ -152,7 +153,7 @@ def make_folder(folder, arguments):
         shutil.copytree(ROOT / name, folder / name)
 
 
-def check_block(page, block, folder, arguments):
+def check_block(page, block, folder, arguments, say):
     wrong = []
     status = 0
     for number, (command, expected, line) in enumerate(block.steps):
@@ -160,8 +161,8 @@ def check_block(page, block, folder, arguments):
         before, (status, output) = status, run(command, status, folder)
         got = [line.rstrip() for line in output.rstrip("\n").split("\n")]
         if arguments.show:
-            print(f"$ {command}\n" + "\n".join(got))
-        print(f"  {time.monotonic() - start:6.1f} s  {command[:100]}", flush=True)
+            say(f"$ {command}\n" + "\n".join(got))
+        say(f"  {time.monotonic() - start:6.1f} s  {command[:100]}")
         where = f"{page}:{line}: $ {command}"
         told = block.steps[number + 1][0] == "echo $?" if number + 1 < len(block.steps) else False
         if command == "echo $?":
@@ -181,18 +182,22 @@ def check_block(page, block, folder, arguments):
     return wrong
 
 
-def flags_of(program):
+def flags_of(program, pool):
     """The long flags of the program, (), and of its subcommands, ("bench", "sync") say."""
     flags = {}
 
-    def read(command):
-        text = subprocess.run([program, *command, "--help"], check=True, capture_output=True,
+    def help_of(command):
+        return subprocess.run([program, *command, "--help"], check=True, capture_output=True,
                               text=True).stdout
-        flags[command] = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", text))
-        for name in re.findall(r"^  ([a-z]+)  ", text.partition("Subcommands:")[2], re.M):
-            read((*command, name))
 
-    read(())
+    commands = [()]
+    while commands:
+        below = []
+        for command, text in zip(commands, pool.map(help_of, commands)):
+            flags[command] = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", text))
+            names = re.findall(r"^  ([a-z]+)  ", text.partition("Subcommands:")[2], re.M)
+            below += [(*command, name) for name in names]
+        commands = below
     return flags
 
 
@@ -253,6 +258,32 @@ def check_text(page, text, flags):
     return wrong
 
 
+def check_page(page, flags, arguments):
+    """What there is to say, what is wrong, commands that were run and that were not."""
+    blocks, text, wrong = parse(page)
+    said, ran, left = [str(page)], 0, 0
+    if not arguments.list:
+        shown = [(line, "    " + command) for block in blocks if block.markers
+                 for command, _, line in block.steps]
+        wrong += check_text(page, text, flags)
+        wrong += check_indented(page, text, flags) + check_indented(page, shown, flags)
+    with tempfile.TemporaryDirectory(prefix="cddp-docs-") as name:
+        folder = pathlib.Path(name)
+        if not arguments.list and any(not block.markers for block in blocks):
+            make_folder(folder, arguments)
+        for block in blocks:
+            if block.markers:
+                left += len(block.steps)
+            else:
+                ran += len(block.steps)
+            if arguments.list:
+                how = " ".join(block.markers) or "run"
+                said += [f"  {how}: {command}" for command, _, _ in block.steps]
+            elif not block.markers:
+                wrong += check_block(page, block, folder, arguments, said.append)
+    return said, wrong, ran, left
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -260,6 +291,7 @@ def main():
     parser.add_argument("--program", type=pathlib.Path, default=ROOT / "build/release/cddp")
     parser.add_argument("--data-dir", type=pathlib.Path, default=ROOT / "data",
                         help="folder with mnist/, as cddp data fetch makes it")
+    parser.add_argument("--jobs", type=int, default=1, help="pages at a time (default 1)")
     parser.add_argument("--list", action="store_true", help="list the commands, run nothing")
     parser.add_argument("--show", action="store_true", help="print what the commands print")
     arguments = parser.parse_args()
@@ -271,33 +303,15 @@ def main():
         return 2
     pages = arguments.pages or [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md",
                                 ROOT / "CONTRIBUTING.md"]
-    flags = {} if arguments.list else flags_of(arguments.program)
-
     wrong, ran, left = [], 0, 0
-    for page in pages:
-        blocks, text, mistakes = parse(page)
-        wrong += mistakes
-        print(page, flush=True)
-        if not arguments.list:
-            shown = [(line, "    " + command) for block in blocks if block.markers
-                     for command, _, line in block.steps]
-            wrong += check_text(page, text, flags)
-            wrong += check_indented(page, text, flags) + check_indented(page, shown, flags)
-        with tempfile.TemporaryDirectory(prefix="cddp-docs-") as name:
-            folder = pathlib.Path(name)
-            if not arguments.list and any(not block.markers for block in blocks):
-                make_folder(folder, arguments)
-            for block in blocks:
-                if block.markers:
-                    left += len(block.steps)
-                else:
-                    ran += len(block.steps)
-                if arguments.list:
-                    how = " ".join(block.markers) or "run"
-                    for command, _, _ in block.steps:
-                        print(f"  {how}: {command}")
-                elif not block.markers:
-                    wrong += check_block(page, block, folder, arguments)
+    with concurrent.futures.ThreadPoolExecutor(max(1, arguments.jobs)) as pool:
+        flags = {} if arguments.list else flags_of(arguments.program, pool)
+        for said, mistakes, run_here, left_here in pool.map(
+                lambda page: check_page(page, flags, arguments), pages):
+            print("\n".join(said), flush=True)
+            wrong += mistakes
+            ran += run_here
+            left += left_here
     if wrong:
         print("\n" + "\n\n".join(wrong))
     what = "commands would be run" if arguments.list else "commands were run"

@@ -1,4 +1,4 @@
-// What the memories cost in accuracy: 8 ranks of 16 samples, 3 epochs of 40,000 images
+// What the memories cost in accuracy: 8 ranks of 16 samples, 3 epochs of 20,000 images
 // of MNIST, dense and 0.1% of the gradient, one seed. Reads the reports of the
 // `cddp bench accuracy` runs before. The study over five seeds is scripts/accuracy_study.py.
 #include <gtest/gtest.h>
@@ -16,7 +16,7 @@ nlohmann::json Report(const std::string& variant) {
 
 double Accuracy(const std::string& variant) { return Report(variant).at("test_accuracy_percent"); }
 
-TEST(AccuracyOfEightRanks, DenseConverges) { EXPECT_GT(Accuracy("dense"), 98.0); }
+TEST(AccuracyOfEightRanks, DenseConverges) { EXPECT_GT(Accuracy("dense"), 97.0); }
 
 TEST(AccuracyOfEightRanks, MemoriesStayWithinOnePoint) {
   for (const char* memory : {"residual", "dgc"}) {

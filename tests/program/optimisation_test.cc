@@ -32,14 +32,14 @@ TEST_F(OptimisationTest, AdamWWithCompressionKeepsUpWithDense) {
                                        "--weight-decay",
                                        "0.01",
                                        "--max-train-samples",
-                                       "16000"};
+                                       "8000"};
   std::vector<std::string> compressed = dense;
   compressed.insert(compressed.end(), {"--compress", "--ratio", "0.01"});
   const double without = Result(dense, "0")["test_accuracy_percent"];
   const nlohmann::json with = Result(compressed, "0");
   EXPECT_EQ(with["memory"], "residual");
-  EXPECT_GT(without, 95.0);
-  EXPECT_GT(with["test_accuracy_percent"], without - 1.0);
+  EXPECT_GT(without, 93.0);
+  EXPECT_GT(with["test_accuracy_percent"], without - 1.5);
 }
 
 TEST_F(OptimisationTest, EveryOptimiserLearnsOverTwoWorkers) {
@@ -73,7 +73,7 @@ TEST_F(OptimisationTest, ScheduleAndScaledRateAreThoseOfTheHistory) {
                                         "--epochs",
                                         "3",
                                         "--max-train-samples",
-                                        "1280",
+                                        "640",
                                         "--lr",
                                         "0.01",
                                         "--scale-lr",

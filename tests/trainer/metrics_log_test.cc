@@ -87,7 +87,7 @@ TEST_F(MetricsLogTest, WhatCannotBeWrittenIsLeftOut) {
 // At any moment: all records but perhaps the last are there, whole and in order.
 TEST_F(MetricsLogTest, IsValidAfterAKill) {
   const bool python = HavePython();
-  for (int kill_number = 0; kill_number < 20; ++kill_number) {
+  for (int kill_number = 0; kill_number < 10; ++kill_number) {
     const TemporaryFolder folder;
     const pid_t writer = fork();
     if (writer == 0) {
@@ -95,7 +95,7 @@ TEST_F(MetricsLogTest, IsValidAfterAKill) {
       const std::string name(3000, 'n');  // long records are torn more often
       for (uint64_t step = 1;; ++step) log.Append("step", step, {{name, step}});
     }
-    std::this_thread::sleep_for(std::chrono::milliseconds(3 + kill_number));
+    std::this_thread::sleep_for(std::chrono::milliseconds(3 + 2 * kill_number));
     kill(writer, SIGKILL);
     waitpid(writer, nullptr, 0);
 
