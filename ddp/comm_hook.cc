@@ -76,14 +76,14 @@ PipelineJob CommHook::MakeJob(c10d::GradBucket& bucket, const FuturePtr& future)
       side_.Run(mark.get(), [&] {
         if (unscale != 1) buffer.mul_(unscale);
         if (options_.weight_decay != 0) AddWeightDecay(buffer, parameters, options_.weight_decay);
-        if (options_.staged) values.copy_(buffer, /*non_blocking=*/true);
+        if (options_.staged) values.copy_(buffer, /*non_blocking=*/buffer.is_cuda());
       });
     };
   }
   job.done = [this, buffer, values, future](const Status& status) {
     try {
       ThrowIfError(status);
-      if (options_.staged) side_.Run(nullptr, [&] { buffer.copy_(values, /*non_blocking=*/true); });
+      if (options_.staged) side_.Run(nullptr, [&] { buffer.copy_(values, /*non_blocking=*/buffer.is_cuda()); });
       future->markCompleted(buffer);
     } catch (...) {
       future->setError(std::current_exception());

@@ -6,7 +6,7 @@
 namespace cddp {
 
 SideStream::SideStream(at::Device device) : device_(device) {
-  if (device.is_cpu()) return;
+  if (!device.is_cuda()) return;
   stream_ = c10::impl::VirtualGuardImpl(device.type()).getStreamFromGlobalPool(device);
 }
 

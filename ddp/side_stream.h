@@ -1,5 +1,6 @@
-// A stream of a device beside the one that forward and backward run on, so that gradients are
-// copied while backward goes on. On the CPU there are no streams: work is just done.
+// A stream of a GPU beside the one that forward and backward run on, so that gradients are
+// copied while backward goes on. On the CPU there are no streams, and other devices do everything
+// in one order: work is just done.
 //
 // Any thread.
 #pragma once
@@ -18,11 +19,13 @@ class SideStream {
  public:
   explicit SideStream(at::Device device);
 
-  // A mark behind what this thread has given its current stream to do; null on the CPU.
+  // A mark behind what this thread has given its current stream to do; null without a
+  // stream.
   std::shared_ptr<c10::Event> Mark() const;
 
   // Does `work`, which enqueues on this thread's current stream, on the side stream, behind the
-  // mark if there is one, and waits until the device has done it. Throws what `work` throws.
+  // mark if there is one, and waits until the device has done it. Without a stream only what
+  // `work` itself waits for is waited for. Throws what `work` throws.
   void Run(const c10::Event* mark, const std::function<void()>& work) const;
 
  private:

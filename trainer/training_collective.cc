@@ -26,7 +26,6 @@ std::unique_ptr<Collective> DeviceCollective(const TrainOptions& options, at::De
   if (gathers) {
     try {
       collective = MakeDeviceCollective(device, compression, transport);
-      why = "this program was built without what compresses there";
     } catch (const StatusError& error) {
       if (error.code() != StatusCode::kInvalidArgument) throw;
       why = error.what();

@@ -17,8 +17,8 @@ struct PlanSoFar {
 };
 
 // The collective that `options` (resolved) ask for, for gradients on `device`; on the CPU it
-// selects with `threads`. On a GPU `auto` means gather, which makes its frames there; what that
-// cannot do is done by the CPU, with a warning. Rank 0's records gradients if they ask for it.
+// selects with `threads`. On another device `auto` means gather, which makes its frames there; what
+// that cannot do is done by the CPU, with a warning. Rank 0's records gradients if they ask for it.
 // `transport` must outlive it. Throws StatusError: kUnavailable or kCorrupt for options.plan,
 // kInvalidArgument when that is of another number of workers, or when gradients are to be
 // recorded that stay on a device.
