@@ -1,9 +1,9 @@
 set terminal pngcairo size 1100,440 font 'DejaVu Sans,13' background 'white' noenhanced
 set output 'sync-resnet50-p8-1gbit.png'
-set title "Synchronising the gradients of resnet50: 8 workers, 1gbit links\n2 cores of AMD EPYC, Linux 6.18.44-fc-v782; median of 2 rounds"
+set title "Synchronising the gradients of resnet50: 8 workers, 1gbit links\n2 cores of AMD EPYC, Linux 6.18.44-fc-v782; median of 3 rounds"
 set xlabel 'time of a step (ms)'
 
-set xrange [0:2256.77]
+set xrange [0:2471.82]
 set yrange [0.3:5.7]
 set format x '%g'
 set grid xtics lc rgb '#bbbbbb'
