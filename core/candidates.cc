@@ -104,7 +104,7 @@ void Candidates::Append(size_t begin, uint32_t threshold, const Entries& entries
   }
   if (swept_chunks_ == next_raise_ && swept_chunks_ < chunks_) {
     RaiseThreshold(accumulation);
-    next_raise_ *= 2;  // all of them together cost what the last does
+    next_raise_ *= 2;  // the last costs as much as all before
   }
 }
 

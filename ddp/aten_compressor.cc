@@ -45,26 +45,62 @@ Status WithAten(const char* what, Work work) {
 
 }  // namespace
 
-AtenCompressor::AtenCompressor(at::Device device, const CompressorOptions& options)
-    : device_(device), options_(options), side_(device) {}
+AtenCompressor::AtenCompressor(at::Device device, const CompressorOptions& options,
+                               std::unique_ptr<Compressor> counts)
+    : device_(device), options_(options), side_(device), counts_(std::move(counts)) {}
 
 Status AtenCompressor::Create(at::Device device, const CompressorOptions& options,
                               std::unique_ptr<AtenCompressor>* compressor) {
-  std::unique_ptr<AtenCompressor> created(new AtenCompressor(device, options));
-  CDDP_RETURN_IF_ERROR(Compressor::Create(options, &created->counts_));
   const auto refuse = [&](const char* what) {
     return Status::InvalidArgument(fmt::format("compression on {} has no {}", device.str(), what));
   };
   if (options.selector.name != "topk") return refuse("selector but topk");
   if (options.memory.clip_norm > 0) return refuse("clipping norm; clip before (clip_norm 0)");
   if (options.adaptive_every > 0) return refuse("adaptive budgets (adaptive_every 0)");
-  *compressor = std::move(created);
-  return Status::Ok();
+  const auto make = [&](std::unique_ptr<AtenCompressor>* made) {
+    std::unique_ptr<Compressor> counts;
+    CDDP_RETURN_IF_ERROR(Compressor::Create(options, &counts));
+    return WithAten("making a stream", [&] {
+      made->reset(new AtenCompressor(device, options, std::move(counts)));
+      return Status::Ok();
+    });
+  };
+  std::unique_ptr<AtenCompressor> trial;
+  CDDP_RETURN_IF_ERROR(make(&trial));
+  if (const Status status = trial->Try(); !status.ok()) {
+    return Status::InvalidArgument(
+        fmt::format("libtorch cannot compress on {}: {}", device.str(), status.message()));
+  }
+  return make(compressor);
+}
+
+// A step of a parameter that does not go whole: whether the device has all operators.
+Status AtenCompressor::Try() {
+  const uint32_t elements = options_.whole_limit + 64;
+  at::Tensor gradient;
+  CDDP_RETURN_IF_ERROR(WithAten("making a tensor", [&] {
+    gradient = torch::ones({elements}, torch::TensorOptions(torch::kFloat).device(device_));
+    return Status::Ok();
+  }));
+  const BucketParameter parameter{.name = "trial", .offset = 0, .count = elements};
+  const Bucket bucket{.step = 0,
+                      .index = 0,
+                      .values = {gradient.data_ptr<float>(), elements},
+                      .parameters = std::span(&parameter, 1)};
+  std::vector<std::byte> frame;
+  CDDP_RETURN_IF_ERROR(Start(bucket, 0));
+  CDDP_RETURN_IF_ERROR(Finish(&frame));
+  const std::span<const std::byte> frames[] = {frame};
+  const FrameId ids[] = {{.step = 0, .bucket = 0, .rank = 0, .elements = elements}};
+  bool finite = true;
+  return Mean(frames, ids, EntryCount(bucket), bucket, &finite);
 }
 
 at::Tensor AtenCompressor::OfBucket(const Bucket& bucket) const {
-  return torch::from_blob(bucket.values.data(), {static_cast<int64_t>(bucket.values.size())},
-                          torch::TensorOptions(torch::kFloat).device(device_));
+  return at::for_blob(bucket.values.data(), {static_cast<int64_t>(bucket.values.size())})
+      .options(torch::TensorOptions(torch::kFloat).device(device_))
+      .target_device(device_)
+      .make_tensor();
 }
 
 at::Tensor AtenCompressor::OnDevice(std::span<const float> values) const {
@@ -105,14 +141,17 @@ AtenCompressor::Taken AtenCompressor::Take(const at::Tensor& accumulated, size_t
 
 Status AtenCompressor::Start(const Bucket& bucket, uint32_t rank) {
   frame_.clear();
+  std::vector<std::byte> frame;
   return WithAten("compressing", [&] {
     Status status;
-    side_.Run(nullptr, [&] { status = CompressBucket(bucket, rank); });
+    side_.Run(nullptr, [&] { status = CompressBucket(bucket, rank, &frame); });
+    if (status.ok()) frame_ = std::move(frame);
     return status;
   });
 }
 
-Status AtenCompressor::CompressBucket(const Bucket& bucket, uint32_t rank) {
+Status AtenCompressor::CompressBucket(const Bucket& bucket, uint32_t rank,
+                                      std::vector<std::byte>* frame) {
   const FrameId id{.step = bucket.step,
                    .bucket = bucket.index,
                    .rank = rank,
@@ -140,8 +179,8 @@ Status AtenCompressor::CompressBucket(const Bucket& bucket, uint32_t rank) {
   if (!finite.item<bool>()) {
     Count(bucket, {});
     Selection none;
-    CDDP_RETURN_IF_ERROR(EncodeFrame(format(), id, {}, /*non_finite=*/true, &none, &frame_));
-    statistics_.bytes_out += frame_.size();
+    CDDP_RETURN_IF_ERROR(EncodeFrame(format(), id, {}, /*non_finite=*/true, &none, frame));
+    statistics_.bytes_out += frame->size();
     return Status::Ok();
   }
 
@@ -158,10 +197,10 @@ Status AtenCompressor::CompressBucket(const Bucket& bucket, uint32_t rank) {
   }
   Selection selection = SelectionOf(torch::cat(indices), torch::cat(values));
   CDDP_RETURN_IF_ERROR(
-      EncodeFrame(format(), id, run_ends, /*non_finite=*/false, &selection, &frame_));
+      EncodeFrame(format(), id, run_ends, /*non_finite=*/false, &selection, frame));
   if (keeps()) Settle(bucket, taken, selection);
   Count(bucket, run_ends);
-  statistics_.bytes_out += frame_.size();
+  statistics_.bytes_out += frame->size();
   return Status::Ok();
 }
 
@@ -190,6 +229,10 @@ Status AtenCompressor::Finish(std::vector<std::byte>* frame) {
 Status AtenCompressor::Mean(std::span<const std::span<const std::byte>> frames,
                             std::span<const FrameId> ids, size_t max_entries, const Bucket& bucket,
                             bool* finite) {
+  if (frames.empty() || ids.size() != frames.size()) {
+    return Status::InvalidArgument(fmt::format(
+        "{} frames and {} ids: one of each is needed for every rank", frames.size(), ids.size()));
+  }
   std::vector<Selection> entries(frames.size());
   bool good = true;
   for (size_t f = 0; f < frames.size(); ++f) {
@@ -203,7 +246,8 @@ Status AtenCompressor::Mean(std::span<const std::span<const std::byte>> frames,
     for (const Selection& of_rank : entries) {
       mean.index_add_(0, AsTensor(of_rank.indices).to(device_), OnDevice(of_rank.values));
     }
-    mean.div_(static_cast<double>(frames.size()));
+    // By a tensor: a number's reciprocal would be multiplied with on a GPU.
+    mean.div_(torch::full({}, static_cast<double>(frames.size()), mean.options()));
     good = good && torch::isfinite(mean).all().item<bool>();
     if (!good) mean.fill_(std::nanf(""));
   };
@@ -251,20 +295,20 @@ Status AtenCompressor::Load(const CompressorState& state) {
   CDDP_RETURN_IF_ERROR(Save(&known));
   CDDP_RETURN_IF_ERROR(checker->Load(known));
   CDDP_RETURN_IF_ERROR(checker->Load(state));
-  CDDP_RETURN_IF_ERROR(counts_->SetRatio(state.ratio));
   return WithAten("loading the memory", [&] {
-    kept_.clear();
+    decltype(kept_) loaded;
     const std::string residual = "/residual", velocity = "/velocity";
     for (const auto& [key, values] : state.memory) {
       if (!has_momentum()) {
-        kept_[key].residual = OnDevice(values);
+        loaded[key].residual = OnDevice(values);
       } else if (key.ends_with(residual)) {
-        kept_[key.substr(0, key.size() - residual.size())].residual = OnDevice(values);
+        loaded[key.substr(0, key.size() - residual.size())].residual = OnDevice(values);
       } else {
-        kept_[key.substr(0, key.size() - velocity.size())].velocity = OnDevice(values);
+        loaded[key.substr(0, key.size() - velocity.size())].velocity = OnDevice(values);
       }
     }
-    return Status::Ok();
+    kept_.swap(loaded);
+    return counts_->SetRatio(state.ratio);
   });
 }
 

@@ -3,9 +3,10 @@
 // operators where a kernel of ours has one sweep. Only entries come to the host, where frames are
 // made and read.
 //
-// GPU memory: 8 bytes per element with `residual`, 16 with `dgc`, and what topk takes of a
-// parameter. Frames are bit-identical to the CPU's where the device adds and multiplies in
-// float32 as IEEE 754 says.
+// Memory of the device: 8 bytes per element with `residual`, 16 with `dgc`; while a bucket is
+// compressed, 4 more for each of its elements and some 20 for those of its largest parameter.
+// Frames are bit-identical to the CPU's where the device adds and multiplies in float32 as IEEE 754
+// says.
 #pragma once
 
 #include <torch/torch.h>
@@ -23,7 +24,8 @@ namespace cddp {
 
 class AtenCompressor final : public DeviceCompressor {
  public:
-  // InvalidArgument for selectors but topk, a clip_norm and adaptive budgets.
+  // InvalidArgument for selectors but topk, a clip_norm and adaptive budgets, and for a device that
+  // lacks one of the operators (which a small step tries).
   static Status Create(at::Device device, const CompressorOptions& options,
                        std::unique_ptr<AtenCompressor>* compressor);
 
@@ -54,13 +56,15 @@ class AtenCompressor final : public DeviceCompressor {
     at::Tensor indices, values;  // in the parameter, ascending
   };
 
-  AtenCompressor(at::Device device, const CompressorOptions& options);
+  AtenCompressor(at::Device device, const CompressorOptions& options,
+                 std::unique_ptr<Compressor> counts);
+  Status Try();
 
   bool keeps() const { return options_.memory.name != "none"; }
   bool has_momentum() const { return options_.memory.name == "dgc"; }
   at::Tensor OnDevice(std::span<const float> values) const;
   at::Tensor OfBucket(const Bucket& bucket) const;
-  Status CompressBucket(const Bucket& bucket, uint32_t rank);
+  Status CompressBucket(const Bucket& bucket, uint32_t rank, std::vector<std::byte>* frame);
   at::Tensor Accumulate(const at::Tensor& gradient, Kept* kept) const;
   Taken Take(const at::Tensor& accumulated, size_t k, Kept* kept) const;
   void Settle(const Bucket& bucket, const std::vector<Taken>& taken, const Selection& decoded);

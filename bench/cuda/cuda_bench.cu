@@ -72,7 +72,8 @@ class Gradient {
 
  private:
   void Step(float keep, float scale) {
-    Drift<<<(count_ + 255) / 256, 256>>>(values_.data(), count_, ++seed_, keep, scale);
+    const auto blocks = static_cast<unsigned>((size_t{count_} + 255) / 256);
+    Drift<<<blocks, 256>>>(values_.data(), count_, ++seed_, keep, scale);
     Check(cudaGetLastError());
   }
 

@@ -33,7 +33,7 @@ struct CudaBenchOptions {
 
 // Both print a line per row to `table` and return the device's properties and "rows". Times
 // are in microseconds (*_us_median). Throw StatusError: kUnavailable without a usable device or
-// enough of its memory.
+// enough of its memory, kInvalidArgument for the number of a device that is not there.
 
 // Selecting and encoding with each memory, ratio and value codec.
 Json CompressionOnCuda(const CudaBenchOptions& options, std::FILE* table);
