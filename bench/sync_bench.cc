@@ -68,7 +68,8 @@ void AddSyncBenchOptions(CLI::App* app, SyncBenchOptions* o) {
       ->group("Case");
   app->add_option("--steps", o->steps, "Timed steps")->group("Measurement");
   app->add_option("--warmup", o->warmup,
-                  "Steps before, in which memories fill and thresholds settle; auto decides before")
+                  "Steps before, in which memories fill, thresholds settle and auto decides: more "
+                  "steps when it takes longer")
       ->group("Measurement");
   app->footer(
       "Each worker runs this command, started by torchrun, by scripts/lab.sh on shaped links, or\n"

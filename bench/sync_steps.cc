@@ -21,6 +21,7 @@ using Clock = std::chrono::steady_clock;
 
 constexpr size_t kSourceSlack = 1 << 20;  // how far apart the steps' gradients may begin
 constexpr int kMostTrialSteps = 200;      // for auto to settle
+constexpr int kStepsToRefill = 30;        // memories, after dense steps that auto tried
 constexpr int kFloorRepetitions = 5;
 
 double SecondsSince(Clock::time_point start) {
@@ -161,9 +162,14 @@ nlohmann::json SyncSteps::PlanReport() const {
 }
 
 nlohmann::json SyncSteps::Run() {
-  // Dense steps, which auto tries, empty the memories: the warm-up comes after.
-  for (int i = 0; i < kMostTrialSteps && !collective_->settled(); ++i) Step();
-  for (int i = 0; i < options_.warmup; ++i) Step();
+  // The trials of auto are part of the warm-up: memories fill for hundreds of steps, so only
+  // times of the same steps compare.
+  int warmup = options_.warmup;
+  for (int i = 0; i < warmup; ++i) {
+    const bool settled = collective_->settled();
+    Step();
+    if (!settled) warmup = std::max(warmup, std::min(i + 1, kMostTrialSteps) + kStepsToRefill);
+  }
 
   const std::string& interface = options_.run.interface;
   const bool own_interface = !interface.empty() && interface != "lo";

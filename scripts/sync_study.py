@@ -452,9 +452,9 @@ def parse_arguments():
                         help="of our compressed collectives, where they are so short that more "
                              "are needed for a median that holds (default: --steps)")
     parser.add_argument("--warmup", type=positive(int), default=3)
-    parser.add_argument("--compressed-warmup", type=positive(int), default=30, metavar="N",
-                        help="of our compressed collectives, whose memories fill first "
-                             "(default 30)")
+    parser.add_argument("--compressed-warmup", type=positive(int), default=150, metavar="N",
+                        help="of our compressed collectives, whose memories fill first, and "
+                             "auto decides (default 150)")
     parser.add_argument("--rounds", type=positive(int), default=3)
     parser.add_argument("--ratio", type=positive(float), default=0.01,
                         help="of the compressed collectives (default 0.01)")
