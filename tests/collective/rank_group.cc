@@ -5,6 +5,7 @@
 namespace cddp {
 
 const uint64_t kManySteps = 1'000 / CDDP_CASE_DIVISOR;
+const int kManyGroups = kInstrumented ? 50 : 100;
 const int kMostRanks = kInstrumented ? 16 : 64;
 
 void RunRanks(int world_size, const std::function<void(Transport&)>& rank_main,

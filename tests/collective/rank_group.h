@@ -33,6 +33,9 @@ inline constexpr auto kWorldSizes = [] {
 // Steps of the tests that want many, by what the transport of the suite can do.
 extern const uint64_t kManySteps;
 
+// Groups of the tests that make one for each of many cases.
+extern const int kManyGroups;
+
 // The most ranks that the transport of the suite can do in a test.
 extern const int kMostRanks;
 

@@ -122,10 +122,12 @@ void StrikeAnywhere(Maker make, int cases) {
 }
 
 TEST(Collective, NonFiniteGradientVoidsTheStepOnEveryRank) {
-  StrikeAnywhere(GatherOfResiduals, 100);
+  StrikeAnywhere(GatherOfResiduals, kManyGroups);
 }
 
-TEST(Split, NonFiniteGradientVoidsTheStepOnEveryRank) { StrikeAnywhere(SplitOfVelocities, 50); }
+TEST(Split, NonFiniteGradientVoidsTheStepOnEveryRank) {
+  StrikeAnywhere(SplitOfVelocities, kManyGroups / 2);
+}
 
 TEST(Collective, TwoStrikesInOneStepAreOneVoid) {
   RunRanks(3, [](Transport& transport) {

@@ -7,6 +7,8 @@ namespace cddp {
 
 // Eight ranks of one process on two cores take 30 ms for one.
 const uint64_t kManySteps = 100;
+// Some 0.2 s to connect one.
+const int kManyGroups = 16;
 const int kMostRanks = 16;
 
 void RunRanks(int world_size, const std::function<void(Transport&)>& rank_main,

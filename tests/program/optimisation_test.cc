@@ -90,7 +90,8 @@ TEST_F(OptimisationTest, ScheduleAndScaledRateAreThoseOfTheHistory) {
                                         "--label-smoothing",
                                         "0.1",
                                         "--amp",
-                                        "bf16"});
+                                        "bf16"},
+                                       "200");
   const nlohmann::json& history = result["history"];
   EXPECT_NEAR(history[0]["learning_rate"].get<double>(), 0.02, 1e-9);
   EXPECT_NEAR(history[1]["learning_rate"].get<double>(), 0.02, 1e-9);
