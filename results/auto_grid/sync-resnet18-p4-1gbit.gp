@@ -3,7 +3,7 @@ set output 'sync-resnet18-p4-1gbit.png'
 set title "Synchronising the gradients of resnet18: 4 workers, 1gbit links\n2 cores of AMD EPYC, Linux 6.18.44-fc-v782; median of 5 rounds"
 set xlabel 'time of a step (ms, logarithmic)'
 set logscale x
-set xrange [19.4906:1558.06]
+set xrange [21.6554:1580.25]
 set yrange [0.3:5.7]
 set format x '%g'
 set grid xtics lc rgb '#bbbbbb'
