@@ -3,6 +3,7 @@
 // largest among those are the answer. When fewer than k come through, the entries
 // go back and a second sweep with threshold zero finds them.
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
 #include <functional>
@@ -44,6 +45,54 @@ uint32_t ThresholdOfSample(const Accumulation& accumulation, size_t k) {
   return *nth;
 }
 
+// The lowest that the k-th magnitude has been in the last steps, less what it went below that
+// lately. Where it goes to and fro, as between the levels of quantised entries, that is much
+// closer than what a forecast by its changes has to allow for.
+class RecentMinimum {
+ public:
+  // Zero as long as too little is known.
+  float Next() const {
+    constexpr float kMargin = 0.004f;
+    return steps_ < kWindow ? 0.0f : Lowest() * std::exp(-3 * below_ - kMargin);
+  }
+
+  // `value` is finite and not negative.
+  void Update(float value) {
+    if (steps_ >= kWindow) {
+      const float lowest = Lowest();
+      const bool fell = 0 < value && value < lowest;
+      below_ = std::max(0.95f * below_, fell ? std::log(lowest) - std::log(value) : 0.0f);
+    }
+    values_[steps_++ % kWindow] = value;
+  }
+
+ private:
+  static constexpr size_t kWindow = 16;
+
+  float Lowest() const { return *std::ranges::min_element(values_); }
+
+  std::array<float, kWindow> values_{};
+  size_t steps_ = 0;
+  float below_ = 0;  // of its logarithm
+};
+
+// What is known of a parameter. The forecast needs a second sweep more seldom, so it counts
+// unless it lets many more through.
+struct KthMagnitude {
+  float Next() const {
+    constexpr float kFarBelow = 0.8f;
+    const float next = forecast.Next();
+    return next < kFarBelow * minimum.Next() ? minimum.Next() : next;
+  }
+  void Update(float value) {
+    forecast.Update(value);
+    minimum.Update(value);
+  }
+
+  ThresholdForecast forecast{};
+  RecentMinimum minimum;
+};
+
 class TopKSelector : public Selector {
  public:
   explicit TopKSelector(int threads) : pool_(threads) {}
@@ -58,15 +107,15 @@ class TopKSelector : public Selector {
       accumulation.Values();
       return;
     }
-    ThresholdForecast* forecast = nullptr;
+    KthMagnitude* known = nullptr;
     if (!parameter.empty()) {
-      auto it = forecasts_.find(parameter);
-      if (it == forecasts_.end()) it = forecasts_.emplace(parameter, ThresholdForecast{}).first;
-      forecast = &it->second;
+      auto it = known_.find(parameter);
+      if (it == known_.end()) it = known_.try_emplace(std::string(parameter)).first;
+      known = &it->second;
     }
-    const bool warm = forecast != nullptr && forecast->known;
+    const bool warm = known != nullptr && known->forecast.known;
     candidates_.Begin(
-        k, warm ? std::bit_cast<uint32_t>(forecast->Next()) : ThresholdOfSample(accumulation, k));
+        k, warm ? std::bit_cast<uint32_t>(known->Next()) : ThresholdOfSample(accumulation, k));
     candidates_.Gather(Pass::kFirst, accumulation, pool_);
     if (candidates_.size() < k) {
       ++second_sweeps_;
@@ -75,14 +124,14 @@ class TopKSelector : public Selector {
       candidates_.Gather(Pass::kAgain, accumulation, pool_);
     }
     const uint32_t last = candidates_.Finish(base, accumulation, pool_, out);
-    if (forecast != nullptr && accumulation.finite()) forecast->Update(std::bit_cast<float>(last));
+    if (known != nullptr && accumulation.finite()) known->Update(std::bit_cast<float>(last));
   }
   using Selector::Select;
 
  private:
   WorkerPool pool_;
   Candidates candidates_;
-  std::map<std::string, ThresholdForecast, std::less<>> forecasts_;
+  std::map<std::string, KthMagnitude, std::less<>> known_;
 };
 
 }  // namespace
