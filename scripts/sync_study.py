@@ -16,8 +16,6 @@ with its exit code and its last words, and the study goes on; it ends with 1 whe
 succeeded. After each round writes sync-SHAPES-pWORKERS-RATE to the output folder: .csv
 and .json (every run), .md (the table, medians over the rounds), .png, and .dat and .gp
 (gnuplot's data and script).
-
-Longer than other files here: one that stands alone, running systems, tables and picture.
 """
 import argparse
 import csv
