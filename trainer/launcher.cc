@@ -6,11 +6,11 @@
 #include <signal.h>
 #include <spdlog/spdlog.h>
 #include <sys/prctl.h>
-#include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -37,33 +37,38 @@ constexpr Clock::time_point kNever = Clock::time_point::max();
                     fmt::format("launcher: {}: {}", what, std::generic_category().message(errno)));
 }
 
-// Turns the signals of the launcher into reads of a descriptor while it lives.
+struct Received {
+  int signal;
+  bool by_kernel;  // not by a process
+};
+
+// Turns the signals of the launcher into reads of a pipe while it lives; there is one at a
+// time. Not by signalfd: threads that libraries have made would take signals from it, as
+// the driver of CUDA's do, since they do not block what this thread blocks.
 class SignalReader {
  public:
   SignalReader() {
-    sigset_t watched;
-    sigemptyset(&watched);
-    sigaddset(&watched, SIGCHLD);
-    for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGUSR1}) {
-      // An ignored signal would be read all the same: nohup would be undone.
-      struct sigaction action {};
-      sigaction(signal, nullptr, &action);
-      if (action.sa_handler != SIG_IGN) sigaddset(&watched, signal);
+    if (pipe2(pipe_, O_CLOEXEC | O_NONBLOCK) != 0) ThrowUnavailable("pipe");
+    written_ = pipe_[1];
+    sigemptyset(&watched_);
+    for (const int signal : {SIGCHLD, SIGINT, SIGTERM, SIGHUP, SIGUSR1}) {
+      struct sigaction own {};
+      own.sa_sigaction = PassOn;
+      own.sa_flags = SA_SIGINFO | SA_RESTART | SA_NOCLDSTOP;
+      sigfillset(&own.sa_mask);
+      sigaction(signal, nullptr, &before_[count_]);
+      // What is ignored stays so: nohup must not be undone. But where SIGCHLD is ignored, exit
+      // codes are lost.
+      if (signal != SIGCHLD && before_[count_].sa_handler == SIG_IGN) continue;
+      sigaction(signal, &own, nullptr);
+      signals_[count_++] = signal;
+      sigaddset(&watched_, signal);
     }
-    fd_ = signalfd(-1, &watched, SFD_CLOEXEC | SFD_NONBLOCK);
-    if (fd_ < 0) ThrowUnavailable("signalfd");
-    pthread_sigmask(SIG_BLOCK, &watched, &mask_before_);
-    // Where SIGCHLD is ignored, exit codes are lost.
-    struct sigaction standard {};
-    standard.sa_handler = SIG_DFL;
-    sigaction(SIGCHLD, &standard, &child_action_before_);
   }
   ~SignalReader() {
-    while (Next()) {
-    }
-    close(fd_);
-    sigaction(SIGCHLD, &child_action_before_, nullptr);
-    pthread_sigmask(SIG_SETMASK, &mask_before_, nullptr);
+    for (size_t i = 0; i < count_; ++i) sigaction(signals_[i], &before_[i], nullptr);
+    close(pipe_[0]);
+    close(pipe_[1]);
   }
   SignalReader(const SignalReader&) = delete;
   SignalReader& operator=(const SignalReader&) = delete;
@@ -74,22 +79,45 @@ class SignalReader {
       const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - Clock::now());
       timeout = static_cast<int>(std::clamp<int64_t>(left.count(), 0, 60'000));
     }
-    pollfd entry{fd_, POLLIN, 0};
+    pollfd entry{pipe_[0], POLLIN, 0};
     poll(&entry, 1, timeout);
   }
 
-  std::optional<signalfd_siginfo> Next() const {
-    signalfd_siginfo info;
-    if (read(fd_, &info, sizeof info) != ssize_t{sizeof info}) return std::nullopt;
-    return info;
+  std::optional<Received> Next() const {
+    Received received;
+    if (read(pipe_[0], &received, sizeof received) != ssize_t{sizeof received}) return std::nullopt;
+    return received;
   }
 
-  const sigset_t& mask_before() const { return mask_before_; }
+  // fork, but what the child gets before it has restored the signals waits until then.
+  pid_t Fork() const {
+    sigset_t mask;
+    pthread_sigmask(SIG_BLOCK, &watched_, &mask);
+    const pid_t pid = fork();
+    if (pid == 0) {
+      for (size_t i = 0; i < count_; ++i) signal(signals_[i], SIG_DFL);
+    }
+    const int error = errno;
+    pthread_sigmask(SIG_SETMASK, &mask, nullptr);
+    errno = error;
+    return pid;
+  }
 
  private:
-  int fd_ = -1;
-  sigset_t mask_before_;
-  struct sigaction child_action_before_;
+  static void PassOn(int signal, siginfo_t* info, void*) {
+    const int error = errno;
+    const Received received{signal, info->si_code == SI_KERNEL};
+    // Where the pipe is full, whoever reads has enough to do.
+    [[maybe_unused]] const ssize_t n = write(written_, &received, sizeof received);
+    errno = error;
+  }
+
+  static inline volatile int written_ = -1;
+  int pipe_[2];
+  sigset_t watched_;
+  std::array<int, 5> signals_;
+  std::array<struct sigaction, 5> before_;  // of those
+  size_t count_ = 0;
 };
 
 std::vector<std::string> Environment(const LaunchOptions& options, int rank) {
@@ -120,12 +148,10 @@ std::vector<char*> Pointers(std::vector<std::string>& strings) {
 }
 
 // The child's side between fork and exec: only calls that are safe there.
-[[noreturn]] void BecomeWorker(pid_t launcher, const sigset_t& mask, char** argv, char** envp,
-                               int error_pipe) {
+[[noreturn]] void BecomeWorker(pid_t launcher, char** argv, char** envp, int error_pipe) {
   prctl(PR_SET_PDEATHSIG, SIGTERM);
   // The launcher may have died before the line above.
   if (getppid() != launcher) _exit(kPeerLost);
-  sigprocmask(SIG_SETMASK, &mask, nullptr);
   execve(argv[0], argv, envp);
   const int error = errno;
   [[maybe_unused]] const ssize_t n = write(error_pipe, &error, sizeof error);
@@ -156,10 +182,10 @@ class Workers {
       const std::vector<char*> envp = Pointers(environment);
       int error_pipe[2];
       if (pipe2(error_pipe, O_CLOEXEC) != 0) ThrowUnavailable("pipe");
-      const pid_t pid = fork();
+      const pid_t pid = signals.Fork();
       if (pid == 0) {
-        BecomeWorker(launcher, signals.mask_before(), const_cast<char**>(argv.data()),
-                     const_cast<char**>(envp.data()), error_pipe[1]);
+        BecomeWorker(launcher, const_cast<char**>(argv.data()), const_cast<char**>(envp.data()),
+                     error_pipe[1]);
       }
       const int fork_error = errno;
       close(error_pipe[1]);
@@ -181,8 +207,8 @@ class Workers {
   int AwaitAll(const SignalReader& signals) {
     while (running() > 0) {
       signals.Wait(deadline_);
-      while (const auto info = signals.Next()) {
-        if (info->ssi_signo != SIGCHLD) PassOn(*info);
+      while (const auto received = signals.Next()) {
+        if (received->signal != SIGCHLD) PassOn(*received);
       }
       Reap();
       if (Clock::now() >= deadline_) Press();
@@ -204,8 +230,8 @@ class Workers {
     }
   }
 
-  void PassOn(const signalfd_siginfo& info) {
-    const auto signal = static_cast<int>(info.ssi_signo);
+  void PassOn(const Received& received) {
+    const int signal = received.signal;
     if (signal == SIGINT && ++interrupts_ == 2) {
       spdlog::warn("interrupted again: killing {} workers", running());
       Signal(SIGKILL);
@@ -216,7 +242,7 @@ class Workers {
       spdlog::info("signal {} ({}): stopping {} workers", signal, strsignal(signal), running());
     }
     // The kernel itself sends these from a terminal only, to all of the group.
-    if (info.ssi_code != SI_KERNEL) Signal(signal);
+    if (!received.by_kernel) Signal(signal);
   }
 
   void Reap() {

@@ -220,6 +220,27 @@ TEST_P(LauncherAskedToEnd, WaitsForWorkersThatEndInTheirOwnTime) {
 
 INSTANTIATE_TEST_SUITE_P(Signals, LauncherAskedToEnd, testing::Values(SIGINT, SIGTERM, SIGHUP));
 
+// As those of a GPU's driver: a signal to the process may go to a thread that does not block it.
+TEST_F(LauncherTest, OtherThreadsTakeNoSignalAway) {
+  const LaunchOptions options =
+      Workers(3, Announce() + "if [ $RANK = 0 ]; then exit 0; fi; " + kSleep);
+  const pid_t launcher = fork();
+  if (launcher == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    std::thread([] {
+      for (;;) pause();
+    }).detach();
+    _exit(RunWorkers(options));
+  }
+  ASSERT_TRUE(AllAnnounced(3));
+  kill(launcher, SIGTERM);
+  int status = 0;
+  EXPECT_TRUE(Eventually([&] { return waitpid(launcher, &status, WNOHANG) == launcher; }));
+  EXPECT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 128 + SIGTERM);
+  kill(launcher, SIGKILL);
+}
+
 TEST_F(LauncherTest, ASecondInterruptKillsAtOnce) {
   const pid_t launcher = Fork(
       Workers(2, "trap 'echo > int.$RANK' INT; " + Announce() + "while :; do sleep 0.05; done"));
