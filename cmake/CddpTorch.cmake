@@ -8,6 +8,14 @@ if(CDDP_TORCH_FROM STREQUAL "python")
   if(NOT CDDP_TORCH_RESULT EQUAL 0)
     message(FATAL_ERROR "CDDP_TORCH_FROM=python, but ${Python3_EXECUTABLE} cannot import torch")
   endif()
+  # Its configuration looks for its own parts where CMake looks for anything: without this
+  # it takes those of the system's libtorch where there is one, too.
+  cmake_path(SET CDDP_TORCH_ROOT NORMALIZE "${CDDP_TORCH_PREFIX}/../..")
+  set(CMAKE_PREFIX_PATH ${CDDP_TORCH_ROOT} ${CMAKE_PREFIX_PATH})
+  # With CUDA it tries out for which GPUs to build; here nvcc sees nothing of torch.
+  if(NOT DEFINED TORCH_CUDA_ARCH_LIST)
+    set(TORCH_CUDA_ARCH_LIST 9.0)
+  endif()
   find_package(Torch REQUIRED PATHS ${CDDP_TORCH_PREFIX} NO_DEFAULT_PATH)
 elseif(CDDP_TORCH_FROM STREQUAL "system")
   find_package(Torch REQUIRED)
@@ -19,27 +27,40 @@ message(STATUS "libtorch ${Torch_VERSION}: ${TORCH_INSTALL_PREFIX}")
 # TorchConfig sets -std and the ABI flag in CMAKE_CXX_FLAGS style strings.
 add_library(cddp_torch INTERFACE)
 target_include_directories(cddp_torch SYSTEM INTERFACE ${TORCH_INCLUDE_DIRS})
+# A wheel's libtorch exports a std::filesystem of its own, from the compiler that it was built
+# with: behind libstdc++ nothing of ours is bound to it.
+if(CDDP_TORCH_FROM STREQUAL "python")
+  target_link_libraries(cddp_torch
+    INTERFACE -Wl,--push-state,--no-as-needed -lstdc++ -Wl,--pop-state)
+endif()
 target_link_libraries(cddp_torch INTERFACE ${TORCH_LIBRARIES} Threads::Threads)
 separate_arguments(CDDP_TORCH_FLAGS UNIX_COMMAND "${TORCH_CXX_FLAGS}")
 target_compile_options(cddp_torch INTERFACE ${CDDP_TORCH_FLAGS})
 
+# A wheel has headers of fmt, of another version than the library that is linked here.
+get_target_property(CDDP_FMT_INCLUDE_DIR fmt::fmt INTERFACE_INCLUDE_DIRECTORIES)
+if(EXISTS ${TORCH_INSTALL_PREFIX}/include/fmt)
+  file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/include_first)
+  file(CREATE_LINK ${CDDP_FMT_INCLUDE_DIR}/fmt ${CMAKE_BINARY_DIR}/include_first/fmt SYMBOLIC)
+  target_include_directories(cddp_torch BEFORE INTERFACE ${CMAKE_BINARY_DIR}/include_first)
+endif()
+
 # ProcessGroupGloo.hpp includes Gloo's headers.
 if(CDDP_TORCH_FROM STREQUAL "python")
-  # The wheel's own, for libtorch_cpu holds a Gloo of that version: the headers or
-  # the library of the system's beside it would be another one.
-  find_path(GLOO_INCLUDE_DIR gloo/config.h PATHS ${TORCH_INCLUDE_DIRS} NO_DEFAULT_PATH)
-  if(NOT GLOO_INCLUDE_DIR)
-    message(FATAL_ERROR "CDDP_TORCH_FROM=python: this PyTorch comes without Gloo's headers "
-                        "(gloo/config.h is not below ${TORCH_INCLUDE_DIRS})")
+  # The wheel's libtorch_cpu holds a Gloo: the headers or the library of the system's
+  # would be of another version. Most wheels ship none.
+  find_path(CDDP_GLOO_INCLUDE_DIR gloo/config.h PATHS ${TORCH_INCLUDE_DIRS} NO_DEFAULT_PATH)
+  if(NOT CDDP_GLOO_INCLUDE_DIR)
+    set(CDDP_GLOO_INCLUDE_DIR ${CMAKE_SOURCE_DIR}/ddp/gloo_stand_in CACHE PATH "" FORCE)
   endif()
 else()
-  find_path(GLOO_INCLUDE_DIR gloo/config.h HINTS ${TORCH_INCLUDE_DIRS} REQUIRED)
+  find_path(CDDP_GLOO_INCLUDE_DIR gloo/config.h HINTS ${TORCH_INCLUDE_DIRS} REQUIRED)
   find_library(GLOO_LIBRARY NAMES gloo libgloo.so.0 HINTS ${TORCH_INSTALL_PREFIX}/lib)
   if(GLOO_LIBRARY)
     target_link_libraries(cddp_torch INTERFACE ${GLOO_LIBRARY})
   endif()
 endif()
-target_include_directories(cddp_torch SYSTEM INTERFACE ${GLOO_INCLUDE_DIR})
+target_include_directories(cddp_torch SYSTEM INTERFACE ${CDDP_GLOO_INCLUDE_DIR})
 
 find_path(CDDP_AUTOGRAD_CONTEXT torch/csrc/distributed/autograd/context/context.h
           HINTS ${TORCH_INCLUDE_DIRS})

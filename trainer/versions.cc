@@ -1,17 +1,30 @@
 #include "trainer/versions.h"
 
 #include <fmt/format.h>
-#include <gloo/config.h>
 #include <hwy/highway.h>
 #include <torch/version.h>
+#if __has_include(<gloo/config.h>)
+#include <gloo/config.h>
+#endif
 
 namespace cddp {
+namespace {
+
+std::string GlooVersion() {
+#ifdef GLOO_VERSION_MAJOR
+  return fmt::format("{}.{}.{}", GLOO_VERSION_MAJOR, GLOO_VERSION_MINOR, GLOO_VERSION_PATCH);
+#else
+  return "libtorch's";
+#endif
+}
+
+}  // namespace
 
 nlohmann::json Versions() {
   return {
       {"cddp", CDDP_VERSION},
       {"libtorch", TORCH_VERSION},
-      {"gloo", fmt::format("{}.{}.{}", GLOO_VERSION_MAJOR, GLOO_VERSION_MINOR, GLOO_VERSION_PATCH)},
+      {"gloo", GlooVersion()},
       {"highway", fmt::format("{}.{}.{}", HWY_MAJOR, HWY_MINOR, HWY_PATCH)},
       {"compiler", __VERSION__}};
 }
