@@ -230,8 +230,7 @@ class InProcessTraining {
     Tally tally;
     ForEachBatch(*model_, test_, {.end = tested_, .amp = options_.amp},
                  [&](const EvaluatedBatch& batch) {
-                   tally.Add(batch.prediction.logits, batch.targets,
-                             batch.prediction.loss_sum.item<double>());
+                   tally.Add(batch.prediction.logits, batch.targets, batch.prediction.loss_sum);
                  });
     return {{"test_loss", tally.mean_loss()}, {"test_accuracy_percent", tally.accuracy_percent()}};
   }

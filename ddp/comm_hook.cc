@@ -83,7 +83,8 @@ PipelineJob CommHook::MakeJob(c10d::GradBucket& bucket, const FuturePtr& future)
   job.done = [this, buffer, values, future](const Status& status) {
     try {
       ThrowIfError(status);
-      if (options_.staged) side_.Run(nullptr, [&] { buffer.copy_(values, /*non_blocking=*/buffer.is_cuda()); });
+      if (options_.staged)
+        side_.Run(nullptr, [&] { buffer.copy_(values, /*non_blocking=*/buffer.is_cuda()); });
       future->markCompleted(buffer);
     } catch (...) {
       future->setError(std::current_exception());

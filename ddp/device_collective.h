@@ -19,4 +19,8 @@ std::unique_ptr<Collective> MakeDeviceCollective(at::Device device,
                                                  const CompressorOptions& options,
                                                  Transport* transport);
 
+// Of one worker's dense gradients on that device: they are their mean. Finds out whether they are
+// finite.
+std::unique_ptr<Collective> MakeSoloDeviceCollective(at::Device device);
+
 }  // namespace cddp

@@ -96,7 +96,7 @@ std::unordered_set<const void*> LeavesOf(const at::Tensor& loss) {
 
 void CopyAll(const std::vector<at::Tensor>& from, const std::vector<at::Tensor>& to) {
   const torch::NoGradGuard no_grad;
-  for (size_t i = 0; i < from.size(); ++i) to[i].copy_(from[i]);
+  torch_seam::CopyEach(to, from);
 }
 
 }  // namespace
@@ -178,9 +178,11 @@ void DdpEngine::BeginStep(double loss_scale) {
   CopyAll(buffers_, buffers_before_);
   // Optimizer::zero_grad detaches gradients, which bucket views do not allow (1.13).
   const torch::NoGradGuard no_grad;
+  std::vector<at::Tensor> gradients;
   for (const at::Tensor& parameter : parameters_) {
-    if (parameter.grad().defined()) parameter.grad().zero_();
+    if (parameter.grad().defined()) gradients.push_back(parameter.grad());
   }
+  if (!gradients.empty()) at::_foreach_zero_(gradients);
   hook_->BeginStep(step_++, 1 / loss_scale);
   reducer_->prepare_for_forward();
   reducer_->rebuild_buckets();

@@ -6,6 +6,7 @@
 #include <torch/torch.h>
 
 #include <chrono>
+#include <map>
 #include <memory>
 #include <sstream>
 #include <string>
@@ -64,6 +65,23 @@ void SetAutocast(Device device, Flag enabled, at::ScalarType type) {
   } else {
     set_enabled(enabled);
     set_autocast_gpu_dtype(type);
+  }
+}
+
+// Copies each tensor into its counterpart. Since 2.1 one operator does it for all of a type
+// together, which on a GPU are few kernels instead of one for each.
+template <class Tensors>
+void CopyEach(const Tensors& to, const Tensors& from) {
+  if constexpr (requires { _foreach_copy_(to, from); }) {
+    std::map<at::ScalarType, std::pair<Tensors, Tensors>> by_type;
+    for (size_t i = 0; i < from.size(); ++i) {
+      auto& [targets, sources] = by_type[from[i].scalar_type()];
+      targets.push_back(to[i]);
+      sources.push_back(from[i]);
+    }
+    for (const auto& [type, pair] : by_type) _foreach_copy_(pair.first, pair.second);
+  } else {
+    for (size_t i = 0; i < from.size(); ++i) to[i].copy_(from[i]);
   }
 }
 

@@ -57,7 +57,7 @@ Tally Evaluate(Model& model, const Samples& samples, int64_t count, int64_t text
   if (samples.format().context > 0) pass.batch_size = text_batch;
   Tally tally;
   ForEachBatch(model, samples, pass, [&](const EvaluatedBatch& batch) {
-    tally.Add(batch.prediction.logits, batch.targets, batch.prediction.loss_sum.item<double>());
+    tally.Add(batch.prediction.logits, batch.targets, batch.prediction.loss_sum);
   });
   return SumOverWorkers(world, tally);
 }

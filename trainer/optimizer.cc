@@ -2,6 +2,7 @@
 
 #include "trainer/gradient_norm.h"
 #include "trainer/lars.h"
+#include "trainer/sgd.h"
 
 namespace cddp {
 namespace {
@@ -36,7 +37,7 @@ std::unique_ptr<torch::optim::Optimizer> MakeOptimizer(const TrainOptions& optio
   if (!MomentumInMemory(options)) {
     sgd.momentum(options.momentum).nesterov(options.nesterov).weight_decay(options.weight_decay);
   }
-  return std::make_unique<optim::SGD>(parameters, sgd);
+  return std::make_unique<Sgd>(parameters, sgd);
 }
 
 void TakeStep(torch::optim::Optimizer& optimizer, double rate, const TrainOptions& options) {

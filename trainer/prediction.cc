@@ -32,9 +32,11 @@ class Autocast {
 
 }  // namespace
 
-void Tally::Add(const at::Tensor& logits, const at::Tensor& targets, double loss_sum) {
-  loss += loss_sum;
-  correct += CountCorrect(logits, targets);
+void Tally::Add(const at::Tensor& logits, const at::Tensor& targets, const at::Tensor& loss_sum) {
+  // A GPU is waited for once both are under way.
+  const at::Tensor right = CountCorrect(logits, targets);
+  loss += loss_sum.item<double>();
+  correct += right.item<double>();
   samples += static_cast<double>(targets.numel());
 }
 

@@ -16,7 +16,7 @@ struct Tally {
   double correct = 0;
   double samples = 0;
 
-  void Add(const at::Tensor& logits, const at::Tensor& targets, double loss_sum);
+  void Add(const at::Tensor& logits, const at::Tensor& targets, const at::Tensor& loss_sum);
   Tally& operator+=(const Tally& other);
   // Of no samples there is no mean: not a number, null in JSON.
   double mean_loss() const;

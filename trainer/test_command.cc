@@ -113,7 +113,7 @@ class ModelTest {
     Table table((count_ + batch_ - 1) / batch_, 3);
     Pass([&](const EvaluatedBatch& batch) {
       Tally tally;
-      tally.Add(batch.prediction.logits, batch.targets, batch.prediction.loss_sum.item<double>());
+      tally.Add(batch.prediction.logits, batch.targets, batch.prediction.loss_sum);
       const auto row = table.Row(batch.begin / batch_);
       row[0] = tally.loss;
       row[1] = tally.correct;

@@ -81,7 +81,7 @@ void TrainStep::Batch(const LocalBatch& batch, double weight, bool last, StepLog
     log->Move(StepPhase::kBackward, StepPhase::kExposed, engine_->exposed());
   }
   if (!batch.empty) {
-    tally->Add(prediction.logits, batch.targets, prediction.loss_sum.item<double>());
+    tally->Add(prediction.logits, batch.targets, prediction.loss_sum);
   }
 }
 

@@ -45,6 +45,9 @@ std::unique_ptr<Collective> DeviceCollective(const TrainOptions& options, at::De
 std::unique_ptr<Collective> MakeCollective(const TrainOptions& options, at::Device device,
                                            int threads, Transport* transport,
                                            const PlanSoFar& so_far) {
+  if (!options.compress && !device.is_cpu() && transport->world_size() == 1) {
+    return MakeSoloDeviceCollective(device);
+  }
   if (!options.compress) return MakeDenseCollective(transport);
   FrameFormat format{.stochastic = options.stochastic_rounding, .seed = options.seed};
   ThrowIfError(ParseIndexFormat(options.indices, &format.indices));

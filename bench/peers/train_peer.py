@@ -3,9 +3,11 @@
 compare `cddp train` with.
 
     bench/peers/train_peer.py --model simple_cnn --batch-size 64 --threads 2 --steps 200
+    bench/peers/train_peer.py --model resnet18 --batch-size 512 --steps 100 --device cuda \
+        --amp bf16 --channels-last
 
 Everything that could slow Python down besides training is left out: the data are random
-images that lie in memory, normalised, and a batch is one gather. Augmentation is left out,
+images that lie in memory (the GPU's with --device cuda), normalised, and a batch is one gather. Augmentation is left out,
 which cddp does. Writes the median time of a step, from the gather to the optimiser.
 
     bench/peers/train_peer.py --model resnet18 --cifar10 data/cifar10 --steps 300
@@ -67,6 +69,8 @@ def main():
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--warmup", type=int, default=3)
     parser.add_argument("--channels-last", action="store_true")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--amp", choices=["none", "bf16"], default="none")
     parser.add_argument("--lr", type=float, default=0.01)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--cifar10", type=pathlib.Path, metavar="DIR")
@@ -89,8 +93,12 @@ def main():
     if arguments.channels_last:
         model = model.to(memory_format=torch.channels_last)
         images = images.contiguous(memory_format=torch.channels_last)
+    model = model.to(arguments.device)
+    images, labels = images.to(arguments.device), labels.to(arguments.device)
+    order = [chosen.to(arguments.device) for chosen in order]
     optimizer = torch.optim.SGD(model.parameters(), lr=arguments.lr, momentum=0.9)
     model.train()
+    device_type = torch.device(arguments.device).type
     times, losses = [], []
     for chosen in order:
         start = time.perf_counter()
@@ -98,15 +106,18 @@ def main():
         if arguments.channels_last:
             batch = batch.contiguous(memory_format=torch.channels_last)
         optimizer.zero_grad(set_to_none=True)
-        loss = F.cross_entropy(model(batch), targets)
+        with torch.autocast(device_type, torch.bfloat16, enabled=arguments.amp == "bf16"):
+            logits = model(batch)
+        loss = F.cross_entropy(logits.float(), targets)
         loss.backward()
         optimizer.step()
+        losses.append(loss.item())  # waits for the GPU
         times.append(time.perf_counter() - start)
-        losses.append(loss.item())
     step = statistics.median(times[arguments.warmup:])
     report = {"model": arguments.model, "torch": torch.__version__,
               "batch_size": arguments.batch_size, "threads": arguments.threads,
-              "channels_last": arguments.channels_last, "steps": arguments.steps,
+              "channels_last": arguments.channels_last, "device": arguments.device,
+              "amp": arguments.amp, "steps": arguments.steps,
               "step_ms_median": 1e3 * step, "images_per_s": arguments.batch_size / step, "losses": losses}
     text = json.dumps(report)
     if arguments.json:

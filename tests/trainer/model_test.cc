@@ -199,8 +199,8 @@ TEST(Loss, IsSummedOverPredictions) {
     }
   }
   EXPECT_NEAR(CrossEntropySum(logits, targets).item<double>(), loss, 1e-3);
-  EXPECT_EQ(CountCorrect(logits, targets), correct);
-  EXPECT_EQ(CountCorrect(logits, targets.flatten()), correct);
+  EXPECT_EQ(CountCorrect(logits, targets).item<double>(), correct);
+  EXPECT_EQ(CountCorrect(logits, targets.flatten()).item<double>(), correct);
 }
 
 TEST(Transformer, NoPositionSeesThoseBehindIt) {

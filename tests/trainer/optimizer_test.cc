@@ -21,6 +21,7 @@
 
 #include "trainer/gradient_norm.h"
 #include "trainer/lars.h"
+#include "trainer/sgd.h"
 
 namespace cddp {
 namespace {
@@ -57,6 +58,33 @@ void ExpectNear(const std::vector<double>& got, const std::vector<double>& expec
 TEST(Optimizer, Sgd) {
   ExpectNear(Trained({.weight_decay = 0.01}), {0.959352851, -1.97365558, 0.481971353});
   ExpectNear(Trained({.nesterov = true}), {0.968410015, -1.99632001, 0.486229986});
+}
+
+TEST(Optimizer, SgdIsThatOfLibtorchToTheBit) {
+  using torch::optim::SGD;
+  using torch::optim::SGDOptions;
+  for (const SGDOptions& options : {SGDOptions(0.1), SGDOptions(0.1).momentum(0.9),
+                                    SGDOptions(0.1).momentum(0.9).nesterov(true),
+                                    SGDOptions(0.1).momentum(0.9).weight_decay(0.01)}) {
+    torch::manual_seed(3);
+    std::vector<at::Tensor> own, expected;
+    for (const int64_t size : {1, 3, 1000}) {
+      own.push_back(torch::randn({size}).set_requires_grad(true));
+      expected.push_back(own.back().detach().clone().set_requires_grad(true));
+    }
+    Sgd sgd(own, options);
+    SGD libtorchs(expected, options);
+    for (int step = 0; step < 4; ++step) {
+      for (size_t i = 0; i < own.size(); ++i) {
+        if (i == 1 && step == 0) continue;  // has no gradient yet
+        own[i].mutable_grad() = torch::randn_like(own[i].detach());
+        expected[i].mutable_grad() = own[i].grad().clone();
+      }
+      sgd.step();
+      libtorchs.step();
+    }
+    for (size_t i = 0; i < own.size(); ++i) EXPECT_TRUE(own[i].equal(expected[i])) << i;
+  }
 }
 
 TEST(Optimizer, Adam) {

@@ -44,8 +44,8 @@ at::Tensor CrossEntropySum(const at::Tensor& logits, const at::Tensor& targets,
                                                   .label_smoothing(label_smoothing));
 }
 
-double CountCorrect(const at::Tensor& logits, const at::Tensor& targets) {
-  return logits.flatten(0, -2).argmax(1).eq(targets.flatten()).sum().item<double>();
+at::Tensor CountCorrect(const at::Tensor& logits, const at::Tensor& targets) {
+  return logits.flatten(0, -2).argmax(1).eq(targets.flatten()).sum();
 }
 
 }  // namespace cddp
