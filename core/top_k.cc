@@ -10,8 +10,8 @@
 
 #include "cddp/selection.h"
 #include "core/candidates.h"
-#include "core/kth_magnitude.h"
 #include "core/sweep.h"
+#include "core/threshold_forecast.h"
 #include "core/worker_pool.h"
 
 namespace cddp {
@@ -58,15 +58,15 @@ class TopKSelector : public Selector {
       accumulation.Values();
       return;
     }
-    KthMagnitude* known = nullptr;
+    ThresholdForecast* forecast = nullptr;
     if (!parameter.empty()) {
-      auto it = known_.find(parameter);
-      if (it == known_.end()) it = known_.try_emplace(std::string(parameter)).first;
-      known = &it->second;
+      auto it = forecasts_.find(parameter);
+      if (it == forecasts_.end()) it = forecasts_.emplace(parameter, ThresholdForecast{}).first;
+      forecast = &it->second;
     }
-    const bool warm = known != nullptr && known->forecast.known;
+    const bool warm = forecast != nullptr && forecast->known;
     candidates_.Begin(
-        k, warm ? std::bit_cast<uint32_t>(known->Next()) : ThresholdOfSample(accumulation, k));
+        k, warm ? std::bit_cast<uint32_t>(forecast->Next()) : ThresholdOfSample(accumulation, k));
     candidates_.Gather(Pass::kFirst, accumulation, pool_);
     if (candidates_.size() < k) {
       ++second_sweeps_;
@@ -75,14 +75,14 @@ class TopKSelector : public Selector {
       candidates_.Gather(Pass::kAgain, accumulation, pool_);
     }
     const uint32_t last = candidates_.Finish(base, accumulation, pool_, out);
-    if (known != nullptr && accumulation.finite()) known->Update(std::bit_cast<float>(last));
+    if (forecast != nullptr && accumulation.finite()) forecast->Update(std::bit_cast<float>(last));
   }
   using Selector::Select;
 
  private:
   WorkerPool pool_;
   Candidates candidates_;
-  std::map<std::string, KthMagnitude, std::less<>> known_;
+  std::map<std::string, ThresholdForecast, std::less<>> forecasts_;
 };
 
 }  // namespace
