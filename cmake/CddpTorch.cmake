@@ -28,11 +28,9 @@ message(STATUS "libtorch ${Torch_VERSION}: ${TORCH_INSTALL_PREFIX}")
 add_library(cddp_torch INTERFACE)
 target_include_directories(cddp_torch SYSTEM INTERFACE ${TORCH_INCLUDE_DIRS})
 # A wheel's libtorch exports a std::filesystem of its own, from the compiler that it was built
-# with: behind libstdc++ nothing of ours is bound to it.
-if(CDDP_TORCH_FROM STREQUAL "python")
-  target_link_libraries(cddp_torch
-    INTERFACE -Wl,--push-state,--no-as-needed -lstdc++ -Wl,--pop-state)
-endif()
+# with, in which remove_all crashed: behind libstdc++ nothing of ours is bound to it.
+target_link_libraries(cddp_torch
+  INTERFACE -Wl,--push-state,--no-as-needed -lstdc++ -Wl,--pop-state)
 target_link_libraries(cddp_torch INTERFACE ${TORCH_LIBRARIES} Threads::Threads)
 separate_arguments(CDDP_TORCH_FLAGS UNIX_COMMAND "${TORCH_CXX_FLAGS}")
 target_compile_options(cddp_torch INTERFACE ${CDDP_TORCH_FLAGS})
@@ -49,12 +47,14 @@ endif()
 if(CDDP_TORCH_FROM STREQUAL "python")
   # The wheel's libtorch_cpu holds a Gloo: the headers or the library of the system's
   # would be of another version. Most wheels ship none.
-  find_path(CDDP_GLOO_INCLUDE_DIR gloo/config.h PATHS ${TORCH_INCLUDE_DIRS} NO_DEFAULT_PATH)
-  if(NOT CDDP_GLOO_INCLUDE_DIR)
-    set(CDDP_GLOO_INCLUDE_DIR ${CMAKE_SOURCE_DIR}/ddp/gloo_stand_in CACHE PATH "" FORCE)
+  find_path(CDDP_WHEELS_GLOO gloo/config.h PATHS ${TORCH_INCLUDE_DIRS} NO_DEFAULT_PATH)
+  set(CDDP_GLOO_INCLUDE_DIR ${CDDP_WHEELS_GLOO})
+  if(NOT CDDP_WHEELS_GLOO)
+    set(CDDP_GLOO_INCLUDE_DIR ${CMAKE_SOURCE_DIR}/ddp/gloo_stand_in)
   endif()
 else()
-  find_path(CDDP_GLOO_INCLUDE_DIR gloo/config.h HINTS ${TORCH_INCLUDE_DIRS} REQUIRED)
+  find_path(GLOO_INCLUDE_DIR gloo/config.h HINTS ${TORCH_INCLUDE_DIRS} REQUIRED)
+  set(CDDP_GLOO_INCLUDE_DIR ${GLOO_INCLUDE_DIR})
   find_library(GLOO_LIBRARY NAMES gloo libgloo.so.0 HINTS ${TORCH_INSTALL_PREFIX}/lib)
   if(GLOO_LIBRARY)
     target_link_libraries(cddp_torch INTERFACE ${GLOO_LIBRARY})

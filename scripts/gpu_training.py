@@ -21,8 +21,10 @@ DIR/DEVICE-training.json, after every run.
 import argparse
 import datetime
 import json
+import os
 import pathlib
 import re
+import signal
 import statistics
 import subprocess
 import sys
@@ -39,7 +41,13 @@ RESNET = ["--model", "resnet18", "--dataset", "cifar10", "--channels-last", "--a
 class Study:
     def __init__(self, arguments):
         self.arguments = arguments
-        self.report = {"date": datetime.date.today().isoformat(), "device": arguments.device_name}
+        name = re.sub(r"[^a-z0-9]+", "-", arguments.device_name.lower()).strip("-")
+        self.path = arguments.out / f"{name}-training.json"
+        # Parts that are not run keep what there is of them.
+        before = json.loads(self.path.read_text()) if self.path.exists() else {}
+        self.report = {part: entries for part, entries in before.items()
+                       if part in PARTS and part not in arguments.parts}
+        self.report |= {"date": datetime.date.today().isoformat(), "device": arguments.device_name}
         self.failed = False
 
     def run(self, command):
@@ -48,12 +56,14 @@ class Study:
             report = pathlib.Path(folder) / "report.json"
             command = [*map(str, command), "--json", str(report)]
             start = time.monotonic()
+            process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL,
+                                       stderr=subprocess.PIPE, text=True, start_new_session=True)
             try:
-                done = subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL,
-                                      stderr=subprocess.PIPE, text=True, timeout=300)
-                code, errors = done.returncode, done.stderr
-            except subprocess.TimeoutExpired as error:
-                code, errors = "no end within 300 s", (error.stderr or b"").decode()
+                errors = process.communicate(timeout=300)[1]
+                code = process.returncode
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)  # the workers, too
+                code, errors = "no end within 300 s", process.communicate()[1]
             if code != 0:
                 self.failed = True
                 print(f"FAILED ({code}): {' '.join(command)}\n{errors[-1500:]}", flush=True)
@@ -68,9 +78,7 @@ class Study:
     def add(self, part, entry):
         print(part, json.dumps(entry), flush=True)
         self.report.setdefault(part, []).append(entry)
-        name = re.sub(r"[^a-z0-9]+", "-", self.arguments.device_name.lower()).strip("-")
-        path = self.arguments.out / f"{name}-training.json"
-        path.write_text(json.dumps(self.report, indent=1) + "\n")
+        self.path.write_text(json.dumps(self.report, indent=1) + "\n")
 
     def replicas(self):
         variants = {"dense": [], **{c: [*COMPRESSED, "--collective", c]

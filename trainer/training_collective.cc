@@ -45,7 +45,9 @@ std::unique_ptr<Collective> DeviceCollective(const TrainOptions& options, at::De
 std::unique_ptr<Collective> MakeCollective(const TrainOptions& options, at::Device device,
                                            int threads, Transport* transport,
                                            const PlanSoFar& so_far) {
-  if (!options.compress && !device.is_cpu() && transport->world_size() == 1) {
+  const bool alone = transport->world_size() == 1;
+  // Gradients are recorded in the host's memory.
+  if (!options.compress && !device.is_cpu() && alone && options.record_gradients.empty()) {
     return MakeSoloDeviceCollective(device);
   }
   if (!options.compress) return MakeDenseCollective(transport);
