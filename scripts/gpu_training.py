@@ -162,10 +162,13 @@ def main():
     parser.add_argument("--data-dir", default="data")
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "results/gpu")
     arguments = parser.parse_args()
+    try:
+        arguments.device_name = subprocess.run(
+            ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"], check=True,
+            capture_output=True, text=True).stdout.splitlines()[0]
+    except (OSError, subprocess.CalledProcessError, IndexError) as error:
+        sys.exit(f"gpu_training.py: nvidia-smi names no GPU ({error}); run it on a machine with one")
     arguments.out.mkdir(parents=True, exist_ok=True)
-    arguments.device_name = subprocess.run(
-        ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"], check=True,
-        capture_output=True, text=True).stdout.splitlines()[0]
     with tempfile.TemporaryDirectory() as log_dir:
         arguments.log_dir = log_dir
         study = Study(arguments)
