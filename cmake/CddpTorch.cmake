@@ -28,7 +28,8 @@ message(STATUS "libtorch ${Torch_VERSION}: ${TORCH_INSTALL_PREFIX}")
 add_library(cddp_torch INTERFACE)
 target_include_directories(cddp_torch SYSTEM INTERFACE ${TORCH_INCLUDE_DIRS})
 # A wheel's libtorch exports a std::filesystem of its own, from the compiler that it was built
-# with, in which remove_all crashed: behind libstdc++ nothing of ours is bound to it.
+# with. Two crashes where folders are removed are put down to it. Behind libstdc++ nothing
+# of ours is bound to it.
 target_link_libraries(cddp_torch
   INTERFACE -Wl,--push-state,--no-as-needed -lstdc++ -Wl,--pop-state)
 target_link_libraries(cddp_torch INTERFACE ${TORCH_LIBRARIES} Threads::Threads)
@@ -46,7 +47,7 @@ endif()
 # ProcessGroupGloo.hpp includes Gloo's headers.
 if(CDDP_TORCH_FROM STREQUAL "python")
   # The wheel's libtorch_cpu holds a Gloo: the headers or the library of the system's
-  # would be of another version. Most wheels ship none.
+  # would be of another version. That of PyTorch 2.11 ships none.
   find_path(CDDP_WHEELS_GLOO gloo/config.h PATHS ${TORCH_INCLUDE_DIRS} NO_DEFAULT_PATH)
   set(CDDP_GLOO_INCLUDE_DIR ${CDDP_WHEELS_GLOO})
   if(NOT CDDP_WHEELS_GLOO)

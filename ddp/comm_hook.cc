@@ -83,8 +83,9 @@ PipelineJob CommHook::MakeJob(c10d::GradBucket& bucket, const FuturePtr& future)
   job.done = [this, buffer, values, future](const Status& status) {
     try {
       ThrowIfError(status);
-      if (options_.staged)
+      if (options_.staged) {
         side_.Run(nullptr, [&] { buffer.copy_(values, /*non_blocking=*/buffer.is_cuda()); });
+      }
       future->markCompleted(buffer);
     } catch (...) {
       future->setError(std::current_exception());

@@ -4,6 +4,7 @@
 
 #include "ddp/torch_seam.h"
 #include "trainer/gradient_norm.h"
+#include "trainer/loss_closure.h"
 
 namespace cddp {
 
@@ -33,11 +34,7 @@ Lars::Lars(std::vector<at::Tensor> parameters, const LarsOptions& options)
     : Optimizer(std::move(parameters), std::make_unique<LarsOptions>(options)) {}
 
 torch::Tensor Lars::step(LossClosure closure) {
-  torch::Tensor loss;
-  if (closure) {
-    const torch::AutoGradMode with_gradients(true);
-    loss = closure();
-  }
+  const torch::Tensor loss = LossOf(closure);
   const torch::NoGradGuard no_grad;
   for (auto& group : param_groups_) {
     const auto& options = static_cast<const LarsOptions&>(group.options());

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "ddp/torch_seam.h"
+#include "trainer/loss_closure.h"
 
 namespace cddp {
 
@@ -11,11 +12,7 @@ using torch::optim::SGDOptions;
 using torch::optim::SGDParamState;
 
 torch::Tensor Sgd::step(LossClosure closure) {
-  torch::Tensor loss;
-  if (closure) {
-    const torch::AutoGradMode with_gradients(true);
-    loss = closure();
-  }
+  const torch::Tensor loss = LossOf(closure);
   const torch::NoGradGuard no_grad;
   for (auto& group : param_groups_) {
     const auto& options = static_cast<const SGDOptions&>(group.options());
