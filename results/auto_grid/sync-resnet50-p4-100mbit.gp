@@ -1,9 +1,9 @@
 set terminal pngcairo size 1100,440 font 'DejaVu Sans,13' background 'white' noenhanced
 set output 'sync-resnet50-p4-100mbit.png'
-set title "Synchronising the gradients of resnet50: 4 workers, 100mbit links\n2 cores of AMD EPYC, Linux 6.18.44-fc-v782; median of 5 rounds"
+set title "Synchronising the gradients of resnet50: 4 workers, 100mbit links\n2 cores of AMD EPYC, Linux 6.18.44-fc-v669; median of 5 rounds"
 set xlabel 'time of a step (ms, logarithmic)'
 set logscale x
-set xrange [66.596:60926.6]
+set xrange [41.6313:71664.7]
 set yrange [0.3:5.7]
 set format x '%g'
 set grid xtics lc rgb '#bbbbbb'
