@@ -12,11 +12,11 @@
 #include "cddp/status.h"
 #include "core/median.h"
 #include "ddp/c10d_transport.h"
+#include "trainer/batches.h"
 #include "trainer/epoch_meter.h"
 #include "trainer/evaluation.h"
 #include "trainer/failure.h"
 #include "trainer/load_dataset.h"
-#include "trainer/loader.h"
 #include "trainer/model.h"
 #include "trainer/progress.h"
 #include "trainer/replicas.h"
@@ -25,7 +25,6 @@
 #include "trainer/sampler.h"
 #include "trainer/schedule.h"
 #include "trainer/step_log.h"
-#include "trainer/tensor_batch.h"
 #include "trainer/torch_device.h"
 #include "trainer/train_step.h"
 #include "trainer/training_collective.h"
@@ -66,10 +65,13 @@ class TrainingRun {
         test_(*data.test),
         samples_(SamplesPerEpoch(options, data)),
         tested_(SamplesTested(options, data)),
-        loader_(data.train,
-                DistributedSampler(samples_, world.size(), world.rank(),
-                                   CheckedBatchSize(options, world.size(), data), options.seed)),
-        schedule_(options, world.size(), OptimizerSteps(loader_.sampler(), Accumulated(options))),
+        format_(data.train->format()),
+        batches_(MakeBatches(
+            data.train,
+            DistributedSampler(samples_, world.size(), world.rank(),
+                               CheckedBatchSize(options, world.size(), data), options.seed),
+            device_)),
+        schedule_(options, world.size(), OptimizerSteps(batches_->sampler(), Accumulated(options))),
         resumed_(ResumedCheckpoint::Find(options, world)),
         transport_(world),
         collective_(MakeTrainingCollective(options, device_, torch::get_num_threads(), &transport_,
@@ -80,7 +82,7 @@ class TrainingRun {
              [this] { return transport_.traffic(); }),
         meter_([this] { return transport_.traffic(); }) {
     torch::manual_seed(options.seed);
-    model_ = MakeModel(ModelFor(options, data.train->format()));
+    model_ = MakeModel(ModelFor(options, format_));
     model_->to(device_);
     if (resumed_) resumed_->LoadModule(*model_);
     step_ = std::make_unique<TrainStep>(options, world, transport_, collective_.get(), model_);
@@ -210,7 +212,7 @@ class TrainingRun {
   // The step of the epoch to go on with.
   uint32_t FirstStep() {
     uint32_t samples = progress_.samples;
-    const uint32_t step = StepsWithin(loader_.sampler(), Accumulated(options_), &samples);
+    const uint32_t step = StepsWithin(batches_->sampler(), Accumulated(options_), &samples);
     if (samples < progress_.samples) {
       spdlog::info("{} samples of the epoch come once more: the global batch is another one",
                    progress_.samples - samples);
@@ -220,9 +222,9 @@ class TrainingRun {
   }
 
   EpochRecord Epoch(int epoch, RunCheckpoints* checkpoints) {
-    const uint32_t steps = OptimizerSteps(loader_.sampler(), Accumulated(options_));
+    const uint32_t steps = OptimizerSteps(batches_->sampler(), Accumulated(options_));
     const uint32_t first = FirstStep();
-    loader_.StartEpoch(static_cast<uint64_t>(epoch - 1), first * Accumulated(options_));
+    batches_->StartEpoch(static_cast<uint64_t>(epoch - 1), first * Accumulated(options_));
     if (Compression* compression = collective_->compression()) {
       ThrowIfError(
           compression->SetRatio(WarmUpRatio(options_.ratio, epoch, options_.warmup_epochs)));
@@ -242,14 +244,14 @@ class TrainingRun {
                       world_.rank() == 0 && spdlog::should_log(spdlog::level::info));
       for (uint32_t step = first; step < steps; ++step) {
         progress_.void_steps += Step(epoch, step, steps) == StepOutcome::kVoid;
-        progress_.samples += BatchesOf(loader_.sampler(), step, Accumulated(options_)).samples;
+        progress_.samples += BatchesOf(batches_->sampler(), step, Accumulated(options_)).samples;
         if (EvaluationDue() && step + 1 < steps) EvaluateWithin(epoch);
         SaveAfterStep(checkpoints);
         bar.Update(step + 1, [&] {
           const double done = static_cast<double>(step + 1 - first);
           const double sent = static_cast<double>(transport_.traffic().sent - before.sent);
           const double samples =
-              done * BatchesOf(loader_.sampler(), 0, Accumulated(options_)).samples;
+              done * BatchesOf(batches_->sampler(), 0, Accumulated(options_)).samples;
           return fmt::format("loss {:.4f} acc {:.2f}% {} {}/step", meter_.tally().mean_loss(),
                              meter_.tally().accuracy_percent(),
                              FormatRate(samples / Seconds(Clock::now() - start), is_text()),
@@ -284,11 +286,10 @@ class TrainingRun {
 
   // This worker's part of the next batch.
   LocalBatch Take(uint32_t batch) {
-    auto [inputs, targets] =
-        OnDevice(AsTensors(loader_.Next(), loader_.samples().format()), device_);
+    auto [inputs, targets] = batches_->Next();
     return {.inputs = std::move(inputs),
             .targets = std::move(targets),
-            .empty = loader_.sampler().Batch(batch).empty()};
+            .empty = batches_->sampler().Batch(batch).empty()};
   }
 
   StepOutcome Step(int epoch, uint32_t step, uint32_t steps_per_epoch) {
@@ -296,9 +297,8 @@ class TrainingRun {
     log_.BeginStep();
     // Steps of this many workers, which the engine's number is not when there were others.
     const double rate = schedule_.Rate(static_cast<uint64_t>(epoch - 1) * steps_per_epoch + step);
-    const AccumulatedBatches batches = BatchesOf(loader_.sampler(), step, Accumulated(options_));
-    const uint64_t targets =
-        uint64_t{batches.samples} * loader_.samples().format().targets_per_sample();
+    const AccumulatedBatches batches = BatchesOf(batches_->sampler(), step, Accumulated(options_));
+    const uint64_t targets = uint64_t{batches.samples} * format_.targets_per_sample();
     Tally own;
     const StepOutcome outcome =
         step_->Run(rate,
@@ -371,8 +371,9 @@ class TrainingRun {
   const std::string& data_sha256_;
   const Samples& test_;
   uint32_t samples_;
-  int64_t tested_;  // samples of an evaluation
-  Loader loader_;
+  int64_t tested_;              // samples of an evaluation
+  const SampleFormat& format_;  // of the training samples
+  std::unique_ptr<Batches> batches_;
   RateSchedule schedule_;
   std::unique_ptr<ResumedCheckpoint> resumed_;  // until it is loaded
   C10dTransport transport_;

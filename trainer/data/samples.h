@@ -39,6 +39,8 @@ struct Batch {
   std::vector<int64_t> targets;  // (samples) labels, or (samples, context): the next tokens
 };
 
+class ImageSamples;
+
 // Thread safety: any number of threads.
 class Samples {
  public:
@@ -52,6 +54,9 @@ class Samples {
   // number alone: not from its place in the batch, the worker or the thread. Allocates
   // only what `batch` lacks of memory.
   virtual void Make(std::span<const int64_t> numbers, uint64_t epoch, Batch* batch) const = 0;
+
+  // Where they are images (image_samples.h), else null.
+  virtual const ImageSamples* images() const { return nullptr; }
 
  protected:
   Samples(const SampleFormat& format, uint32_t count) : format_(format), count_(count) {}
