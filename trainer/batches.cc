@@ -92,7 +92,10 @@ class DeviceBatches final : public Batches {
     const at::Tensor numbers = chosen[0];
     at::Tensor images = images_.crops() ? Crops(chosen) : pixels_.index_select(0, numbers);
     images = images.to(torch::kFloat).mul_(scale_).sub_(shift_).permute({0, 3, 1, 2});
-    if (images_.format().layout == ImageLayout::kChannelsFirst) images = images.contiguous();
+    if (images_.format().layout == ImageLayout::kChannelsFirst) {
+      // One channel lies as in both layouts: its strides must say which one is meant.
+      images = images.contiguous().flatten().view(images.sizes());
+    }
     return {.inputs = images, .targets = labels_.index_select(0, numbers)};
   }
 
