@@ -7,6 +7,7 @@
 
 #include "bench/cuda/cuda_bench.h"
 #include "bench/distributions.h"
+#include "bench/slow_peers.h"
 #include "cddp/selection.h"
 #include "trainer/device.h"
 #include "trainer/failure.h"
@@ -25,7 +26,8 @@ constexpr std::array kSelectOnDeviceColumns = {"memory",
                                                "encode_us_median",
                                                "cold_select_us_median",
                                                "failed_thresholds",
-                                               "frame_bytes"};
+                                               "frame_bytes",
+                                               "topk_us_median"};
 constexpr std::array kWireOnDeviceColumns = {
     "ratio", "values", "frames", "frame_bytes_mean", "encode_us_median", "decode_us_median"};
 
@@ -85,6 +87,13 @@ int SelectBenchOnDevice(const SelectBenchOptions& o) {
   if (o.memory) {
     RequireName("memory", *o.memory, options.memories);
     options.memories = {*o.memory};
+  }
+  // Only a libtorch with CUDA has one.
+  if (!o.no_peers && PresentDevices().cuda > 0) {
+    options.peer = [device = options.device](const float* gradient, uint32_t elements,
+                                             uint32_t entries) {
+      TopKOnCuda(device, gradient, elements, entries);
+    };
   }
   RequireOutputs(o.outputs);
   return Report(o.outputs, kSelectOnDeviceColumns, CompressionOnCuda(options, TableOf(o.outputs)));

@@ -28,6 +28,15 @@ void TorchTopK::Run(std::span<const float> gradient) const {
   flat.gather(0, std::get<1>(top));
 }
 
+void TopKOnCuda(int device, const float* values, uint32_t elements, uint32_t k) {
+  const torch::NoGradGuard no_grad;
+  const auto options =
+      torch::TensorOptions().device(at::kCUDA, static_cast<c10::DeviceIndex>(device));
+  const at::Tensor flat =
+      torch::from_blob(const_cast<float*>(values), {int64_t{elements}}, options);
+  at::topk(flat.abs(), int64_t{k}, 0, /*largest=*/true, /*sorted=*/false);
+}
+
 DecompressPipeline::DecompressPipeline(size_t elements, size_t k)
     : k_(k), state_(new State{torch::zeros({static_cast<int64_t>(elements)})}) {}
 

@@ -44,6 +44,16 @@ if(EXISTS ${TORCH_INSTALL_PREFIX}/include/fmt)
   target_include_directories(cddp_torch BEFORE INTERFACE ${CMAKE_BINARY_DIR}/include_first)
 endif()
 
+# Where libtorch has NCCL, its header: the wheel's, next to it, or CUDA's.
+set(CDDP_NCCL_INCLUDE_DIR "")
+if(CDDP_CUDA AND EXISTS ${TORCH_INSTALL_PREFIX}/lib/libtorch_cuda.so)
+  find_path(CDDP_NCCL_HEADER nccl.h
+            HINTS ${TORCH_INSTALL_PREFIX}/../nvidia/nccl/include ${CUDAToolkit_INCLUDE_DIRS})
+  if(CDDP_NCCL_HEADER)
+    set(CDDP_NCCL_INCLUDE_DIR ${CDDP_NCCL_HEADER})
+  endif()
+endif()
+
 # ProcessGroupGloo.hpp includes Gloo's headers.
 if(CDDP_TORCH_FROM STREQUAL "python")
   # The wheel's libtorch_cpu holds a Gloo: the headers or the library of the system's

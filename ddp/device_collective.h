@@ -8,6 +8,7 @@
 #include "cddp/collective.h"
 #include "cddp/compression.h"
 #include "cddp/transport.h"
+#include "ddp/device_transport.h"
 
 namespace cddp {
 
@@ -19,8 +20,9 @@ std::unique_ptr<Collective> MakeDeviceCollective(at::Device device,
                                                  const CompressorOptions& options,
                                                  Transport* transport);
 
-// Of one worker's dense gradients on that device: they are their mean. Finds out whether they are
-// finite.
-std::unique_ptr<Collective> MakeSoloDeviceCollective(at::Device device);
+// Of dense gradients on that device: their sum over `transport`, divided by the number of ranks.
+// One worker needs no transport.
+std::unique_ptr<Collective> MakeDenseDeviceCollective(at::Device device,
+                                                      DeviceTransport* transport = nullptr);
 
 }  // namespace cddp

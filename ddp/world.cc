@@ -243,8 +243,6 @@ std::chrono::milliseconds World::collective_timeout() const {
 
 ProcessGroupPtr World::NewGroup(const std::string& name) {
   using c10d::ProcessGroupGloo;
-  const std::string prefix = fmt::format("{}_{}", name, groups_++);
-  auto store = c10::make_intrusive<c10d::PrefixStore>(prefix, store_);
   auto gloo = ProcessGroupGloo::Options::create(collective_timeout());
   gloo->threads = 2;
   const bool local = !options_.meeting_file.empty() || IsLoopback(options_.launch.master_address);
@@ -261,9 +259,16 @@ ProcessGroupPtr World::NewGroup(const std::string& name) {
                       fmt::format("no network device for interface \"{}\": {}", options_.interface,
                                   FirstLine(error)));
   }
-  try {
+  return NewGroupOn(name, [&](const StorePtr& store, const std::string& of_group) {
     auto group = c10::make_intrusive<ProcessGroupGloo>(store, rank(), size(), gloo);
-    return torch_seam::WrapBackend<c10d::ProcessGroup>(group, store, rank(), size(), prefix);
+    return torch_seam::WrapBackend<c10d::ProcessGroup>(group, store, rank(), size(), of_group);
+  });
+}
+
+ProcessGroupPtr World::NewGroupOn(const std::string& name, const MakeGroup& make) {
+  const std::string of_group = fmt::format("{}_{}", name, groups_++);
+  try {
+    return make(c10::make_intrusive<c10d::PrefixStore>(of_group, store_), of_group);
   } catch (const std::exception& error) {
     const std::optional<Loss> loss = WaitForLoss();
     throw StatusError(

@@ -56,6 +56,10 @@ class World {
   // same groups in the same order.
   ProcessGroupPtr NewGroup(const std::string& name);
 
+  // The same over another backend: `make` is given a store and a name of the group's own.
+  using MakeGroup = std::function<ProcessGroupPtr(const StorePtr& store, const std::string& name)>;
+  ProcessGroupPtr NewGroupOn(const std::string& name, const MakeGroup& make);
+
   // Sums `counts` over the workers, in place. Collective; one thread at a time.
   void Sum(std::vector<double>& counts);
 

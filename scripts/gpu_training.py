@@ -97,14 +97,18 @@ class Study:
     def alternated(self, part, systems, **what):
         """Medians over rounds of the median step of each system, whose commands `systems` has."""
         steps = {name: [] for name in systems}
+        phases = {}  # of the last round, means of its steps; Python's peer has none
         for number in range(self.arguments.rounds):
             for name in (list(systems) if number % 2 == 0 else reversed(list(systems))):
                 done = systems[name]()
                 if done is None:
                     return
                 steps[name].append(done["step_ms_median"])
+                if "history" in done:
+                    phases[name] = {key: done["history"][-1][key] for key in (
+                        "data_ms", "forward_ms", "backward_ms", "exposed_ms", "optimizer_ms")}
         self.add(part, {**what, "step_ms": {n: statistics.median(v) for n, v in steps.items()},
-                        "rounds": steps})
+                        "rounds": steps, "phases": phases})
 
     def resnet(self, batch, *flags):
         return self.train(*RESNET, "--epochs", 1, "--workers", 1, "--batch-size", batch,

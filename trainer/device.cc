@@ -60,6 +60,27 @@ std::string ResolveDevice(const std::string& name, const Devices& devices) {
   return name;
 }
 
+void RequireBackend(const std::string& backend, const std::string& device, int local_workers,
+                    const Devices& devices) {
+  if (backend != "nccl") return;
+  const auto refuse = [](const std::string& why) {
+    Refuse(fmt::format("--backend nccl: {}, or use --backend gloo", why));
+  };
+  if (!devices.nccl) {
+    refuse(
+        "this program was built without NCCL; build it with CUDA and the libtorch of a PyTorch "
+        "for CUDA (cmake -D CDDP_TORCH_FROM=python -D CDDP_CUDA=ON)");
+  }
+  if (CudaNumber(device) < 0) refuse(fmt::format("gradients are on {}; use --device cuda", device));
+  const int own = device == "cuda" ? devices.cuda : 1;
+  if (local_workers > own) {
+    refuse(
+        fmt::format("each worker needs a GPU of its own, {} workers of this machine share {}; "
+                    "start fewer",
+                    local_workers, own));
+  }
+}
+
 std::vector<std::string> NamesOf(const Devices& devices) {
   std::vector<std::string> names{"cpu"};
   for (int i = 0; i < devices.cuda; ++i) names.push_back(fmt::format("cuda:{}", i));

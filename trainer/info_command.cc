@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "ddp/device_transport.h"
 #include "trainer/commands.h"
 #include "trainer/device.h"
 #include "trainer/history.h"
@@ -13,7 +14,8 @@ namespace cddp {
 int InfoCommand(const std::string& json) {
   nlohmann::json report = MachineDescription();
   report["devices"] = NamesOf(PresentDevices());
-  report["backends"] = {"gloo"};
+  report["backends"] = nlohmann::json::array({"gloo"});
+  if (HasNccl()) report["backends"].push_back("nccl");
   if (json == "-") {
     WriteJsonReport(json, report);
     return 0;

@@ -95,7 +95,7 @@ void CheckStep(const TrainOptions& o) {
 }
 
 void CheckRun(const TrainOptions& o) {
-  RequireName("backend", o.backend, {"gloo"});
+  RequireName("backend", o.backend, {"gloo", "nccl"});
   RequireName("log level", o.log_level, {"trace", "debug", "info", "warning", "error", "off"});
   RequireRange("--epochs", o.epochs, 1, 1'000'000);
   RequireRange("--batch-size", static_cast<double>(o.batch_size), 1, 1'000'000'000);
@@ -234,6 +234,7 @@ void Resolve(TrainOptions& options, const Devices& devices) {
   CheckCompression(options);
   if (options.quiet) options.log_level = "warning";
   options.device = ResolveDevice(options.device, devices);
+  RequireBackend(options.backend, options.device, options.workers, devices);
   CheckOptimizer(options);
   CheckSchedule(options);
   CheckStep(options);

@@ -4,12 +4,15 @@
 
 #include <algorithm>
 
+#include "ddp/device_transport.h"
+
 namespace cddp {
 
 Devices PresentDevices() {
   return {.cuda_built = c10::impl::hasDeviceGuardImpl(at::kCUDA),
           .cuda = static_cast<int>(torch::cuda::device_count()),
-          .mps = at::hasMPS()};
+          .mps = at::hasMPS(),
+          .nccl = HasNccl()};
 }
 
 at::Device DeviceOf(const std::string& resolved, int local_rank, const Devices& devices) {

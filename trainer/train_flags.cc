@@ -217,7 +217,10 @@ void AddWorkerOptions(CLI::App* app, TrainOptions* o) {
                   "does not exist yet, for workers of one machine")
       ->take_last()  // the launcher's stands behind the user's
       ->group("Running");
-  app->add_option("--backend", o->backend, "Communication backend: gloo")->group("Running");
+  app->add_option(
+         "--backend", o->backend,
+         "What gradients travel over: gloo, or nccl, where each worker has a GPU of its own")
+      ->group("Running");
   app->add_option("--interface", o->interface, "Network interface for the gradients, such as eth0")
       ->group("Running");
   app->add_option("--timeout", o->timeout_s,

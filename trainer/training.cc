@@ -12,6 +12,7 @@
 #include "cddp/status.h"
 #include "core/median.h"
 #include "ddp/c10d_transport.h"
+#include "ddp/device_transport.h"
 #include "trainer/batches.h"
 #include "trainer/epoch_meter.h"
 #include "trainer/evaluation.h"
@@ -53,6 +54,12 @@ uint32_t CheckedBatchSize(const TrainOptions& options, int world_size, const Dat
   return static_cast<uint32_t>(options.batch_size);
 }
 
+at::Device CheckedDevice(const TrainOptions& options, const World& world) {
+  const Devices present = PresentDevices();
+  RequireBackend(options.backend, options.device, world.local_size(), present);
+  return DeviceOf(options.device, world.local_rank(), present);
+}
+
 class TrainingRun {
  public:
   // `folder`: of rank 0, or null.
@@ -60,7 +67,7 @@ class TrainingRun {
               const RunFolder* folder)
       : options_(options),
         world_(world),
-        device_(DeviceOf(options.device, world.local_rank(), PresentDevices())),
+        device_(CheckedDevice(options, world)),
         data_sha256_(data.sha256),
         test_(*data.test),
         samples_(SamplesPerEpoch(options, data)),
@@ -74,13 +81,13 @@ class TrainingRun {
         schedule_(options, world.size(), OptimizerSteps(batches_->sampler(), Accumulated(options))),
         resumed_(ResumedCheckpoint::Find(options, world)),
         transport_(world),
+        nccl_(options.backend == "nccl" ? MakeNcclTransport(world, device_) : nullptr),
         collective_(MakeTrainingCollective(options, device_, torch::get_num_threads(), &transport_,
-                                           PlanOf(resumed_.get()))),
+                                           PlanOf(resumed_.get()), nccl_.get())),
         folder_(folder),
         output_(folder, options, collective_.get()),
-        log_(output_.metrics(), options.log_every, collective_.get(),
-             [this] { return transport_.traffic(); }),
-        meter_([this] { return transport_.traffic(); }) {
+        log_(output_.metrics(), options.log_every, collective_.get(), [this] { return Traffic(); }),
+        meter_([this] { return Traffic(); }) {
     torch::manual_seed(options.seed);
     model_ = MakeModel(ModelFor(options, format_));
     model_->to(device_);
@@ -151,6 +158,15 @@ class TrainingRun {
         fmt::format("{:016x}", RequireIdenticalReplicas(step_->engine(), world_));
     summary->evaluations = progress_.evaluations;
     output_.Write(*summary);
+  }
+
+  TrafficBytes Traffic() const {
+    TrafficBytes traffic = transport_.traffic();
+    if (nccl_) {
+      traffic.sent += nccl_->traffic().sent;
+      traffic.received += nccl_->traffic().received;
+    }
+    return traffic;
   }
 
   bool is_text() const { return test_.format().context > 0; }
@@ -237,7 +253,7 @@ class TrainingRun {
     const uint32_t samples_counted = samples_ - (meter_.goes_on() ? 0 : progress_.samples);
     meter_.Begin();
     const auto start = Clock::now();
-    const TrafficBytes before = transport_.traffic();
+    const TrafficBytes before = Traffic();
     EpochRecord record;
     {
       ProgressBar bar(fmt::format("epoch {}/{}", epoch, options_.epochs), steps,
@@ -249,7 +265,7 @@ class TrainingRun {
         SaveAfterStep(checkpoints);
         bar.Update(step + 1, [&] {
           const double done = static_cast<double>(step + 1 - first);
-          const double sent = static_cast<double>(transport_.traffic().sent - before.sent);
+          const double sent = static_cast<double>(Traffic().sent - before.sent);
           const double samples =
               done * BatchesOf(batches_->sampler(), 0, Accumulated(options_)).samples;
           return fmt::format("loss {:.4f} acc {:.2f}% {} {}/step", meter_.tally().mean_loss(),
@@ -344,14 +360,14 @@ class TrainingRun {
   void EvaluateWithin(int epoch) {
     const double seconds = meter_.Now().seconds;
     const auto start = Clock::now();
-    const TrafficBytes before = transport_.traffic();
+    const TrafficBytes before = Traffic();
     const Tally tested = Evaluated();
     model_->train();
     RecordEvaluation(tested, seconds);
     nlohmann::json record = ToJson(progress_.evaluations.back());
     record["epoch"] = epoch;
     output_.Append("evaluation", step_->engine().steps(), record);
-    const TrafficBytes now = transport_.traffic();
+    const TrafficBytes now = Traffic();
     Exclude(Clock::now() - start,
             {.sent = now.sent - before.sent, .received = now.received - before.received});
   }
@@ -377,6 +393,7 @@ class TrainingRun {
   RateSchedule schedule_;
   std::unique_ptr<ResumedCheckpoint> resumed_;  // until it is loaded
   C10dTransport transport_;
+  std::unique_ptr<DeviceTransport> nccl_;  // for gradients; buffers go over transport_
   std::unique_ptr<Collective> collective_;
   const RunFolder* folder_;
   RunOutput output_;

@@ -44,12 +44,14 @@ std::unique_ptr<Collective> DeviceCollective(const TrainOptions& options, at::De
 
 std::unique_ptr<Collective> MakeCollective(const TrainOptions& options, at::Device device,
                                            int threads, Transport* transport,
-                                           const PlanSoFar& so_far) {
+                                           const PlanSoFar& so_far, DeviceTransport* nccl) {
   const bool alone = transport->world_size() == 1;
   // Gradients are recorded in the host's memory.
-  if (!options.compress && !device.is_cpu() && alone && options.record_gradients.empty()) {
-    return MakeSoloDeviceCollective(device);
+  if (!options.compress && !device.is_cpu() && (alone || nccl != nullptr) &&
+      options.record_gradients.empty()) {
+    return MakeDenseDeviceCollective(device, nccl);
   }
+  if (nccl != nullptr) transport = nccl;
   if (!options.compress) return MakeDenseCollective(transport);
   FrameFormat format{.stochastic = options.stochastic_rounding, .seed = options.seed};
   ThrowIfError(ParseIndexFormat(options.indices, &format.indices));
@@ -93,8 +95,8 @@ std::unique_ptr<Collective> MakeCollective(const TrainOptions& options, at::Devi
 
 std::unique_ptr<Collective> MakeTrainingCollective(const TrainOptions& options, at::Device device,
                                                    int threads, Transport* transport,
-                                                   const PlanSoFar& so_far) {
-  auto collective = MakeCollective(options, device, threads, transport, so_far);
+                                                   const PlanSoFar& so_far, DeviceTransport* nccl) {
+  auto collective = MakeCollective(options, device, threads, transport, so_far, nccl);
   if (options.record_gradients.empty()) return collective;
   if (collective->on_device()) {
     throw StatusError(StatusCode::kInvalidArgument,

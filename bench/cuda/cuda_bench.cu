@@ -136,7 +136,7 @@ class Bench {
     FrameEncoder encoder;
     Check(encoder.Prepare(selection, values, nullptr));
     Gradient gradient(elements_, 3 * options_.seed + 2);
-    std::vector<double> select, encode, cold;
+    std::vector<double> select, encode, cold, peer;
     uint64_t failed = 0;
     Outcome outcome{};
     int side = 0;
@@ -172,7 +172,13 @@ class Bench {
           [&] { Check(encoder.Encode(selection, states().residual_next, false, 0, nullptr)); });
       wait();
       side = 1 - side;
+      double of_peer = 0;
+      if (options_.peer) {
+        of_peer = watch_.Microseconds(
+            [&] { options_.peer(gradient.data(), elements_, selection.entries()); });
+      }
       if (i < options_.warmup) continue;
+      if (options_.peer) peer.push_back(of_peer);
       (exact ? cold : select).push_back(time);
       encode.push_back(encoding);
     }
@@ -189,7 +195,8 @@ class Bench {
             {"encode_us_median", encoding},
             {"cold_select_us_median", MedianOf(cold)},
             {"failed_thresholds", failed},
-            {"frame_bytes", outcome.index_bytes + encoder.value_bytes()}};
+            {"frame_bytes", outcome.index_bytes + encoder.value_bytes()},
+            {"topk_us_median", peer.empty() ? Json() : Json(MedianOf(peer))}};
   }
 
   Json Decode(double ratio, const std::string& value_name) {
@@ -293,19 +300,22 @@ Json CompressionOnCuda(const CudaBenchOptions& options, std::FILE* table) {
   Bench bench(options);
   Json report = bench.About();
   PrintAbout(report, table);
-  std::fprintf(table, "%-9s %6s %6s | %7s %7s %6s | %7s %7s | %6s %s\n", "memory", "ratio",
-               "values", "floor", "select", "x", "encode", "both", "cold", "failed");
+  std::fprintf(table, "%-9s %6s %6s | %7s %7s %6s | %7s %7s | %6s %s%s\n", "memory", "ratio",
+               "values", "floor", "select", "x", "encode", "both", "cold", "failed",
+               options.peer ? " | at::topk" : "");
   for (const std::string& memory : options.memories) {
     for (const double ratio : options.ratios) {
       for (const std::string& values : options.values) {
         const Json row = bench.Compress(memory, ratio, values);
         const auto number = [&](const char* key) { return row.at(key).get<double>(); };
-        std::fprintf(table, "%-9s %6g %6s | %7.1f %7.1f %6.2f | %7.1f %7.1f | %6.0f %.0f\n",
+        std::fprintf(table, "%-9s %6g %6s | %7.1f %7.1f %6.2f | %7.1f %7.1f | %6.0f %6.0f",
                      memory.c_str(), ratio, values.c_str(), number("floor_us"),
                      number("select_us_median"), number("select_ratio_to_floor"),
                      number("encode_us_median"),
                      number("select_us_median") + number("encode_us_median"),
                      number("cold_select_us_median"), number("failed_thresholds"));
+        if (options.peer) std::fprintf(table, " | %8.1f", number("topk_us_median"));
+        std::fprintf(table, "\n");
         std::fflush(table);
         report["rows"].push_back(row);
       }

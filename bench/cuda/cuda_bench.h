@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <cstdio>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -29,6 +30,9 @@ struct CudaBenchOptions {
   std::vector<double> ratios = {0.01, 0.001, 0.1};
   std::vector<std::string> memories = {"residual", "dgc", "none"};
   std::vector<std::string> values = {"fp32", "int4"};  // of the codecs that CudaCompressor has
+  // Another way to select the `entries` largest magnitudes of a gradient in the device's memory,
+  // enqueued on the default stream; timed beside ours where there is one.
+  std::function<void(const float* gradient, uint32_t elements, uint32_t entries)> peer;
 };
 
 // Both print a line per row to `table` and return the device's properties and "rows". Times

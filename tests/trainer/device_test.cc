@@ -44,6 +44,22 @@ TEST(Device, WhatIsNotThereIsRefused) {
   }
 }
 
+TEST(Device, NcclNeedsAGpuForEachWorker) {
+  constexpr Devices kTwoWithNccl{.cuda_built = true, .cuda = 2, .nccl = true};
+  RequireBackend("gloo", "cpu", 8, kNone);
+  RequireBackend("nccl", "cuda", 2, kTwoWithNccl);
+  RequireBackend("nccl", "cuda:1", 1, kTwoWithNccl);
+  const auto refused = [](const char* device, int workers, const Devices& devices,
+                          const char* why) {
+    ExpectRefusal([&] { RequireBackend("nccl", device, workers, devices); },
+                  StatusCode::kInvalidArgument, {why, "--backend gloo"});
+  };
+  refused("cuda", 1, kTwo, "built without NCCL");
+  refused("cpu", 1, kTwoWithNccl, "gradients are on cpu");
+  refused("cuda", 3, kTwoWithNccl, "3 workers of this machine share 2");
+  refused("cuda:0", 2, kTwoWithNccl, "2 workers of this machine share 1");
+}
+
 TEST(Device, ThereIsAlwaysTheCpu) {
   EXPECT_EQ(NamesOf(kNone), std::vector<std::string>{"cpu"});
   EXPECT_EQ(NamesOf(kTwo), (std::vector<std::string>{"cpu", "cuda:0", "cuda:1"}));

@@ -1,4 +1,4 @@
-// One worker's dense gradients on a device, here the CPU.
+// Dense gradients on a device, here the CPU.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -10,8 +10,8 @@
 namespace cddp {
 namespace {
 
-TEST(SoloDeviceCollective, LeavesGradientsAsTheyAre) {
-  const auto collective = MakeSoloDeviceCollective(at::kCPU);
+TEST(DenseDeviceCollective, LeavesGradientsAsTheyAre) {
+  const auto collective = MakeDenseDeviceCollective(at::kCPU);
   EXPECT_TRUE(collective->on_device());
   OwnedBucket bucket(0, {3, 600});
   for (size_t i = 0; i < bucket.values.size(); ++i) bucket.values[i] = static_cast<float>(i) - 300;
@@ -21,8 +21,8 @@ TEST(SoloDeviceCollective, LeavesGradientsAsTheyAre) {
   EXPECT_EQ(collective->EndStep(), StepOutcome::kCommitted);
 }
 
-TEST(SoloDeviceCollective, AStepWithWhatIsNotFiniteIsVoid) {
-  const auto collective = MakeSoloDeviceCollective(at::kCPU);
+TEST(DenseDeviceCollective, AStepWithWhatIsNotFiniteIsVoid) {
+  const auto collective = MakeDenseDeviceCollective(at::kCPU);
   constexpr float kInfinity = std::numeric_limits<float>::infinity();
   uint64_t step = 0;
   for (const float bad : {NAN, kInfinity, -kInfinity}) {

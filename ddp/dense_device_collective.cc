@@ -8,9 +8,10 @@
 namespace cddp {
 namespace {
 
-class SoloDevice final : public Collective {
+class DenseDevice final : public Collective {
  public:
-  explicit SoloDevice(at::Device device) : device_(device), side_(device) {}
+  DenseDevice(at::Device device, DeviceTransport* transport)
+      : device_(device), transport_(transport), side_(device) {}
 
   std::string_view name() const override { return "dense"; }
   bool on_device() const override { return true; }
@@ -18,18 +19,26 @@ class SoloDevice final : public Collective {
   Status Prepare(const Bucket&) override { return Status::Ok(); }
 
   Status Exchange(const Bucket& bucket) override {
-    const Lap lap(&times_.apply);
     if (bucket.values.empty()) return Status::Ok();
     const at::Tensor values =
         torch::from_blob(bucket.values.data(), {static_cast<int64_t>(bucket.values.size())},
                          torch::TensorOptions().dtype(torch::kFloat).device(device_));
+    const int ranks = transport_ == nullptr ? 1 : transport_->world_size();
+    Status status = Status::Ok();
     side_.Run(nullptr, [&] {
-      // Not a number is the least and the largest.
+      if (ranks > 1) {
+        const Lap lap(&times_.exchange);
+        status = transport_->AllReduceSum(values);
+        if (!status.ok()) return;
+        values.div_(ranks);
+      }
+      const Lap lap(&times_.apply);
+      // Not a number is the least and the largest; it spreads through the sum.
       const auto [least, largest] = at::aminmax(values);
       const at::Tensor ends = torch::stack({least, largest}).to(at::kCPU);
       void_ |= !std::isfinite(ends[0].item<float>()) || !std::isfinite(ends[1].item<float>());
     });
-    return Status::Ok();
+    return status;
   }
 
   StepOutcome EndStep() override {
@@ -40,6 +49,7 @@ class SoloDevice final : public Collective {
 
  private:
   const at::Device device_;
+  DeviceTransport* const transport_;
   const SideStream side_;
   CollectiveTimes times_;
   bool void_ = false;
@@ -47,8 +57,9 @@ class SoloDevice final : public Collective {
 
 }  // namespace
 
-std::unique_ptr<Collective> MakeSoloDeviceCollective(at::Device device) {
-  return std::make_unique<SoloDevice>(device);
+std::unique_ptr<Collective> MakeDenseDeviceCollective(at::Device device,
+                                                      DeviceTransport* transport) {
+  return std::make_unique<DenseDevice>(device, transport);
 }
 
 }  // namespace cddp

@@ -1,0 +1,59 @@
+// Transport over a c10d process group whose tensors are in a device's memory: NCCL, for ranks
+// that have a GPU each. Messages of the host pass through page-locked memory; gradients
+// that are on the device are summed there.
+//
+// Sizes go first, then one exchange of all messages, which NCCL does as grouped sends and
+// receives.
+#pragma once
+
+#include <atomic>
+#include <memory>
+
+#include "cddp/transport.h"
+#include "ddp/side_stream.h"
+#include "ddp/socket_bytes.h"
+#include "ddp/torch_seam.h"
+#include "ddp/world.h"
+
+namespace cddp {
+
+class DeviceTransport final : public Transport {
+ public:
+  // `group`: takes tensors of `device`, and is used for nothing else.
+  DeviceTransport(ProcessGroupPtr group, at::Device device);
+
+  int rank() const override { return rank_; }
+  int world_size() const override { return world_size_; }
+  Status AllReduceSum(std::span<float> values) override;
+  Status Exchange(std::span<const std::span<const std::byte>> outgoing,
+                  std::span<const std::span<std::byte>> incoming) override;
+
+  // The same for values on the device, behind what this thread has given it to do.
+  Status AllReduceSum(at::Tensor values);
+
+  // Of messages and sums, a ring assumed for these, without what NCCL adds: its connections are
+  // not ours to look at, and may not be of a network. Any thread.
+  TrafficBytes traffic() const { return {.sent = sent_, .received = received_}; }
+
+ private:
+  Status Messages(std::span<const std::span<const std::byte>> outgoing,
+                  std::span<const std::span<std::byte>> incoming);
+
+  const ProcessGroupPtr group_;
+  const at::Device device_;
+  const SideStream side_;
+  const int rank_;
+  const int world_size_;
+  std::atomic<uint64_t> sent_ = 0;
+  std::atomic<uint64_t> received_ = 0;
+};
+
+// Over a new NCCL group of all workers, each with a GPU of its own. Collective. Throws
+// StatusError: kUnavailable where this build has no NCCL, or another one than its libtorch;
+// kPeerLost.
+std::unique_ptr<DeviceTransport> MakeNcclTransport(World& world, at::Device device);
+
+// Whether this build has NCCL.
+bool HasNccl();
+
+}  // namespace cddp
