@@ -113,10 +113,6 @@ class InProcessTraining {
     epoch_ = static_cast<uint64_t>(epoch - 1);
     for (Rank& rank : ranks_) {
       rank.sampler.SetEpoch(epoch_);
-      if (Compressor* compressor = rank.collective->compressor()) {
-        ThrowIfError(
-            compressor->SetRatio(WarmUpRatio(options_.ratio, epoch, options_.warmup_epochs)));
-      }
     }
     model_->train();
     const auto accumulate = static_cast<uint32_t>(options_.accumulate);
@@ -128,6 +124,11 @@ class InProcessTraining {
       ProgressBar bar(fmt::format("epoch {}/{}", epoch, options_.epochs), steps,
                       spdlog::should_log(spdlog::level::info));
       for (uint32_t step = 0; step < steps; ++step) {
+        for (Rank& rank : ranks_) {
+          if (Compressor* compressor = rank.collective->compressor()) {
+            ThrowIfError(compressor->SetRatio(WarmUpRatio(options_, epoch, step_)));
+          }
+        }
         const AccumulatedBatches batches = BatchesOf(ranks_[0].sampler, step, accumulate);
         loss += Step(batches, schedule.Rate(step_++));
         targets += TargetsOf(batches);

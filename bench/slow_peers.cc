@@ -34,7 +34,8 @@ void TopKOnCuda(int device, const float* values, uint32_t elements, uint32_t k) 
       torch::TensorOptions().device(at::kCUDA, static_cast<c10::DeviceIndex>(device));
   const at::Tensor flat =
       torch::from_blob(const_cast<float*>(values), {int64_t{elements}}, options);
-  at::topk(flat.abs(), int64_t{k}, 0, /*largest=*/true, /*sorted=*/false);
+  const auto top = at::topk(flat.abs(), int64_t{k}, 0, /*largest=*/true, /*sorted=*/false);
+  flat.gather(0, std::get<1>(top));
 }
 
 DecompressPipeline::DecompressPipeline(size_t elements, size_t k)

@@ -21,7 +21,7 @@ class TorchTopK {
   size_t k_;
 };
 
-// The same selection on CUDA device `device`, of values in its memory; does not wait for it.
+// The same on CUDA device `device`, of values in its memory; does not wait for it.
 void TopKOnCuda(int device, const float* values, uint32_t elements, uint32_t k);
 
 // The whole decompress-style pipeline, as published implementations of compressed

@@ -47,7 +47,7 @@ endif()
 # Where libtorch has NCCL, its header: the wheel's, next to it, or CUDA's.
 set(CDDP_NCCL_INCLUDE_DIR "")
 if(CDDP_CUDA AND EXISTS ${TORCH_INSTALL_PREFIX}/lib/libtorch_cuda.so)
-  find_path(CDDP_NCCL_HEADER nccl.h
+  find_path(CDDP_NCCL_HEADER nccl.h NO_CACHE
             HINTS ${TORCH_INSTALL_PREFIX}/../nvidia/nccl/include ${CUDAToolkit_INCLUDE_DIRS})
   if(CDDP_NCCL_HEADER)
     set(CDDP_NCCL_INCLUDE_DIR ${CDDP_NCCL_HEADER})

@@ -23,22 +23,19 @@ class DenseDevice final : public Collective {
     const at::Tensor values =
         torch::from_blob(bucket.values.data(), {static_cast<int64_t>(bucket.values.size())},
                          torch::TensorOptions().dtype(torch::kFloat).device(device_));
-    const int ranks = transport_ == nullptr ? 1 : transport_->world_size();
-    Status status = Status::Ok();
+    if (transport_ != nullptr) {
+      const Lap lap(&times_.exchange);
+      CDDP_RETURN_IF_ERROR(transport_->AllReduceSum(values));
+    }
+    const Lap lap(&times_.apply);
     side_.Run(nullptr, [&] {
-      if (ranks > 1) {
-        const Lap lap(&times_.exchange);
-        status = transport_->AllReduceSum(values);
-        if (!status.ok()) return;
-        values.div_(ranks);
-      }
-      const Lap lap(&times_.apply);
+      if (transport_ != nullptr) values.div_(transport_->world_size());
       // Not a number is the least and the largest; it spreads through the sum.
       const auto [least, largest] = at::aminmax(values);
       const at::Tensor ends = torch::stack({least, largest}).to(at::kCPU);
       void_ |= !std::isfinite(ends[0].item<float>()) || !std::isfinite(ends[1].item<float>());
     });
-    return status;
+    return Status::Ok();
   }
 
   StepOutcome EndStep() override {

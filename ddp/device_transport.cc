@@ -12,54 +12,64 @@
 namespace cddp {
 namespace {
 
-at::Tensor HostBytes(int64_t size, at::Device device) {
-  return torch::empty({size},
-                      torch::TensorOptions().dtype(torch::kByte).pinned_memory(device.is_cuda()));
+// In page-locked memory for a GPU.
+at::Tensor OnHost(int64_t size, at::ScalarType type, at::Device device) {
+  return torch::empty({size}, torch::TensorOptions().dtype(type).pinned_memory(device.is_cuda()));
 }
 
 }  // namespace
 
-DeviceTransport::DeviceTransport(ProcessGroupPtr group, at::Device device)
+DeviceTransport::DeviceTransport(ProcessGroupPtr group, at::Device device,
+                                 std::function<void()> leave)
     : group_(std::move(group)),
       device_(device),
       side_(device),
       rank_(group_->getRank()),
-      world_size_(group_->getSize()) {}
+      world_size_(group_->getSize()),
+      leave_(std::move(leave)) {}
 
 Status DeviceTransport::AllReduceSum(std::span<float> values) {
-  const at::Tensor of_host =
-      torch::from_blob(values.data(), {static_cast<int64_t>(values.size())}, torch::kFloat);
-  at::Tensor on_device;
-  side_.Run(nullptr, [&] { on_device = of_host.to(device_); });
-  CDDP_RETURN_IF_ERROR(AllReduceSum(on_device));
-  of_host.copy_(on_device);
-  return Status::Ok();
+  if (world_size_ == 1) return Status::Ok();
+  return Run(fmt::format("the sum of {} values", values.size()), [&] {
+    const auto size = static_cast<int64_t>(values.size());
+    const at::Tensor theirs = torch::from_blob(values.data(), {size}, torch::kFloat);
+    const at::Tensor of_host = OnHost(size, torch::kFloat, device_).copy_(theirs);
+    const at::Tensor on_device = of_host.to(device_, /*non_blocking=*/true);
+    Sum(on_device);
+    theirs.copy_(on_device);
+    return Status::Ok();
+  });
 }
 
 Status DeviceTransport::AllReduceSum(at::Tensor values) {
   if (world_size_ == 1) return Status::Ok();
-  try {
-    std::vector<at::Tensor> tensors{values};
-    group_->allreduce(tensors)->wait();
-  } catch (const std::exception& error) {
-    return Status::PeerLost(
-        fmt::format("the sum of {} values failed: {}", values.numel(), FirstLine(error)));
-  }
+  return Run(fmt::format("the sum of {} values", values.numel()), [&] {
+    Sum(values);
+    return Status::Ok();
+  });
+}
+
+void DeviceTransport::Sum(at::Tensor values) {
+  std::vector<at::Tensor> tensors{values};
+  group_->allreduce(tensors)->wait();
   const auto ranks = static_cast<uint64_t>(world_size_);
   const uint64_t bytes = 2 * (ranks - 1) * values.nbytes() / ranks;
   sent_ += bytes;
   received_ += bytes;
-  return Status::Ok();
 }
 
 Status DeviceTransport::Exchange(std::span<const std::span<const std::byte>> outgoing,
                                  std::span<const std::span<std::byte>> incoming) {
   if (world_size_ == 1) return Status::Ok();
+  return Run("an exchange of messages", [&] { return Messages(outgoing, incoming); });
+}
+
+Status DeviceTransport::Run(const std::string& what, const std::function<Status()>& work) {
   Status status = Status::Ok();
   try {
-    side_.Run(nullptr, [&] { status = Messages(outgoing, incoming); });
+    side_.Run(nullptr, [&] { status = work(); });
   } catch (const std::exception& error) {
-    return Status::PeerLost("an exchange of messages failed: " + FirstLine(error));
+    return Status::PeerLost(fmt::format("{} failed: {}", what, FirstLine(error)));
   }
   return status;
 }
@@ -78,16 +88,18 @@ Status DeviceTransport::Messages(std::span<const std::span<const std::byte>> out
   const at::Tensor sizes = sizes_in.to(at::kCPU);
   for (size_t r = 0; r < ranks; ++r) {
     receives[r] = sizes.data_ptr<int64_t>()[r];
-    if (r == own || (receives[r] >= 0 && std::cmp_less_equal(receives[r], incoming[r].size()))) {
+    if (r == own) continue;
+    const bool none = receives[r] <= 0;
+    if (none == incoming[r].empty() && std::cmp_less_equal(receives[r], incoming[r].size())) {
       continue;
     }
-    return Status::Corrupt(fmt::format("rank {} sends {} bytes, at most {} were agreed", r,
+    return Status::Corrupt(fmt::format("rank {} sends {} bytes where {} are the most", r,
                                        receives[r], incoming[r].size()));
   }
 
   const int64_t sent = std::accumulate(sends.begin(), sends.end(), int64_t{0});
   const int64_t received = std::accumulate(receives.begin(), receives.end(), int64_t{0});
-  const at::Tensor host_out = HostBytes(sent, device_);
+  const at::Tensor host_out = OnHost(sent, torch::kByte, device_);
   uint8_t* to = host_out.data_ptr<uint8_t>();
   for (size_t r = 0; r < ranks; ++r) {
     if (sends[r] == 0) continue;
@@ -105,8 +117,9 @@ Status DeviceTransport::Messages(std::span<const std::span<const std::byte>> out
     std::memcpy(incoming[r].data(), from, static_cast<size_t>(receives[r]));
     from += receives[r];
   }
-  sent_ += static_cast<uint64_t>(sent);
-  received_ += static_cast<uint64_t>(received);
+  const uint64_t of_sizes = (ranks - 1) * sizeof(int64_t);
+  sent_ += static_cast<uint64_t>(sent) + of_sizes;
+  received_ += static_cast<uint64_t>(received) + of_sizes;
   return Status::Ok();
 }
 

@@ -269,6 +269,8 @@ ProcessGroupPtr World::NewGroupOn(const std::string& name, const MakeGroup& make
   const std::string of_group = fmt::format("{}_{}", name, groups_++);
   try {
     return make(c10::make_intrusive<c10d::PrefixStore>(of_group, store_), of_group);
+  } catch (const StatusError&) {
+    throw;
   } catch (const std::exception& error) {
     const std::optional<Loss> loss = WaitForLoss();
     throw StatusError(

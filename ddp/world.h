@@ -48,6 +48,9 @@ class World {
   int local_size() const { return options_.launch.local_world_size; }
   int local_rank() const { return options_.launch.local_rank; }
 
+  // See WorldOptions; empty where none was named.
+  const std::string& interface() const { return options_.interface; }
+
   // After which a collective gives up although nobody was lost: 10 times the
   // timeout, at least half an hour.
   std::chrono::milliseconds collective_timeout() const;

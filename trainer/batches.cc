@@ -32,13 +32,14 @@ class HostBatches final : public Batches {
 
 class DeviceBatches final : public Batches {
  public:
-  DeviceBatches(const ImageSamples& images, DistributedSampler sampler, at::Device device)
-      : images_(images), sampler_(std::move(sampler)), device_(device) {
-    const ImageDataset& data = images.data();
+  DeviceBatches(std::shared_ptr<const ImageSamples> images, DistributedSampler sampler,
+                at::Device device)
+      : owned_(std::move(images)), images_(*owned_), sampler_(std::move(sampler)), device_(device) {
+    const ImageDataset& data = images_.data();
     const auto bytes = [](const std::vector<uint8_t>& values, at::IntArrayRef sizes) {
       return torch::from_blob(const_cast<uint8_t*>(values.data()), sizes, torch::kByte);
     };
-    const int64_t margin = images.crops() ? int64_t{kCropPadding} : 0;
+    const int64_t margin = images_.crops() ? int64_t{kCropPadding} : 0;
     pixels_ =
         torch::constant_pad_nd(bytes(data.pixels, {data.count, data.channels, data.rows, data.cols})
                                    .to(device)
@@ -49,8 +50,8 @@ class DeviceBatches final : public Batches {
     const auto channels = [&](const std::vector<float>& values) {
       return torch::tensor(values).to(device);
     };
-    scale_ = channels(images.scale());
-    shift_ = channels(images.shift());
+    scale_ = channels(images_.scale());
+    shift_ = channels(images_.shift());
     const auto to_device = torch::TensorOptions().dtype(torch::kLong).device(device);
     rows_ = torch::arange(int64_t{data.rows}, to_device);
     cols_ = torch::arange(int64_t{data.cols}, to_device);
@@ -113,6 +114,7 @@ class DeviceBatches final : public Batches {
     return pixels_.index({chosen[0].view({-1, 1, 1}), rows.unsqueeze(2), cols.unsqueeze(1)});
   }
 
+  const std::shared_ptr<const ImageSamples> owned_;
   const ImageSamples& images_;
   DistributedSampler sampler_;
   const at::Device device_;
@@ -133,15 +135,16 @@ std::unique_ptr<Batches> MakeHostBatches(std::shared_ptr<const Samples> samples,
   return std::make_unique<HostBatches>(std::move(samples), std::move(sampler), device);
 }
 
-std::unique_ptr<Batches> MakeDeviceBatches(const ImageSamples& images, DistributedSampler sampler,
-                                           at::Device device) {
-  return std::make_unique<DeviceBatches>(images, std::move(sampler), device);
+std::unique_ptr<Batches> MakeDeviceBatches(std::shared_ptr<const ImageSamples> images,
+                                           DistributedSampler sampler, at::Device device) {
+  return std::make_unique<DeviceBatches>(std::move(images), std::move(sampler), device);
 }
 
 std::unique_ptr<Batches> MakeBatches(std::shared_ptr<const Samples> samples,
                                      DistributedSampler sampler, at::Device device) {
   if (!device.is_cpu() && samples->images() != nullptr) {
-    return MakeDeviceBatches(*samples->images(), std::move(sampler), device);
+    const ImageSamples* images = samples->images();
+    return MakeDeviceBatches({std::move(samples), images}, std::move(sampler), device);
   }
   return MakeHostBatches(std::move(samples), std::move(sampler), device);
 }

@@ -33,9 +33,8 @@ std::unique_ptr<Batches> MakeHostBatches(std::shared_ptr<const Samples> samples,
 
 // Cut out of the images, and augmented, by the device, which keeps all of them in its memory: a
 // byte for each pixel, with the margins that crops reach into. The same bits as the host's.
-// `images` must outlive them.
-std::unique_ptr<Batches> MakeDeviceBatches(const ImageSamples& images, DistributedSampler sampler,
-                                           at::Device device);
+std::unique_ptr<Batches> MakeDeviceBatches(std::shared_ptr<const ImageSamples> images,
+                                           DistributedSampler sampler, at::Device device);
 
 // The device's of images on a device other than the CPU, else the host's.
 std::unique_ptr<Batches> MakeBatches(std::shared_ptr<const Samples> samples,

@@ -21,7 +21,10 @@
 namespace cddp {
 namespace {
 
-constexpr const char* kNote = "Bytes are what the workers' own sockets carried (TCP_INFO).";
+const char* NoteOn(const TrainOptions& options) {
+  return options.backend == "nccl" ? "Bytes are what NCCL was given to send."
+                                   : "Bytes are what the workers' own sockets carried (TCP_INFO).";
+}
 
 // One of the trainings.
 struct Variant {
@@ -37,6 +40,7 @@ TrainOptions Dense(TrainOptions options) {
   options.clip_norm = none.clip_norm;
   options.momentum_masking = none.momentum_masking;
   options.warmup_epochs = none.warmup_epochs;
+  options.warmup_steps = none.warmup_steps;
   options.adaptive_ratio = none.adaptive_ratio;
   options.values = none.values;
   options.indices = none.indices;
@@ -141,7 +145,8 @@ class CompareRun {
     unwritten_.clear();
     try {
       WriteWhole(folder / "comparison.json", ToJson(comparison_).dump(2) + '\n');
-      WriteWhole(folder / "comparison.md", fmt::format("# {}\n\n{}\n{}\n", Title(), table, kNote));
+      WriteWhole(folder / "comparison.md",
+                 fmt::format("# {}\n\n{}\n{}\n", Title(), table, NoteOn(compare_.run)));
       WriteWhole(folder / "comparison.csv", CsvOf(comparison_));
     } catch (const StatusError& error) {
       spdlog::warn("the files of the comparison: {}; training goes on", error.what());
@@ -152,7 +157,8 @@ class CompareRun {
   void Report() const {
     const bool taken = compare_.run.json == "-" || compare_.run.json_lines;
     std::FILE* out = taken ? stderr : stdout;
-    fmt::print(out, "\n{}\n\n{}\n{}\n", Title(), AlignedTable(TableOf(comparison_)), kNote);
+    fmt::print(out, "\n{}\n\n{}\n{}\n", Title(), AlignedTable(TableOf(comparison_)),
+               NoteOn(compare_.run));
     std::fflush(out);
     WriteJsonReport(compare_.run.json, ToJson(comparison_));
     spdlog::info("comparison in {}", folder_->path().string());

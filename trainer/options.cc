@@ -130,6 +130,10 @@ void CheckCompression(const TrainOptions& o) {
   RequireName("collective", o.collective, {"auto", "dense", "gather", "split"});
   RequireRange("--clip-norm", o.clip_norm, 0.0, 1e30);
   RequireRange("--warmup-epochs", o.warmup_epochs, 0, o.epochs);
+  RequireRange("--warmup-steps", o.warmup_steps, 0, 1'000'000'000);
+  if (o.warmup_epochs > 0 && o.warmup_steps > 0) {
+    Refuse("--warmup-epochs and --warmup-steps both say how the ratio falls: leave out one");
+  }
   RequireRange("--adaptive-ratio", o.adaptive_ratio, 0, 1'000'000);
   RequireRange("--bucket-mb", o.bucket_mb, 0.001, 4096.0);
   if (Status ratio = ValidateRatio(o.ratio); !ratio.ok()) Refuse("--ratio: " + ratio.message());
@@ -140,6 +144,7 @@ void CheckCompression(const TrainOptions& o) {
   if (!o.compress) {
     if (o.clip_norm > 0) Refuse("--clip-norm acts on compressed gradients: add --compress");
     if (o.warmup_epochs > 0) Refuse("--warmup-epochs warms compression up: add --compress");
+    if (o.warmup_steps > 0) Refuse("--warmup-steps warms compression up: add --compress");
     if (o.adaptive_ratio > 0) Refuse("--adaptive-ratio is of compression: add --compress");
     if (o.values != TrainOptions().values) {
       Refuse("--values are those of compression: add --compress");
@@ -286,6 +291,7 @@ nlohmann::json ToJson(const TrainOptions& o) {
           {"clip_norm", o.clip_norm},
           {"momentum_masking", o.momentum_masking},
           {"warmup_epochs", o.warmup_epochs},
+          {"warmup_steps", o.warmup_steps},
           {"adaptive_ratio", o.adaptive_ratio},
           {"values", o.values},
           {"indices", o.indices},

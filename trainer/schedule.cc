@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numbers>
+#include <utility>
 
 namespace cddp {
 namespace {
@@ -62,9 +63,14 @@ double RateSchedule::Factor(uint64_t step) const {
   return 1.0;
 }
 
-double WarmUpRatio(double ratio, int epoch, int warmup_epochs) {
-  if (epoch > warmup_epochs) return ratio;
-  return std::pow(ratio, static_cast<double>(epoch) / (warmup_epochs + 1));
+double WarmUpRatio(const TrainOptions& options, int epoch, uint64_t step) {
+  constexpr double kFirst = 0.25;
+  const double ratio = options.ratio;
+  if (std::cmp_less(step, options.warmup_steps) && ratio < kFirst) {
+    return kFirst * std::pow(ratio / kFirst, static_cast<double>(step) / options.warmup_steps);
+  }
+  if (epoch > options.warmup_epochs) return ratio;
+  return std::pow(ratio, static_cast<double>(epoch) / (options.warmup_epochs + 1));
 }
 
 }  // namespace cddp

@@ -50,9 +50,10 @@ class RateSchedule {
   uint64_t total_steps_;
 };
 
-// The ratio of `epoch` (from 1): in the first `warmup_epochs` it falls by equal
-// factors from 1 towards `ratio`, then stays there. For 0.001 and four epochs 0.25,
-// 0.063, 0.016, 0.004 (Lin et al. 2018, section 3.3).
-double WarmUpRatio(double ratio, int epoch, int warmup_epochs);
+// The ratio of `epoch` (from 1) and `step` of the run (from 0): in the first warmup_epochs it
+// falls from epoch to epoch by equal factors from 1 towards the options' ratio, then stays there.
+// For 0.001 and four epochs 0.25, 0.063, 0.016, 0.004 (Lin et al. 2018, section 3.3). In
+// the first warmup_steps it falls from step to step, from the 0.25 that the paper begins with.
+double WarmUpRatio(const TrainOptions& options, int epoch, uint64_t step);
 
 }  // namespace cddp

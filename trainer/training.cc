@@ -132,6 +132,7 @@ class TrainingRun {
                                     "epoch(s); lower --lr",
                                     summary.epochs));
     }
+    if (nccl_) nccl_->Leave();
     summary.checkpoint_failure = checkpoints.failure();
     summary.folder_failure = output_.failure();
     return summary;
@@ -241,10 +242,6 @@ class TrainingRun {
     const uint32_t steps = OptimizerSteps(batches_->sampler(), Accumulated(options_));
     const uint32_t first = FirstStep();
     batches_->StartEpoch(static_cast<uint64_t>(epoch - 1), first * Accumulated(options_));
-    if (Compression* compression = collective_->compression()) {
-      ThrowIfError(
-          compression->SetRatio(WarmUpRatio(options_.ratio, epoch, options_.warmup_epochs)));
-    }
     model_->train();
     world_.Barrier();
     log_.BeginEpoch();
@@ -313,6 +310,9 @@ class TrainingRun {
     log_.BeginStep();
     // Steps of this many workers, which the engine's number is not when there were others.
     const double rate = schedule_.Rate(static_cast<uint64_t>(epoch - 1) * steps_per_epoch + step);
+    if (Compression* compression = collective_->compression()) {
+      ThrowIfError(compression->SetRatio(WarmUpRatio(options_, epoch, step_->engine().steps())));
+    }
     const AccumulatedBatches batches = BatchesOf(batches_->sampler(), step, Accumulated(options_));
     const uint64_t targets = uint64_t{batches.samples} * format_.targets_per_sample();
     Tally own;

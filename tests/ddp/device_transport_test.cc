@@ -3,8 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstddef>
-#include <cstring>
+#include <limits>
 #include <vector>
 
 #include "ddp/c10d_transport.h"
@@ -31,7 +32,8 @@ TEST(DeviceTransport, MessagesMayBeShorterThanTheCapacityOrNone) {
   for (const int ranks : {1, 2, 3, 5}) {
     RunRanks(ranks, [&](World& world) {
       DeviceTransport transport = OnTheCpu(world);
-      uint64_t sent = 0;
+      const auto of_sizes = static_cast<uint64_t>(ranks > 1 ? 20 * 8 * (ranks - 1) : 0);
+      uint64_t sent = of_sizes, received = of_sizes;
       for (int round = 0; round < 20; ++round) {
         std::vector<Message> out, in;
         for (int r = 0; r < ranks; ++r) {
@@ -39,7 +41,9 @@ TEST(DeviceTransport, MessagesMayBeShorterThanTheCapacityOrNone) {
                                           : FromTo(world.rank(), r, round, ranks));
           const bool silent = FromTo(r, world.rank(), round, ranks).empty();
           in.push_back(Message(silent ? 0 : kCapacity));
-          if (r != world.rank()) sent += out.back().size();
+          if (r == world.rank()) continue;
+          sent += out.back().size();
+          received += FromTo(r, world.rank(), round, ranks).size();
         }
         const std::vector<std::span<const std::byte>> outgoing(out.begin(), out.end());
         const std::vector<std::span<std::byte>> incoming(in.begin(), in.end());
@@ -55,6 +59,7 @@ TEST(DeviceTransport, MessagesMayBeShorterThanTheCapacityOrNone) {
         }
       }
       EXPECT_EQ(transport.traffic().sent, sent);
+      EXPECT_EQ(transport.traffic().received, received);
     });
   }
 }
@@ -76,7 +81,7 @@ TEST(DeviceTransport, AMessageLongerThanWasAgreedIsCorrupt) {
     const std::vector<std::span<std::byte>> incoming{{}, in};
     const Status status = transport.Exchange(outgoing, incoming);
     EXPECT_EQ(status.code(), StatusCode::kCorrupt);
-    EXPECT_NE(status.message().find("rank 1 sends 9 bytes, at most 8"), std::string::npos)
+    EXPECT_NE(status.message().find("rank 1 sends 9 bytes where 8 are the most"), std::string::npos)
         << status.message();
   });
 }
@@ -104,6 +109,39 @@ TEST(DeviceTransport, SumsOfTheDeviceAndOfTheHost) {
                 2 * 2 * static_cast<uint64_t>(ranks - 1) * 4000 / static_cast<uint64_t>(ranks));
     });
   }
+}
+
+TEST(DeviceTransport, WhatIsNotFiniteOnOneRankVoidsTheStepOnAll) {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  for (const int ranks : {2, 4}) {
+    RunRanks(ranks, [&](World& world) {
+      DeviceTransport transport = OnTheCpu(world);
+      const auto collective = MakeDenseDeviceCollective(at::kCPU, &transport);
+      uint64_t step = 0;
+      for (const float bad : {NAN, kInfinity, 1.0f, -kInfinity}) {
+        OwnedBucket bucket(0, {600, 400});
+        if (world.rank() == 1) bucket.values[777] = bad;
+        ASSERT_TRUE(collective->AllReduceMean(bucket.At(step++)).ok());
+        EXPECT_EQ(collective->EndStep(),
+                  std::isfinite(bad) ? StepOutcome::kCommitted : StepOutcome::kVoid);
+      }
+    });
+  }
+}
+
+TEST(DeviceTransport, ALostRankEndsTheOthers) {
+  RunRanks(3, [](World& world) {
+    const ProcessGroupPtr group = world.NewGroup("device");
+    if (world.rank() == 2) return;  // its connections close
+    DeviceTransport transport(group, at::kCPU);
+    std::vector<float> values(1000);
+    EXPECT_EQ(transport.AllReduceSum(values).code(), StatusCode::kPeerLost);
+    const Message out(3);
+    Message in(8);
+    const std::vector<std::span<const std::byte>> outgoing(3, out);
+    const std::vector<std::span<std::byte>> incoming(3, in);
+    EXPECT_EQ(transport.Exchange(outgoing, incoming).code(), StatusCode::kPeerLost);
+  });
 }
 
 // A collective over it gives the same bits as over Gloo's own transport.

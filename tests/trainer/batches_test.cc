@@ -24,7 +24,7 @@ TEST(BatchesTest, OfTheDeviceAreThoseOfTheHost) {
         // Of the last batch, samples 48 and 49, nothing is left for rank 2.
         const DistributedSampler sampler(50, 3, 2, 4, 9);
         const auto host = MakeHostBatches(samples, sampler, at::kCPU);
-        const auto device = MakeDeviceBatches(*samples, sampler, at::kCPU);
+        const auto device = MakeDeviceBatches(samples, sampler, at::kCPU);
         for (const uint64_t epoch : {0u, 1u, 7u}) {
           const uint32_t first_step = epoch == 7 ? 2 : 0;
           host->StartEpoch(epoch, first_step);
@@ -46,7 +46,7 @@ TEST(BatchesTest, OfTheDeviceAreThoseOfTheHost) {
 
 TEST(BatchesTest, OfTheDeviceNeedAnEpoch) {
   const auto samples = MakeImageSamples(Pictures(8), {});
-  const auto batches = MakeDeviceBatches(*samples, DistributedSampler(8, 1, 0, 4, 1), at::kCPU);
+  const auto batches = MakeDeviceBatches(samples, DistributedSampler(8, 1, 0, 4, 1), at::kCPU);
   EXPECT_THROW(batches->Next(), StatusError);
 }
 

@@ -67,6 +67,12 @@ TEST(Options, WhatDoesNotFitTogetherIsRefused) {
   EXPECT_THROW(Resolve(momentum), StatusError);
   TrainOptions warmup{.epochs = 3, .compress = true, .warmup_epochs = 4};
   EXPECT_THROW(Resolve(warmup), StatusError);
+  TrainOptions both{.compress = true, .warmup_epochs = 1, .warmup_steps = 9};
+  EXPECT_THROW(Resolve(both), StatusError);
+  TrainOptions dense_warmup{.warmup_steps = 9};
+  EXPECT_THROW(Resolve(dense_warmup), StatusError);
+  TrainOptions backwards{.compress = true, .warmup_steps = -1};
+  EXPECT_THROW(Resolve(backwards), StatusError);
 }
 
 TEST(Options, AutoAugmentationIsThatOfTheDataSet) {

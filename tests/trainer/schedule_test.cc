@@ -16,10 +16,20 @@ TrainOptions RunOf(const std::string& schedule, int epochs) {
 }
 
 TEST(WarmUpRatio, FallsByEqualFactors) {
-  EXPECT_NEAR(WarmUpRatio(0.001, 1, 4), 0.2512, 1e-4);
-  EXPECT_NEAR(WarmUpRatio(0.001, 4, 4), 0.00398, 1e-5);
-  EXPECT_EQ(WarmUpRatio(0.001, 5, 4), 0.001);
-  EXPECT_EQ(WarmUpRatio(0.01, 1, 0), 0.01);
+  const TrainOptions four{.ratio = 0.001, .warmup_epochs = 4};
+  EXPECT_NEAR(WarmUpRatio(four, 1, 0), 0.2512, 1e-4);
+  EXPECT_NEAR(WarmUpRatio(four, 4, 3000), 0.00398, 1e-5);
+  EXPECT_EQ(WarmUpRatio(four, 5, 4000), 0.001);
+  EXPECT_EQ(WarmUpRatio({.ratio = 0.01}, 1, 0), 0.01);
+}
+
+TEST(WarmUpRatio, FallsStepByStep) {
+  const TrainOptions two{.ratio = 0.01, .warmup_steps = 2};
+  EXPECT_EQ(WarmUpRatio(two, 1, 0), 0.25);
+  EXPECT_NEAR(WarmUpRatio(two, 1, 1), 0.05, 1e-9);  // their geometric mean
+  EXPECT_EQ(WarmUpRatio(two, 1, 2), 0.01);
+  EXPECT_EQ(WarmUpRatio(two, 7, 1'000'000), 0.01);
+  EXPECT_EQ(WarmUpRatio({.ratio = 0.5, .warmup_steps = 2}, 1, 0), 0.5);
 }
 
 TEST(RateSchedule, ConstantStays) {
