@@ -56,9 +56,13 @@ STUDIES = {
         **{f"{memory}-{ratio}": compressed(memory, ratio, "--values", "int4",
                                            "--collective", "split", "--owner-budget", "1")
            for memory in ("dgc", "residual") for ratio in ("0.01", "0.001")},
-        # The ratio falling to 1% in the first 47 of 1,407 steps.
-        "dgc-0.01-warmup-47": compressed("dgc", "0.01", "--values", "int4", "--collective", "split",
-                                         "--owner-budget", "1", "--warmup-steps", "47"),
+        # The last layer (1280 weights) whole, too; the ratio falling to 1% in the first 47 of
+        # 1,407 steps.
+        **{f"dgc-{ratio}-{name}": compressed("dgc", ratio, "--values", "int4", "--collective",
+                                             "split", "--owner-budget", "1", *flags)
+           for ratio, name, flags in (("0.01", "whole-2048", ["--whole-limit", "2048"]),
+                                      ("0.001", "whole-2048", ["--whole-limit", "2048"]),
+                                      ("0.01", "warmup-47", ["--warmup-steps", "47"]))},
         # dgc with the other choice of momentum masking than its default for the ratio.
         **{f"dgc-{ratio}-masking-{masking}":
                compressed("dgc", ratio, "--values", "int4", "--collective", "split",

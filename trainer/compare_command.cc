@@ -42,6 +42,7 @@ TrainOptions Dense(TrainOptions options) {
   options.warmup_epochs = none.warmup_epochs;
   options.warmup_steps = none.warmup_steps;
   options.adaptive_ratio = none.adaptive_ratio;
+  options.whole_limit = none.whole_limit;
   options.values = none.values;
   options.indices = none.indices;
   options.stochastic_rounding = none.stochastic_rounding;

@@ -135,6 +135,7 @@ void CheckCompression(const TrainOptions& o) {
     Refuse("--warmup-epochs and --warmup-steps both say how the ratio falls: leave out one");
   }
   RequireRange("--adaptive-ratio", o.adaptive_ratio, 0, 1'000'000);
+  RequireRange("--whole-limit", o.whole_limit, 0, 1'000'000);
   RequireRange("--bucket-mb", o.bucket_mb, 0.001, 4096.0);
   if (Status ratio = ValidateRatio(o.ratio); !ratio.ok()) Refuse("--ratio: " + ratio.message());
   if (!(o.owner_budget > 0)) {
@@ -146,6 +147,9 @@ void CheckCompression(const TrainOptions& o) {
     if (o.warmup_epochs > 0) Refuse("--warmup-epochs warms compression up: add --compress");
     if (o.warmup_steps > 0) Refuse("--warmup-steps warms compression up: add --compress");
     if (o.adaptive_ratio > 0) Refuse("--adaptive-ratio is of compression: add --compress");
+    if (o.whole_limit != TrainOptions().whole_limit) {
+      Refuse("--whole-limit is of compression: add --compress");
+    }
     if (o.values != TrainOptions().values) {
       Refuse("--values are those of compression: add --compress");
     }
@@ -293,6 +297,7 @@ nlohmann::json ToJson(const TrainOptions& o) {
           {"warmup_epochs", o.warmup_epochs},
           {"warmup_steps", o.warmup_steps},
           {"adaptive_ratio", o.adaptive_ratio},
+          {"whole_limit", o.whole_limit},
           {"values", o.values},
           {"indices", o.indices},
           {"stochastic_rounding", o.stochastic_rounding},

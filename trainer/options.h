@@ -59,6 +59,7 @@ struct TrainOptions {
   std::string momentum_masking = "auto";  // of memory dgc: on, off
   int warmup_epochs = 0;                  // in which the ratio falls to its value
   int warmup_steps = 0;                   // the same, step by step
+  int whole_limit = 1024;  // elements: of a parameter that is sent whole, at most
   int adaptive_ratio = 0;  // steps between plans of the parameters' shares; 0: all alike
   std::string values = "int4";
   std::string indices = "auto";

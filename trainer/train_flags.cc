@@ -149,6 +149,10 @@ void AddCompressionOptions(CLI::App* app, TrainOptions* o) {
   app->add_option("--warmup-steps", o->warmup_steps,
                   "Steps in which the ratio falls, by equal factors, from 0.25 to --ratio, instead")
       ->group("Compression");
+  app->add_option("--whole-limit", o->whole_limit,
+                  "Parameters of at most so many elements are sent whole: biases, scales, small last "
+                  "layers")
+      ->group("Compression");
   app->add_option("--adaptive-ratio", o->adaptive_ratio,
                   "Every N steps share the entries out anew, more to parameters with more gradient "
                   "energy (0: the same ratio for all)")

@@ -58,6 +58,7 @@ std::unique_ptr<Collective> MakeCollective(const TrainOptions& options, at::Devi
   ThrowIfError(ParseValueFormat(options.values, &format.values));
   const CompressorOptions compression{
       .ratio = options.ratio,
+      .whole_limit = static_cast<uint32_t>(options.whole_limit),
       .selector = {.name = options.selector, .threads = threads, .seed = options.seed},
       .memory = {.name = options.memory,
                  .momentum = options.memory == "dgc" ? options.momentum : 0.0,

@@ -62,11 +62,11 @@ Options operator+(Options options, const Options& more) {
 }
 
 const Options kDense{};
-const Options kGather{"--compress", "--collective",     "gather",
-                      "--memory",   "residual",         "--momentum",
-                      "0",          "--adaptive-ratio", "6"};
-const Options kSplit{
-    "--compress", "--collective", "split", "--stochastic-rounding", "--warmup-epochs", "1"};
+const Options kGather{"--compress", "--collective",    "gather", "--memory",
+                      "residual",   "--momentum",      "0",      "--adaptive-ratio",
+                      "6",          "--warmup-epochs", "1"};
+const Options kSplit{"--compress",     "--collective", "split",         "--stochastic-rounding",
+                     "--warmup-steps", "20",           "--whole-limit", "2048"};
 
 // From the middle of an epoch, and with what keeps the most also from its end and the run's.
 TEST_F(CheckpointTest, GoesOnToTheBit) {

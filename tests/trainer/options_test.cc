@@ -67,6 +67,10 @@ TEST(Options, WhatDoesNotFitTogetherIsRefused) {
   EXPECT_THROW(Resolve(momentum), StatusError);
   TrainOptions warmup{.epochs = 3, .compress = true, .warmup_epochs = 4};
   EXPECT_THROW(Resolve(warmup), StatusError);
+  TrainOptions whole{.whole_limit = 2048};
+  EXPECT_THROW(Resolve(whole), StatusError);
+  TrainOptions negative{.compress = true, .whole_limit = -1};
+  EXPECT_THROW(Resolve(negative), StatusError);
   TrainOptions both{.compress = true, .warmup_epochs = 1, .warmup_steps = 9};
   EXPECT_THROW(Resolve(both), StatusError);
   TrainOptions dense_warmup{.warmup_steps = 9};
