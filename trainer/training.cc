@@ -1,3 +1,5 @@
+// Longer than other files: a run is one object, and what its steps, epochs and checkpoints share is
+// all that they have.
 #include "trainer/training.h"
 
 #include <fmt/format.h>
