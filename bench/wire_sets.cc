@@ -82,11 +82,9 @@ WireSet Recorded(double ratio, const Recording& recording) {
     compressor->EndStep(true);
   }
   FrameView view;
-  ThrowIfError(ValidateFrame(frame, {.step = step, .elements = elements}, elements, &view));
   WireSet set{.elements = elements, .selection = {}, .run_ends = {}};
-  set.selection.indices.resize(view.entries);
-  set.selection.values.resize(view.entries);
-  Decode(view, set.selection.indices, set.selection.values);
+  ThrowIfError(
+      DecodeFrame(frame, {.step = step, .elements = elements}, elements, &view, &set.selection));
   for (const BucketParameter& parameter : layout) {
     const auto end =
         std::ranges::lower_bound(set.selection.indices, parameter.offset + parameter.count);

@@ -247,13 +247,4 @@ void DecodeAdd(const FrameView& view, std::span<float> dense) {
   }
 }
 
-void Decode(const FrameView& view, std::span<uint32_t> indices, std::span<float> values) {
-  BlockReader reader(view);
-  Block block;
-  for (size_t at = 0; reader.Next(&block); at += block.count) {
-    std::copy_n(block.indices, block.count, indices.data() + at);
-    std::copy_n(block.values, block.count, values.data() + at);
-  }
-}
-
 }  // namespace cddp

@@ -107,15 +107,13 @@ Status FrameLength(std::span<const std::byte> bytes, size_t* length);
 Status ValidateFrame(std::span<const std::byte> frame, const FrameId& expected, size_t max_entries,
                      FrameView* view);
 
-// ValidateFrame, with the entries, in one reading. After an error *entries is unspecified.
+// ValidateFrame, with the entries, indices ascending, in one reading: what a receiver does.
+// After an error *entries is unspecified.
 Status DecodeFrame(std::span<const std::byte> frame, const FrameId& expected, size_t max_entries,
                    FrameView* view, Selection* entries);
 
-// dense[index] += value for each entry, in index order. Requires
+// dense[index] += value for each entry of a validated frame, in index order. Requires
 // dense.size() == view.id.elements.
 void DecodeAdd(const FrameView& view, std::span<float> dense);
-
-// Entry by entry, in index order. Requires room for view.entries of each.
-void Decode(const FrameView& view, std::span<uint32_t> indices, std::span<float> values);
 
 }  // namespace cddp

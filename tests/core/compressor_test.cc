@@ -28,11 +28,9 @@ std::vector<uint32_t> IndicesOf(const FrameBytes& frame) {
                    .bucket = Fetch<uint16_t>(frame, 16),
                    .rank = Fetch<uint16_t>(frame, 18),
                    .elements = Fetch<uint32_t>(frame, 20)};
-  EXPECT_TRUE(ValidateFrame(frame, id, id.elements, &view).ok());
-  std::vector<uint32_t> indices(view.entries);
-  std::vector<float> values(view.entries);
-  Decode(view, indices, values);
-  return indices;
+  Selection entries;
+  EXPECT_TRUE(DecodeFrame(frame, id, id.elements, &view, &entries).ok());
+  return entries.indices;
 }
 
 OwnedBucket RandomBucket(uint32_t index, const std::vector<uint32_t>& counts, uint32_t seed) {

@@ -12,8 +12,8 @@
 namespace cddp {
 namespace {
 
-constexpr IndexFormat kIndexFormats[] = {IndexFormat::kAuto, IndexFormat::kRaw32,
-                                         IndexFormat::kRice, IndexFormat::kBitmap,
+constexpr IndexFormat kIndexFormats[] = {IndexFormat::kAuto,       IndexFormat::kRaw32,
+                                         IndexFormat::kRice,       IndexFormat::kBitmap,
                                          IndexFormat::kRiceAbsent, IndexFormat::kRiceBlocks};
 constexpr ValueFormat kValueFormats[] = {ValueFormat::kFp32, ValueFormat::kBf16,
                                          ValueFormat::kFp16, ValueFormat::kInt8,
@@ -47,17 +47,15 @@ TEST(FrameFormats, RoundTrip) {
                   MaxFrameBytes(format, elements, selection.size() + 5, run_ends.size() + 2));
         RC_ASSERT(encoded.indices == selection.indices);
         FrameView view;
-        RC_ASSERT(ValidateFrame(frame, id, selection.size(), &view).ok());
-        std::vector<uint32_t> decoded_indices(selection.size());
-        std::vector<float> decoded(selection.size());
-        Decode(view, decoded_indices, decoded);
-        RC_ASSERT(decoded_indices == selection.indices);
-        RC_ASSERT(SameBits(decoded, encoded.values));
+        Selection decoded;
+        RC_ASSERT(DecodeFrame(frame, id, selection.size(), &view, &decoded).ok());
+        RC_ASSERT(decoded.indices == selection.indices);
+        RC_ASSERT(SameBits(decoded.values, encoded.values));
         std::vector<float> dense(elements, 0.0f);
         DecodeAdd(view, dense);
         for (size_t i = 0; i < decoded.size(); ++i) {
-          RC_ASSERT(dense[decoded_indices[i]] == decoded[i]);
-          dense[decoded_indices[i]] = 0;
+          RC_ASSERT(dense[decoded.indices[i]] == decoded.values[i]);
+          dense[decoded.indices[i]] = 0;
         }
         for (float rest : dense) RC_ASSERT(rest == 0.0f);
       }

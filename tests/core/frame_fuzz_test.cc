@@ -90,20 +90,22 @@ bool IsAccepted(const Sample& sample) {
   // Bytes of its own size, so that a sanitizer sees a read past the end.
   const FrameBytes frame = sample.frame;
   FrameView view;
-  if (!ValidateFrame(frame, sample.id, sample.entries, &view).ok()) return false;
+  Selection entries;
+  const bool good = DecodeFrame(frame, sample.id, sample.entries, &view, &entries).ok();
+  EXPECT_EQ(ValidateFrame(frame, sample.id, sample.entries, &view).ok(), good);
+  if (!good) return false;
   EXPECT_LE(view.entries, sample.entries);
-  std::vector<uint32_t> indices(view.entries);
-  std::vector<float> values(view.entries);
-  Decode(view, indices, values);
-  int64_t previous = -1;
-  for (uint32_t i = 0; i < view.entries; ++i) {
-    EXPECT_GT(int64_t{indices[i]}, previous);
-    EXPECT_LT(indices[i], sample.id.elements);
-    EXPECT_TRUE(std::isfinite(values[i]));
-    previous = indices[i];
-  }
+  EXPECT_EQ(view.entries, entries.size());
   std::vector<float> dense(sample.id.elements);
   DecodeAdd(view, dense);
+  int64_t previous = -1;
+  for (size_t i = 0; i < entries.size(); ++i) {
+    EXPECT_GT(int64_t{entries.indices[i]}, previous);
+    EXPECT_LT(entries.indices[i], sample.id.elements);
+    EXPECT_TRUE(std::isfinite(entries.values[i]));
+    EXPECT_EQ(dense[entries.indices[i]], entries.values[i]);
+    previous = entries.indices[i];
+  }
   return true;
 }
 

@@ -45,12 +45,10 @@ TEST(Frame, WorkedExample) {
   EXPECT_EQ(selection.values, values) << "levels 0, 1 and 7 of steps of 1";
 
   FrameView view;
-  ASSERT_TRUE(ValidateFrame(documented, id, 4, &view).ok());
-  std::vector<uint32_t> indices(4);
-  std::vector<float> decoded(4);
-  Decode(view, indices, decoded);
-  EXPECT_EQ(indices, selection.indices);
-  EXPECT_EQ(decoded, values);
+  Selection decoded;
+  ASSERT_TRUE(DecodeFrame(documented, id, 4, &view, &decoded).ok());
+  EXPECT_EQ(decoded.indices, selection.indices);
+  EXPECT_EQ(decoded.values, values);
 }
 
 TEST(Frame, HeaderIsFortyBytes) {

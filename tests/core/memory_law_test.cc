@@ -96,7 +96,8 @@ TEST_P(MemoryLaw, Holds) {
     FrameView view;
     const FrameId id{3, 0, 2, static_cast<uint32_t>(accumulated.size())};
     const size_t entries = compressor->EntryCount(bucket.At(3));
-    RC_ASSERT(ValidateFrame(frame, id, entries, &view).ok());
+    Selection entries_sent;
+    RC_ASSERT(DecodeFrame(frame, id, entries, &view, &entries_sent).ok());
     RC_ASSERT(view.non_finite == !finite);
     compressor->EndStep(finite);
     const MemoryState saved = compressor->memory().Save();
@@ -110,10 +111,7 @@ TEST_P(MemoryLaw, Holds) {
     std::vector<float> decoded(accumulated.size(), 0.0f);
     DecodeAdd(view, decoded);
     std::vector<bool> sent(accumulated.size());
-    std::vector<uint32_t> indices(view.entries);
-    std::vector<float> values(view.entries);
-    Decode(view, indices, values);
-    for (uint32_t index : indices) sent[index] = true;
+    for (uint32_t index : entries_sent.indices) sent[index] = true;
     for (size_t i = 0; i < accumulated.size(); ++i) {
       RC_ASSERT(Holds(c.values, accumulated[i], decoded[i], memory_new[i]));
       if (!dgc) continue;
