@@ -239,13 +239,21 @@ std::unique_ptr<ResumedCheckpoint> ResumedCheckpoint::Find(const TrainOptions& o
   };
   // Rank 0 verifies and chooses.
   std::string chosen;
+  Status status;
   if (world.rank() == 0) {
-    if (is_auto) {
-      if (const auto newest = CheckpointFolder(from).NewestValid(skip)) chosen = newest->string();
-    } else {
-      chosen = LocateCheckpoint(from, skip).string();
+    try {
+      if (is_auto) {
+        if (const auto newest = CheckpointFolder(from).NewestValid(skip)) chosen = newest->string();
+      } else {
+        chosen = LocateCheckpoint(from, skip).string();
+      }
+    } catch (const StatusError& error) {
+      status = Status(error.code(), error.what());
     }
   }
+  const auto code =
+      static_cast<StatusCode>(world.AgreeOnNumber(static_cast<uint64_t>(status.code())));
+  if (code != StatusCode::kOk) throw SharedError(code, world.AgreeOnText(status.message()));
   const fs::path path = world.AgreeOnText(chosen);
   if (path.empty()) {
     spdlog::info("no checkpoint in {}: starting anew", from.string());
