@@ -5,18 +5,14 @@
 #include <functional>
 #include <random>
 
+#include "core/split_mix.h"
+
 namespace cddp {
 namespace {
 
 constexpr size_t kRun = 4096;  // elements that are neighbours in the pool too
 
-// A mixing function of 64 bits (splitmix64, Steele et al. 2014).
-uint64_t Mix(uint64_t x) {
-  x += 0x9e3779b97f4a7c15ull;
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ull;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebull;
-  return x ^ (x >> 31);
-}
+uint64_t Mix(uint64_t x) { return SplitMix64(x + kSplitMixGamma); }
 
 class Pool {
  public:

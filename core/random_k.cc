@@ -1,26 +1,23 @@
 #include <xxhash.h>
 
-#include <map>
 #include <string>
 
 #include "cddp/selection.h"
+#include "core/split_mix.h"
 
 namespace cddp {
 namespace {
 
-// SplitMix64 (Steele, Lea, Flood, OOPSLA 2014): a generator of 64 bits of state.
-class SplitMix {
+class Random {
  public:
-  explicit SplitMix(uint64_t seed) : state_(seed) {}
+  explicit Random(uint64_t seed) : state_(seed) {}
 
   // Uniform in [0, bound), by the high half of a product (Lemire 2019, without the
   // rejection: the bias is below bound / 2^64).
   uint64_t Below(uint64_t bound) {
-    uint64_t z = state_ += 0x9e3779b97f4a7c15ull;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
-    z ^= z >> 31;
-    return static_cast<uint64_t>((static_cast<unsigned __int128>(z) * bound) >> 64);
+    state_ += kSplitMixGamma;
+    return static_cast<uint64_t>((static_cast<unsigned __int128>(SplitMix64(state_)) * bound) >>
+                                 64);
   }
 
  private:
@@ -39,8 +36,8 @@ class RandomKSelector final : public Selector {
     const size_t n = accumulation.Values().size();
     k = std::min(k, n);
     const uint64_t draw = draws_[std::string(parameter)]++;
-    SplitMix random(XXH3_64bits_withSeed(parameter.data(), parameter.size(), seed_) ^
-                    XXH3_64bits(&draw, sizeof(draw)));
+    Random random(XXH3_64bits_withSeed(parameter.data(), parameter.size(), seed_) ^
+                  XXH3_64bits(&draw, sizeof(draw)));
     // Selection sampling (Knuth, TAOCP 2, 3.4.2, algorithm S): in index order.
     indices_.clear();
     for (size_t i = 0; indices_.size() < k; ++i) {

@@ -11,11 +11,7 @@
 #include <cmath>
 #include <cstdint>
 
-#ifdef __CUDACC__
-#define CDDP_HOST_DEVICE __host__ __device__
-#else
-#define CDDP_HOST_DEVICE
-#endif
+#include "core/host_device.h"
 
 namespace cddp {
 

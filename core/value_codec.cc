@@ -7,6 +7,8 @@
 #include <cstring>
 #include <limits>
 
+#include "core/split_mix.h"
+
 namespace cddp {
 namespace {
 
@@ -55,14 +57,6 @@ void StoreScale(std::byte* to, uint32_t half) { Store(to, static_cast<uint16_t>(
 float Nearest(float x) {
   constexpr float kShift = 12582912.0f;
   return (x + kShift) - kShift;
-}
-
-// In [0, 1), from 24 bits of SplitMix64 (Steele et al. 2014) at `counter`.
-float Chance(uint64_t key, uint64_t counter) {
-  uint64_t z = key + (counter + 1) * 0x9e3779b97f4a7c15ull;
-  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
-  z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
-  return static_cast<float>((z ^ (z >> 31)) >> 40) * 0x1p-24f;
 }
 
 // Of level[i] >= 0, in place.

@@ -10,6 +10,7 @@
 #include "core/cuda/selection.h"
 #include "core/frame_layout.h"
 #include "core/median.h"
+#include "core/split_mix.h"
 
 namespace cddp::cuda {
 namespace {
@@ -46,17 +47,11 @@ class Stopwatch {
   cudaEvent_t stop_ = nullptr;
 };
 
-__device__ uint64_t Mix(uint64_t z) {
-  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
-  z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
-  return z ^ (z >> 31);
-}
-
 // g <- keep * g + scale * noise, the noise normal (Box and Muller 1958).
 __global__ void Drift(float* gradient, uint32_t count, uint64_t seed, float keep, float scale) {
   const uint32_t i = blockIdx.x * blockDim.x + threadIdx.x;
   if (i >= count) return;
-  const uint64_t bits = Mix(seed * 0x9e3779b97f4a7c15ull + Mix(i));
+  const uint64_t bits = SplitMix64(seed * kSplitMixGamma + SplitMix64(i));
   const float u = static_cast<float>((bits >> 40) + 1) * 0x1p-24f;
   const float v = static_cast<float>(bits & 0xffffff) * 0x1p-24f;
   gradient[i] = keep * gradient[i] + scale * sqrtf(-2 * logf(u)) * cospif(2 * v);

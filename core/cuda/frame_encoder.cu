@@ -3,6 +3,7 @@
 #include "core/cuda/block_scan.cuh"
 #include "core/cuda/codec.cuh"
 #include "core/cuda/frame_encoder.h"
+#include "core/split_mix.h"
 
 namespace cddp::cuda {
 namespace {
@@ -161,10 +162,7 @@ __device__ float RoundLevel(float level, const EncoderArguments& a, uint32_t ent
     constexpr float kShift = 12582912.0f;
     return (level + kShift) - kShift;
   }
-  uint64_t z = a.key + (uint64_t{entry} + 1) * 0x9e3779b97f4a7c15ull;
-  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
-  z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
-  return floorf(level + static_cast<float>((z ^ (z >> 31)) >> 40) * 0x1p-24f);
+  return floorf(level + Chance(a.key, entry));
 }
 
 // The values of this lane, at `out` for the block, and to *values what they decode to.

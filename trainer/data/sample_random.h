@@ -3,31 +3,26 @@
 
 #include <cstdint>
 
+#include "core/split_mix.h"
+
 namespace cddp {
 
-// SplitMix64 (Steele, Lea, Flood 2014, Fast splittable pseudorandom number generators),
-// started from a hash of (seed, epoch, number): cheap enough to be started anew for
-// each sample. The sequence is the same on every platform.
+// SplitMix64 started from a hash of (seed, epoch, number): cheap enough to be started anew
+// for each sample. The sequence is the same on every platform.
 class SampleRandom {
  public:
   SampleRandom(uint64_t seed, uint64_t epoch, uint64_t number)
-      : state_(Mix(Mix(Mix(seed + kGamma) + epoch + kGamma) + number + kGamma)) {}
+      : state_(Hash(Hash(Hash(seed) + epoch) + number)) {}
 
   // From 0 to limit - 1, for 0 < limit < 2^32; uneven by less than limit / 2^64.
   uint32_t Below(uint64_t limit) {
-    state_ += kGamma;
+    state_ += kSplitMixGamma;
     __extension__ using Wide = unsigned __int128;
-    return static_cast<uint32_t>((Wide{Mix(state_)} * limit) >> 64);
+    return static_cast<uint32_t>((Wide{SplitMix64(state_)} * limit) >> 64);
   }
 
  private:
-  static constexpr uint64_t kGamma = 0x9e3779b97f4a7c15;
-
-  static constexpr uint64_t Mix(uint64_t z) {
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-    return z ^ (z >> 31);
-  }
+  static constexpr uint64_t Hash(uint64_t value) { return SplitMix64(value + kSplitMixGamma); }
 
   uint64_t state_;
 };
