@@ -10,6 +10,7 @@
 #include <set>
 #include <utility>
 
+#include "cddp/plan.h"
 #include "cddp/status.h"
 #include "trainer/json_file.h"
 #include "trainer/nearest_name.h"
@@ -51,7 +52,11 @@ void RequireSame(const SyncPoint& a, const SyncPoint& b, const char* key) {
 }  // namespace
 
 const std::vector<std::string>& ScalingCollectives() {
-  static const std::vector<std::string> kNames = {"dense", "gather", "split", "auto"};
+  static const std::vector<std::string> kNames = [] {
+    std::vector<std::string> names = WayNames();
+    names.emplace_back("auto");
+    return names;
+  }();
   return kNames;
 }
 

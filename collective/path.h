@@ -7,7 +7,6 @@
 #pragma once
 
 #include <algorithm>
-#include <chrono>
 #include <cstdint>
 #include <limits>
 #include <map>
@@ -19,6 +18,7 @@
 #include "cddp/collective.h"
 #include "cddp/compressor.h"
 #include "cddp/transport.h"
+#include "collective/lap.h"
 
 namespace cddp {
 
@@ -64,19 +64,6 @@ class Flights {
  private:
   std::mutex mutex_;
   std::map<uint32_t, Flight> flights_;
-};
-
-// Adds the time from here to the end of the block.
-class Lap {
- public:
-  explicit Lap(std::chrono::nanoseconds* total) : total_(total) {}
-  ~Lap() { *total_ += std::chrono::steady_clock::now() - start_; }
-  Lap(const Lap&) = delete;
-  Lap& operator=(const Lap&) = delete;
-
- private:
-  std::chrono::nanoseconds* total_;
-  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
 
 // What every rank finds in a bucket of a void step.

@@ -1,6 +1,7 @@
 #include "cddp/plan.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <array>
 
@@ -11,6 +12,8 @@ constexpr std::array<std::string_view, kWays> kNames = {"dense", "gather", "spli
 
 }  // namespace
 
+std::vector<std::string> WayNames() { return {kNames.begin(), kNames.end()}; }
+
 std::string_view WayName(Way way) { return kNames[static_cast<size_t>(way)]; }
 
 Status ParseWay(std::string_view name, Way* way) {
@@ -20,7 +23,7 @@ Status ParseWay(std::string_view name, Way* way) {
     return Status::Ok();
   }
   return Status::InvalidArgument(
-      fmt::format("unknown way \"{}\"; known: dense, gather, split", name));
+      fmt::format("unknown way \"{}\"; known: {}", name, fmt::join(kNames, ", ")));
 }
 
 }  // namespace cddp

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <utility>
 
+#include "collective/agreement.h"
 #include "collective/probe.h"
 #include "core/median.h"
 

@@ -7,12 +7,6 @@
 
 namespace cddp {
 
-// Gives every rank rank 0's bytes: as many everywhere. Collective.
-Status BroadcastFromRank0(Transport* transport, std::span<std::byte> message);
-
-// Gives every rank rank 0's value. Collective.
-Status AgreeWithRank0(Transport* transport, bool* value);
-
 // Measures with all ranks at once, as they will work: latency and bandwidth of exchanges
 // by their size, the dense allreduce by its size, selection and codec with `options`.
 // Sizes grow until a measurement takes long; so a slow network takes some hundred

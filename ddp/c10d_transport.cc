@@ -83,11 +83,11 @@ Status C10dTransport::Exchange(std::span<const std::span<const std::byte>> outgo
 
 void C10dTransport::BroadcastFromRank0(const std::vector<at::Tensor>& tensors) {
   if (world_size_ == 1 || tensors.empty()) return;
-  cddp::BroadcastFromRank0(group_, tensors, "a broadcast from rank 0");
+  BroadcastTensors(group_, tensors, "a broadcast from rank 0");
 }
 
-void BroadcastFromRank0(const ProcessGroupPtr& group, const std::vector<at::Tensor>& tensors,
-                        const char* what) {
+void BroadcastTensors(const ProcessGroupPtr& group, const std::vector<at::Tensor>& tensors,
+                      const char* what) {
   constexpr size_t kBroadcastBytes = size_t{25} << 20;
   const torch::NoGradGuard no_grad;
   std::vector<at::Tensor> of_host;

@@ -13,8 +13,8 @@ namespace cddp {
 
 // Gives every rank rank 0's values of `tensors`, which have the same shapes everywhere, by way
 // of the host. Collective. Throws StatusError(kPeerLost) that says `what` failed.
-void BroadcastFromRank0(const ProcessGroupPtr& group, const std::vector<at::Tensor>& tensors,
-                        const char* what);
+void BroadcastTensors(const ProcessGroupPtr& group, const std::vector<at::Tensor>& tensors,
+                      const char* what);
 
 class C10dTransport final : public Transport {
  public:

@@ -1,7 +1,7 @@
 #include <cmath>
 #include <utility>
 
-#include "collective/path.h"
+#include "collective/lap.h"
 #include "ddp/device_collective.h"
 #include "ddp/side_stream.h"
 
@@ -33,7 +33,9 @@ class DenseDevice final : public Collective {
       // Not a number is the least and the largest; it spreads through the sum.
       const auto [least, largest] = at::aminmax(values);
       const at::Tensor ends = torch::stack({least, largest}).to(at::kCPU);
-      void_ |= !std::isfinite(ends[0].item<float>()) || !std::isfinite(ends[1].item<float>());
+      if (std::isfinite(ends[0].item<float>()) && std::isfinite(ends[1].item<float>())) return;
+      void_ = true;
+      values.fill_(std::nanf(""));
     });
     return Status::Ok();
   }

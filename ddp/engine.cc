@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <torch/csrc/autograd/functions/accumulate_grad.h>
+#include <xxhash.h>
 
 #include <algorithm>
 #include <limits>
@@ -40,15 +41,6 @@ void RequireSynchronisable(const std::string& name, const at::Tensor& parameter,
   }
 }
 
-// FNV-1a: the same in every build.
-uint64_t Hash(const std::string& text) {
-  uint64_t hash = 0xcbf29ce484222325ull;
-  for (const char byte : text) {
-    hash = (hash ^ static_cast<uint8_t>(byte)) * 0x100000001b3ull;
-  }
-  return hash;
-}
-
 // Broadcasting between different modules would abort the process, or hang.
 void RequireSameModule(const torch::nn::Module& module, World& world) {
   std::string layout;
@@ -64,15 +56,13 @@ void RequireSameModule(const torch::nn::Module& module, World& world) {
     add(p.key(), p.value(), p.value().requires_grad());
   for (const auto& b : module.named_buffers()) add(b.key(), b.value(), false);
 
-  const uint64_t hash = Hash(layout);
-  std::vector<double> differing{world.AgreeOnNumber(hash) == hash ? 0.0 : 1.0};
-  world.Sum(differing);
-  if (differing[0] == 0) return;
+  const int differing = world.CountDiffering(XXH3_64bits(layout.data(), layout.size()));
+  if (differing == 0) return;
   throw StatusError(
       StatusCode::kInvalidArgument,
-      fmt::format("the modules of {:.0f} of {} ranks differ from rank 0's in the names, shapes or "
+      fmt::format("the modules of {} of {} ranks differ from rank 0's in the names, shapes or "
                   "types of parameters or buffers; rank {} has {} of them with {} elements",
-                  differing[0], world.size(), world.rank(), tensors, elements));
+                  differing, world.size(), world.rank(), tensors, elements));
 }
 
 // The tensors that the graph behind `loss` gives a gradient to.
@@ -134,7 +124,7 @@ DdpEngine::DdpEngine(torch::nn::Module& module, World& world, C10dTransport& tra
   std::vector<at::Tensor> state;
   for (const at::Tensor& parameter : parameters_) state.push_back(parameter.detach());
   state.insert(state.end(), buffers_.begin(), buffers_.end());
-  BroadcastFromRank0(world.control_group(), state, "the broadcast of rank 0's parameters");
+  BroadcastTensors(world.control_group(), state, "the broadcast of rank 0's parameters");
 
   // As PyTorch's DDP: one bucket at first, split by size when the layout is
   // rebuilt; with unused parameters there is no rebuilding.

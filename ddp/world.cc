@@ -295,6 +295,12 @@ uint64_t World::AgreeOnNumber(uint64_t of_rank_0) {
   return static_cast<uint64_t>(number);
 }
 
+int World::CountDiffering(uint64_t number) {
+  std::vector<double> differing{AgreeOnNumber(number) == number ? 0.0 : 1.0};
+  Sum(differing);
+  return static_cast<int>(differing[0]);
+}
+
 std::string World::AgreeOnText(const std::string& of_rank_0) {
   std::string text = of_rank_0;
   text.resize(AgreeOnNumber(text.size()));

@@ -69,6 +69,9 @@ class World {
   // Every rank gets rank 0's number. Collective.
   uint64_t AgreeOnNumber(uint64_t of_rank_0);
 
+  // How many ranks have another number than rank 0. Collective.
+  int CountDiffering(uint64_t number);
+
   // Every rank gets rank 0's text. Collective.
   std::string AgreeOnText(const std::string& of_rank_0);
 

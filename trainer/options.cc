@@ -8,6 +8,7 @@
 
 #include "cddp/frame.h"
 #include "cddp/memory.h"
+#include "cddp/plan.h"
 #include "cddp/selection.h"
 #include "cddp/status.h"
 #include "trainer/data/catalog.h"
@@ -127,7 +128,9 @@ void CheckCompression(const TrainOptions& o) {
   RequireName("values", o.values, ValueFormatNames());
   RequireName("indices", o.indices, IndexFormatNames());
   RequireName("momentum masking", o.momentum_masking, {"auto", "on", "off"});
-  RequireName("collective", o.collective, {"auto", "dense", "gather", "split"});
+  std::vector<std::string> collectives = WayNames();
+  collectives.insert(collectives.begin(), "auto");
+  RequireName("collective", o.collective, collectives);
   RequireRange("--clip-norm", o.clip_norm, 0.0, 1e30);
   RequireRange("--warmup-epochs", o.warmup_epochs, 0, o.epochs);
   RequireRange("--warmup-steps", o.warmup_steps, 0, 1'000'000'000);

@@ -3,8 +3,6 @@
 #include <fmt/format.h>
 #include <xxhash.h>
 
-#include <vector>
-
 #include "trainer/failure.h"
 
 namespace cddp {
@@ -17,13 +15,11 @@ uint64_t RequireIdenticalReplicas(const DdpEngine& engine, World& world) {
       hash = XXH3_64bits_withSeed(flat.data_ptr(), flat.nbytes(), hash);
     }
   }
-  std::vector<double> differing{world.AgreeOnNumber(hash) == hash ? 0.0 : 1.0};
-  world.Sum(differing);
-  if (differing[0] != 0) {
+  if (const int differing = world.CountDiffering(hash); differing != 0) {
     throw SharedError(StatusCode::kInternal,
-                      fmt::format("the parameters or buffers of {:.0f} of {} workers differ from "
+                      fmt::format("the parameters or buffers of {} of {} workers differ from "
                                   "rank 0's",
-                                  differing[0], world.size()));
+                                  differing, world.size()));
   }
   return hash;
 }

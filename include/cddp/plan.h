@@ -15,6 +15,7 @@ enum class Way : uint8_t { kDense = 0, kGather = 1, kSplit = 2 };
 
 inline constexpr size_t kWays = 3;
 
+std::vector<std::string> WayNames();
 std::string_view WayName(Way way);
 // InvalidArgument for an unknown name, with those that are known.
 Status ParseWay(std::string_view name, Way* way);
