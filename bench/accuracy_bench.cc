@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "cddp/collective.h"
-#include "cddp/counting_transport.h"
 #include "cddp/status.h"
+#include "collective/counting_transport.h"
 #include "core/worker_pool.h"
 #include "trainer/evaluation.h"
 #include "trainer/history.h"

@@ -10,8 +10,6 @@
 namespace cddp {
 namespace {
 
-constexpr std::string_view kVelocity = "/velocity";
-
 void AddTo(std::vector<double>* sum, const std::vector<float>& values) {
   sum->resize(values.size());
   for (size_t i = 0; i < values.size(); ++i) (*sum)[i] += values[i];
@@ -21,17 +19,12 @@ void AddTo(std::vector<double>* sum, const std::vector<float>& values) {
 
 MemoryMean::MemoryMean(int ranks, std::string_view memory,
                        std::map<std::string, uint32_t> parameters)
-    : ranks_(ranks),
-      residual_suffix_(memory == "dgc" ? "/residual" : ""),
-      parameters_(std::move(parameters)) {}
+    : ranks_(ranks), memory_(memory), parameters_(std::move(parameters)) {}
 
 Status MemoryMean::Add(const MemoryState& own, const MemoryState& owner) {
   for (const auto& [key, values] : own) {
-    std::string parameter = key;
-    for (const std::string_view suffix : {std::string_view(residual_suffix_), kVelocity}) {
-      if (!suffix.empty() && key.ends_with(suffix)) parameter.resize(key.size() - suffix.size());
-    }
-    const auto it = parameters_.find(parameter);
+    const std::optional<MemoryKey> of = ParseMemoryKey(memory_, key);
+    const auto it = of ? parameters_.find(of->parameter) : parameters_.end();
     if (it == parameters_.end() || it->second != values.size()) {
       return Status::InvalidArgument(fmt::format(
           "rank {}'s saved memory has {} with {} elements, the model has {}", added_, key,
@@ -60,7 +53,9 @@ Status MemoryMean::AddOwner(const std::string& parameter, const std::vector<floa
   std::vector<float> spread(elements, 0.0f);
   shards.ToBucket(added_, indices);
   for (size_t i = 0; i < kept.size(); ++i) spread[indices[i]] = kept[i];
-  AddTo(&sums_[parameter + residual_suffix_], spread);
+  const std::span<const std::string_view> parts = MemoryParts(memory_);
+  // An owner keeps residuals, whatever the others keep.
+  AddTo(&sums_[parts.empty() ? parameter : parameter + std::string(parts.front())], spread);
   return Status::Ok();
 }
 

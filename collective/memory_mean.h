@@ -39,7 +39,7 @@ class MemoryMean {
   Status AddOwner(const std::string& parameter, const std::vector<float>& kept);
 
   const int ranks_;
-  const std::string residual_suffix_;  // of the names of residuals
+  const std::string memory_;
   const std::map<std::string, uint32_t> parameters_;
   std::map<std::string, std::vector<double>> sums_;
   int added_ = 0;

@@ -2,10 +2,12 @@
 
 namespace cddp {
 
+size_t EntriesByRatio(const CompressorOptions& options, uint32_t elements) {
+  return elements <= options.whole_limit ? elements : SelectionCount(elements, options.ratio);
+}
+
 void Compression::Count(const Bucket& bucket, std::span<const size_t> run_ends) {
-  ++statistics_.calls;
   statistics_.elements += bucket.values.size();
-  statistics_.bytes_in += bucket.values.size_bytes();
   size_t begin = 0;
   for (size_t p = 0; p < run_ends.size(); ++p) {
     ParameterStatistics& statistics = parameter_statistics_[bucket.parameters[p].name];

@@ -21,10 +21,11 @@ Status Compressor::Create(const CompressorOptions& options,
 }
 
 size_t Compressor::EntryCount(const BucketParameter& parameter) const {
-  if (parameter.count <= options_.whole_limit) return parameter.count;
-  const auto budget = budgets_.find(parameter.name);
-  if (budget != budgets_.end() && budget->second.entries > 0) return budget->second.entries;
-  return SelectionCount(parameter.count, options_.ratio);
+  if (parameter.count > options_.whole_limit) {
+    const auto budget = budgets_.find(parameter.name);
+    if (budget != budgets_.end() && budget->second.entries > 0) return budget->second.entries;
+  }
+  return EntriesByRatio(options_, parameter.count);
 }
 
 size_t Compressor::EntryCount(const Bucket& bucket) const {
@@ -78,12 +79,6 @@ void Compressor::MeasureEnergy(uint64_t step, const BucketParameter& parameter,
   budget.energy = SumOfSquares(gradient);
 }
 
-void Compressor::ResetStatistics() {
-  statistics_ = {};
-  selections_before_ = selector_->calls();
-  second_sweeps_before_ = selector_->second_sweeps();
-}
-
 void Compressor::TakeWhole(const BucketParameter& parameter, Accumulation& accumulation) {
   Selection& selection = taken_.selection;
   const size_t begin = selection.size();
@@ -104,7 +99,6 @@ Status Compressor::Take(const Bucket& bucket) {
 
 Status Compressor::Take(const Bucket& bucket, std::span<const size_t> counts) {
   last_step_ = bucket.step;
-  const auto start = std::chrono::steady_clock::now();
   taken_.Clear();
   taken_.finite = true;
   for (size_t p = 0; p < bucket.parameters.size(); ++p) {
@@ -124,9 +118,8 @@ Status Compressor::Take(const Bucket& bucket, std::span<const size_t> counts) {
   }
   if (!taken_.finite) taken_.Clear();
   Count(bucket, taken_.run_ends);
-  statistics_.selections = selector_->calls() - selections_before_;
-  statistics_.second_sweeps = selector_->second_sweeps() - second_sweeps_before_;
-  statistics_.time += std::chrono::steady_clock::now() - start;
+  statistics_.selections = selector_->calls();
+  statistics_.second_sweeps = selector_->second_sweeps();
   return Status::Ok();
 }
 
@@ -141,7 +134,6 @@ Status Compressor::TakeAll(const Bucket& bucket) {
 }
 
 void Compressor::Settle(const Bucket& bucket, std::span<const float> values) {
-  const auto start = std::chrono::steady_clock::now();
   const std::span<const uint32_t> indices = taken_.selection.indices;
   const std::span<const float> decoded = taken_.selection.values;
   size_t begin = 0;
@@ -152,7 +144,6 @@ void Compressor::Settle(const Bucket& bucket, std::span<const float> values) {
                     decoded.subspan(begin, count));
     begin = taken_.run_ends[p];
   }
-  statistics_.time += std::chrono::steady_clock::now() - start;
 }
 
 Status Compressor::Compress(const Bucket& bucket, uint32_t rank, std::vector<std::byte>* frame) {
@@ -161,7 +152,6 @@ Status Compressor::Compress(const Bucket& bucket, uint32_t rank, std::vector<std
 }
 
 Status Compressor::EncodeTaken(const Bucket& bucket, uint32_t rank, std::vector<std::byte>* frame) {
-  const auto start = std::chrono::steady_clock::now();
   const FrameId id{.step = bucket.step,
                    .bucket = bucket.index,
                    .rank = rank,
@@ -169,7 +159,6 @@ Status Compressor::EncodeTaken(const Bucket& bucket, uint32_t rank, std::vector<
   values_ = taken_.selection.values;
   CDDP_RETURN_IF_ERROR(
       EncodeFrame(options_.format, id, taken_.run_ends, !taken_.finite, &taken_.selection, frame));
-  statistics_.time += std::chrono::steady_clock::now() - start;
   CountFrame(frame->size());
   Settle(bucket, values_);
   return Status::Ok();

@@ -1,4 +1,3 @@
-#include <array>
 #include <cmath>
 
 #include "cddp/memory.h"
@@ -16,7 +15,6 @@ class DgcSlot final : public Accumulation {
         next_residual_(elements),
         next_velocity_(elements) {}
 
-  static constexpr std::array<const char*, 2> Parts() { return {"/residual", "/velocity"}; }
   const AlignedFloats& Part(size_t i) const { return i == 0 ? residual_ : velocity_; }
   AlignedFloats& Part(size_t i) { return i == 0 ? residual_ : velocity_; }
 

@@ -8,9 +8,7 @@
 //                                             what TakeAll leaves
 //   void Swap()                               the new state becomes the old one
 //   static constexpr bool kEmptyWhenWhole     nothing is left of what goes whole
-//   static Parts()                            suffixes of the names it saves under, the
-//                                             residual's first
-//   AlignedFloats& Part(size_t i)             the old state
+//   AlignedFloats& Part(size_t i)             the old state of the memory's part (memory.h)
 #pragma once
 
 #include <fmt/format.h>
@@ -41,7 +39,8 @@ void Put(std::span<const uint32_t> indices, uint32_t base, AlignedFloats& state,
 template <typename Slot>
 class KeyedMemory final : public Memory {
  public:
-  explicit KeyedMemory(const MemoryOptions& options) : options_(options) {}
+  explicit KeyedMemory(const MemoryOptions& options)
+      : options_(options), parts_(MemoryParts(options.name)) {}
 
   std::string_view name() const override { return options_.name; }
 
@@ -115,9 +114,10 @@ class KeyedMemory final : public Memory {
   MemoryState Save() const override {
     MemoryState state;
     for (const auto& [parameter, entry] : parameters_) {
-      for (size_t i = 0; i < Slot::Parts().size(); ++i) {
+      for (size_t i = 0; i < parts_.size(); ++i) {
         const AlignedFloats& part = entry.slot.Part(i);
-        state.emplace(parameter + Slot::Parts()[i], std::vector<float>(part.begin(), part.end()));
+        state.emplace(parameter + std::string(parts_[i]),
+                      std::vector<float>(part.begin(), part.end()));
       }
     }
     return state;
@@ -127,15 +127,11 @@ class KeyedMemory final : public Memory {
     Parameters loaded;
     std::string differences;
     for (const auto& [key, values] : state) {
-      const std::string suffix(Slot::Parts()[0]);
-      if (!key.ends_with(suffix)) continue;
-      const std::string parameter = key.substr(0, key.size() - suffix.size());
-      Entry& entry = loaded.try_emplace(parameter, values.size()).first->second;
-      for (size_t i = 0; i < Slot::Parts().size(); ++i) {
-        const auto part = state.find(parameter + Slot::Parts()[i]);
-        if (part == state.end() || part->second.size() != values.size()) continue;
-        entry.slot.Part(i).assign(part->second.begin(), part->second.end());
-      }
+      const std::optional<MemoryKey> of = ParseMemoryKey(name(), key);
+      if (!of) continue;
+      Entry& entry = loaded.try_emplace(of->parameter, values.size()).first->second;
+      AlignedFloats& part = entry.slot.Part(of->part);
+      if (part.size() == values.size()) part.assign(values.begin(), values.end());
     }
     const MemoryState expected = Shapes(parameters_.empty() ? loaded : parameters_);
     for (const auto& [key, values] : expected) {
@@ -161,8 +157,6 @@ class KeyedMemory final : public Memory {
     return Status::Ok();
   }
 
-  void Reset() override { parameters_.clear(); }
-
   NormByParameter ResidualNorms() const override {
     NormByParameter norms;
     for (const auto& [parameter, entry] : parameters_) {
@@ -170,8 +164,6 @@ class KeyedMemory final : public Memory {
     }
     return norms;
   }
-
-  size_t BytesPerElement() const override { return 2 * sizeof(float) * Slot::Parts().size(); }
 
  private:
   struct Entry {
@@ -196,17 +188,18 @@ class KeyedMemory final : public Memory {
                     elements, entry.slot.Part(0).size()));
   }
 
-  static MemoryState Shapes(const Parameters& parameters) {
+  MemoryState Shapes(const Parameters& parameters) const {
     MemoryState shapes;
     for (const auto& [parameter, entry] : parameters) {
-      for (const char* suffix : Slot::Parts()) {
-        shapes[fmt::format("{}{}", parameter, suffix)].resize(entry.slot.Part(0).size());
+      for (const std::string_view part : parts_) {
+        shapes[parameter + std::string(part)].resize(entry.slot.Part(0).size());
       }
     }
     return shapes;
   }
 
   const MemoryOptions options_;
+  const std::span<const std::string_view> parts_;
   Parameters parameters_;
 };
 

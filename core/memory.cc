@@ -56,9 +56,7 @@ class NoMemory final : public Memory {
                     "(first: {}); was it saved with another memory?",
                     state.size(), state.begin()->first));
   }
-  void Reset() override {}
   NormByParameter ResidualNorms() const override { return {}; }
-  size_t BytesPerElement() const override { return 0; }
 
  private:
   std::deque<PlainAccumulation> accumulations_;  // of this step
@@ -70,6 +68,24 @@ double NormOf(const NormByParameter& norms) {
   double squares = 0;
   for (const auto& [parameter, norm] : norms) squares += norm * norm;
   return std::sqrt(squares);
+}
+
+std::span<const std::string_view> MemoryParts(std::string_view memory) {
+  static constexpr std::string_view kResidual[] = {""};
+  static constexpr std::string_view kDgc[] = {"/residual", "/velocity"};
+  if (memory == "residual") return kResidual;
+  if (memory == "dgc") return kDgc;
+  return {};
+}
+
+std::optional<MemoryKey> ParseMemoryKey(std::string_view memory, std::string_view key) {
+  const std::span<const std::string_view> parts = MemoryParts(memory);
+  for (size_t part = 0; part < parts.size(); ++part) {
+    if (!key.ends_with(parts[part])) continue;
+    key.remove_suffix(parts[part].size());
+    return MemoryKey{std::string(key), part};
+  }
+  return std::nullopt;
 }
 
 std::unique_ptr<Memory> MakeNoMemory() { return std::make_unique<NoMemory>(); }

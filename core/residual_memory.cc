@@ -1,5 +1,3 @@
-#include <array>
-
 #include "cddp/memory.h"
 #include "core/keyed_memory.h"
 #include "core/sweep.h"
@@ -11,7 +9,6 @@ class ResidualSlot final : public Accumulation {
  public:
   explicit ResidualSlot(size_t elements) : residual_(elements), next_(elements) {}
 
-  static constexpr std::array<const char*, 1> Parts() { return {""}; }
   const AlignedFloats& Part(size_t) const { return residual_; }
   AlignedFloats& Part(size_t) { return residual_; }
 

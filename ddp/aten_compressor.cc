@@ -46,23 +46,15 @@ Status WithAten(const char* what, Work work) {
 
 }  // namespace
 
-AtenCompressor::AtenCompressor(at::Device device, const CompressorOptions& options,
-                               std::unique_ptr<Compressor> counts)
-    : device_(device), options_(options), side_(device), counts_(std::move(counts)) {}
+AtenCompressor::AtenCompressor(at::Device device, const CompressorOptions& options)
+    : DeviceCompressor(options), device_(device), side_(device) {}
 
 Status AtenCompressor::Create(at::Device device, const CompressorOptions& options,
                               std::unique_ptr<AtenCompressor>* compressor) {
-  const auto refuse = [&](const char* what) {
-    return Status::InvalidArgument(fmt::format("compression on {} has no {}", device.str(), what));
-  };
-  if (options.selector.name != "topk") return refuse("selector but topk");
-  if (options.memory.clip_norm > 0) return refuse("clipping norm; clip before (clip_norm 0)");
-  if (options.adaptive_every > 0) return refuse("adaptive budgets (adaptive_every 0)");
+  CDDP_RETURN_IF_ERROR(CheckOptions(options, device.str()));
   const auto make = [&](std::unique_ptr<AtenCompressor>* made) {
-    std::unique_ptr<Compressor> counts;
-    CDDP_RETURN_IF_ERROR(Compressor::Create(options, &counts));
     return WithAten("making a stream", [&] {
-      made->reset(new AtenCompressor(device, options, std::move(counts)));
+      made->reset(new AtenCompressor(device, options));
       return Status::Ok();
     });
   };
@@ -189,7 +181,7 @@ Status AtenCompressor::CompressBucket(const Bucket& bucket, uint32_t rank,
   std::vector<at::Tensor> indices, values;
   std::vector<size_t> run_ends;
   for (size_t p = 0; p < bucket.parameters.size(); ++p) {
-    const size_t k = counts_->EntryCount(bucket.parameters[p]);
+    const size_t k = EntriesByRatio(options_, bucket.parameters[p].count);
     statistics_.selections += k < bucket.parameters[p].count;
     taken.push_back(Take(accumulated[p].first, k, accumulated[p].second));
     indices.push_back(taken.back().indices + static_cast<int64_t>(bucket.parameters[p].offset));
@@ -279,37 +271,30 @@ NormByParameter AtenCompressor::ResidualNorms() const {
 Status AtenCompressor::Save(CompressorState* state) const {
   *state = {.ratio = ratio(), .memory_name = options_.memory.name};
   return WithAten("saving the memory", [&] {
+    const std::span<const std::string_view> parts = MemoryParts(memory_name());
     for (const auto& [parameter, kept] : kept_) {
-      state->memory[has_momentum() ? parameter + "/residual" : parameter] =
-          HostValues(kept.residual);
-      if (has_momentum()) state->memory[parameter + "/velocity"] = HostValues(kept.velocity);
+      for (size_t part = 0; part < parts.size(); ++part) {
+        state->memory[parameter + std::string(parts[part])] =
+            HostValues(part == 0 ? kept.residual : kept.velocity);
+      }
     }
     return Status::Ok();
   });
 }
 
 Status AtenCompressor::Load(const CompressorState& state) {
-  // The CPU's compressor knows what fits: ratio, names, sizes, finite values.
-  std::unique_ptr<Compressor> checker;
-  CDDP_RETURN_IF_ERROR(Compressor::Create(options_, &checker));
-  CompressorState known;
-  CDDP_RETURN_IF_ERROR(Save(&known));
-  CDDP_RETURN_IF_ERROR(checker->Load(known));
-  CDDP_RETURN_IF_ERROR(checker->Load(state));
+  CDDP_RETURN_IF_ERROR(CheckState(state));
   return WithAten("loading the memory", [&] {
     decltype(kept_) loaded;
-    const std::string residual = "/residual", velocity = "/velocity";
     for (const auto& [key, values] : state.memory) {
-      if (!has_momentum()) {
-        loaded[key].residual = OnDevice(values);
-      } else if (key.ends_with(residual)) {
-        loaded[key.substr(0, key.size() - residual.size())].residual = OnDevice(values);
-      } else {
-        loaded[key.substr(0, key.size() - velocity.size())].velocity = OnDevice(values);
-      }
+      const std::optional<MemoryKey> of = ParseMemoryKey(memory_name(), key);
+      if (!of) continue;
+      Kept& kept = loaded[of->parameter];
+      (of->part == 0 ? kept.residual : kept.velocity) = OnDevice(values);
     }
     kept_.swap(loaded);
-    return counts_->SetRatio(state.ratio);
+    options_.ratio = state.ratio;
+    return Status::Ok();
   });
 }
 

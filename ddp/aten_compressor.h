@@ -16,7 +16,6 @@
 #include <string>
 #include <vector>
 
-#include "cddp/compressor.h"
 #include "cddp/device_compressor.h"
 #include "ddp/side_stream.h"
 
@@ -29,9 +28,6 @@ class AtenCompressor final : public DeviceCompressor {
   static Status Create(at::Device device, const CompressorOptions& options,
                        std::unique_ptr<AtenCompressor>* compressor);
 
-  const FrameFormat& format() const override { return counts_->format(); }
-  size_t EntryCount(const Bucket& bucket) const override { return counts_->EntryCount(bucket); }
-
   // Does it all, and waits for the device.
   Status Start(const Bucket& bucket, uint32_t rank) override;
   Status Finish(std::vector<std::byte>* frame) override;
@@ -39,9 +35,6 @@ class AtenCompressor final : public DeviceCompressor {
               size_t max_entries, const Bucket& bucket, bool* finite) override;
   void EndStep(bool commit) override;
 
-  Status SetRatio(double ratio) override { return counts_->SetRatio(ratio); }
-  double ratio() const override { return counts_->ratio(); }
-  std::string_view memory_name() const override { return options_.memory.name; }
   NormByParameter ResidualNorms() const override;
   Status Save(CompressorState* state) const override;
   Status Load(const CompressorState& state) override;
@@ -56,8 +49,7 @@ class AtenCompressor final : public DeviceCompressor {
     at::Tensor indices, values;  // in the parameter, ascending
   };
 
-  AtenCompressor(at::Device device, const CompressorOptions& options,
-                 std::unique_ptr<Compressor> counts);
+  AtenCompressor(at::Device device, const CompressorOptions& options);
   Status Try();
 
   bool keeps() const { return options_.memory.name != "none"; }
@@ -70,9 +62,7 @@ class AtenCompressor final : public DeviceCompressor {
   void Settle(const Bucket& bucket, const std::vector<Taken>& taken, const Selection& decoded);
 
   const at::Device device_;
-  const CompressorOptions options_;
   const SideStream side_;
-  std::unique_ptr<Compressor> counts_;  // for the ratio and EntryCount only
   std::map<std::string, Kept, std::less<>> kept_;
   std::vector<std::byte> frame_;  // of the bucket that was started
 };

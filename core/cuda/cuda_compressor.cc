@@ -47,28 +47,19 @@ Status RequireCapability(int device) {
                   device, major, kLeast));
 }
 
-cuda::MemoryKind KindOf(const std::string& memory) {
-  if (memory == "none") return cuda::MemoryKind::kNone;
-  return memory == "residual" ? cuda::MemoryKind::kResidual : cuda::MemoryKind::kDgc;
-}
-
 }  // namespace
 
 struct CudaCompressor::Impl {
-  Impl(const CompressorOptions& of, void* on_stream)
-      : options(of),
-        stream(static_cast<cudaStream_t>(on_stream)),
-        memory(KindOf(of.memory.name), stream) {}
+  Impl(std::string_view memory_name, void* on_stream)
+      : stream(static_cast<cudaStream_t>(on_stream)), memory(memory_name, stream) {}
   ~Impl() {
     if (owns_stream) cudaStreamDestroy(stream);
   }
 
-  CompressorOptions options;
   cudaStream_t stream;
   bool owns_stream = false;
   int device = 0;
   cuda::DeviceMemory memory;
-  std::unique_ptr<Compressor> counts;  // for the ratio and EntryCount only
 
   std::map<uint32_t, BucketState> buckets;
 
@@ -82,11 +73,12 @@ struct CudaCompressor::Impl {
 
   cuda::FrameDecoder decoder;
 
-  Status Prepare(const Bucket& bucket, BucketState* state);
-  Status Enqueue(cuda::Thresholds thresholds);
+  Status Prepare(const CompressorOptions& options, const Bucket& bucket, BucketState* state);
+  Status Enqueue(const FrameFormat& format, cuda::Thresholds thresholds);
 };
 
-Status CudaCompressor::Impl::Prepare(const Bucket& bucket, BucketState* state) {
+Status CudaCompressor::Impl::Prepare(const CompressorOptions& options, const Bucket& bucket,
+                                     BucketState* state) {
   state->prepared = false;  // unless all goes well, the next step prepares it again
   state->run_ends.clear();
   state->selected_parameters = 0;
@@ -100,7 +92,7 @@ Status CudaCompressor::Impl::Prepare(const Bucket& bucket, BucketState* state) {
   std::vector<cuda::Parameter> parameters;
   size_t entries = 0;
   for (const BucketParameter& parameter : bucket.parameters) {
-    const size_t k = counts->EntryCount(parameter);
+    const size_t k = EntriesByRatio(options, parameter.count);
     entries += k;
     state->selected_parameters += k < parameter.count;
     state->run_ends.push_back(entries);
@@ -119,7 +111,7 @@ Status CudaCompressor::Impl::Prepare(const Bucket& bucket, BucketState* state) {
   return Status::Ok();
 }
 
-Status CudaCompressor::Impl::Enqueue(cuda::Thresholds thresholds) {
+Status CudaCompressor::Impl::Enqueue(const FrameFormat& format, cuda::Thresholds thresholds) {
   cuda::States states;
   if (current->memory != nullptr) states = current->memory->states();
   if (thresholds != cuda::Thresholds::kForecast) {
@@ -128,38 +120,35 @@ Status CudaCompressor::Impl::Enqueue(cuda::Thresholds thresholds) {
   }
   CDDP_RETURN_IF_ERROR(current->selection.Select(thresholds, gradient, states, stream));
   CDDP_RETURN_IF_ERROR(current->encoder.Encode(current->selection, states.residual_next,
-                                               options.format.stochastic, key, stream));
+                                               format.stochastic, key, stream));
   return StatusOf(cudaMemcpyAsync(outcome.data(), current->selection.outcome(),
                                   sizeof(cuda::Outcome), cudaMemcpyDeviceToHost, stream),
                   "copying from the device");
 }
 
-CudaCompressor::CudaCompressor(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+CudaCompressor::CudaCompressor(const CompressorOptions& options, std::unique_ptr<Impl> impl)
+    : DeviceCompressor(options), impl_(std::move(impl)) {
+  options_.format.indices = IndexFormat::kRiceBlocks;
+}
 CudaCompressor::~CudaCompressor() = default;
 
 Status CudaCompressor::Create(const CompressorOptions& options, void* stream,
                               std::unique_ptr<CudaCompressor>* compressor) {
-  auto impl = std::make_unique<Impl>(options, stream);
-  CDDP_RETURN_IF_ERROR(Compressor::Create(options, &impl->counts));
-  const auto refuse = [](const char* what) {
-    return Status::InvalidArgument(fmt::format("compression on a GPU has no {}", what));
-  };
-  if (options.selector.name != "topk") return refuse("selector but topk");
-  if (options.memory.clip_norm > 0) return refuse("clipping norm; clip before (clip_norm 0)");
-  if (options.adaptive_every > 0) return refuse("adaptive budgets (adaptive_every 0)");
+  CDDP_RETURN_IF_ERROR(CheckOptions(options, "a GPU"));
   if (options.format.indices != IndexFormat::kAuto &&
       options.format.indices != IndexFormat::kRiceBlocks) {
-    return refuse("index codec but rice-blocks");
+    return Status::InvalidArgument("compression on a GPU has no index codec but rice-blocks");
   }
   if (!cuda::CodesOnDevice(options.format.values)) {
-    return refuse("value codec but fp32, bf16, int8 and int4");
+    return Status::InvalidArgument(
+        "compression on a GPU has no value codec but fp32, bf16, int8 and int4");
   }
   CDDP_RETURN_IF_ERROR(RequireCudaDevice(0));
-  impl->options.format.indices = IndexFormat::kRiceBlocks;
+  auto impl = std::make_unique<Impl>(options.memory.name, stream);
   CDDP_RETURN_IF_ERROR(StatusOf(cudaGetDevice(&impl->device), "asking for the device"));
   CDDP_RETURN_IF_ERROR(RequireCapability(impl->device));
   CDDP_RETURN_IF_ERROR(impl->outcome.Make(1));
-  compressor->reset(new CudaCompressor(std::move(impl)));
+  compressor->reset(new CudaCompressor(options, std::move(impl)));
   return Status::Ok();
 }
 
@@ -179,23 +168,12 @@ Status CudaCompressor::CreateOn(int device, const CompressorOptions& options,
   return status;
 }
 
-const FrameFormat& CudaCompressor::format() const { return impl_->options.format; }
-
-double CudaCompressor::ratio() const { return impl_->counts->ratio(); }
-
-std::string_view CudaCompressor::memory_name() const { return impl_->options.memory.name; }
-
 Status CudaCompressor::SetRatio(double ratio) {
-  const double before = impl_->counts->ratio();
-  CDDP_RETURN_IF_ERROR(impl_->counts->SetRatio(ratio));
-  if (ratio == before) return Status::Ok();
+  if (ratio == options_.ratio) return Status::Ok();
+  CDDP_RETURN_IF_ERROR(DeviceCompressor::SetRatio(ratio));
   // They have room for as many entries as there were.
   for (auto& [index, bucket] : impl_->buckets) bucket.prepared = false;
   return Status::Ok();
-}
-
-size_t CudaCompressor::EntryCount(const Bucket& bucket) const {
-  return impl_->counts->EntryCount(bucket);
 }
 
 Status CudaCompressor::Start(const Bucket& bucket, uint32_t rank) {
@@ -211,16 +189,17 @@ Status CudaCompressor::Start(const Bucket& bucket, uint32_t rank) {
                    .rank = rank,
                    .elements = static_cast<uint32_t>(bucket.values.size())};
   CDDP_RETURN_IF_ERROR(
-      CheckFrameLimits(impl.options.format, id, EntryCount(bucket), bucket.parameters.size()));
+      CheckFrameLimits(options_.format, id, EntryCount(bucket), bucket.parameters.size()));
   BucketState& state = impl.buckets[bucket.index];
   const bool known = state.prepared && std::ranges::equal(state.parameters, bucket.parameters);
-  if (!known) CDDP_RETURN_IF_ERROR(impl.Prepare(bucket, &state));
+  if (!known) CDDP_RETURN_IF_ERROR(impl.Prepare(options_, bucket, &state));
   impl.current = &state;
   impl.gradient = bucket.values.data();
   impl.id = id;
-  impl.key = DitherKey(impl.options.format, impl.id);
+  impl.key = DitherKey(options_.format, impl.id);
   if (state.memory != nullptr) state.memory->pending = true;
-  return impl.Enqueue(known ? cuda::Thresholds::kForecast : cuda::Thresholds::kExact);
+  return impl.Enqueue(options_.format,
+                      known ? cuda::Thresholds::kForecast : cuda::Thresholds::kExact);
 }
 
 Status CudaCompressor::Finish(std::vector<std::byte>* frame) {
@@ -235,7 +214,7 @@ Status CudaCompressor::Finish(std::vector<std::byte>* frame) {
   if (impl.outcome->failed_parameters > 0) {
     statistics_.second_sweeps += impl.outcome->failed_parameters;
     impl.current = &state;
-    CDDP_RETURN_IF_ERROR(impl.Enqueue(cuda::Thresholds::kOfFailed));
+    CDDP_RETURN_IF_ERROR(impl.Enqueue(options_.format, cuda::Thresholds::kOfFailed));
     impl.current = nullptr;
     CDDP_RETURN_IF_ERROR(wait());
     if (impl.outcome->failed_parameters > 0) {
@@ -251,15 +230,17 @@ Status CudaCompressor::Finish(std::vector<std::byte>* frame) {
   if (impl.outcome->non_finite != 0) {
     Count(bucket, {});
     Selection none;
-    return EncodeFrame(impl.options.format, impl.id, {}, /*non_finite=*/true, &none, frame);
+    CDDP_RETURN_IF_ERROR(
+        EncodeFrame(options_.format, impl.id, {}, /*non_finite=*/true, &none, frame));
+    statistics_.bytes_out += frame->size();
+    return Status::Ok();
   }
   const size_t payload = size_t{impl.outcome->index_bytes} + state.encoder.value_bytes();
   CDDP_RETURN_IF_ERROR(StatusOf(cudaMemcpyAsync(impl.staging.data(), state.encoder.payload(),
                                                 payload, cudaMemcpyDeviceToHost, impl.stream),
                                 "copying a frame from the device"));
   CDDP_RETURN_IF_ERROR(wait());
-  AssembleFrame(impl.options.format, impl.id, state.run_ends, {impl.staging.data(), payload},
-                frame);
+  AssembleFrame(options_.format, impl.id, state.run_ends, {impl.staging.data(), payload}, frame);
   Count(bucket, state.run_ends);
   statistics_.selections += state.selected_parameters;
   statistics_.bytes_out += frame->size();
@@ -323,21 +304,15 @@ NormByParameter CudaCompressor::ResidualNorms() const {
 
 Status CudaCompressor::Save(CompressorState* state) const {
   const cuda::DeviceGuard guard(impl_->device);
-  *state = {.ratio = ratio(), .memory_name = impl_->options.memory.name};
+  *state = {.ratio = ratio(), .memory_name = options_.memory.name};
   return impl_->memory.Save(&state->memory);
 }
 
 Status CudaCompressor::Load(const CompressorState& state) {
-  // The CPU's compressor knows what fits: ratio, names, sizes, finite values.
-  std::unique_ptr<Compressor> checker;
-  CDDP_RETURN_IF_ERROR(Compressor::Create(impl_->options, &checker));
-  CompressorState known;
-  CDDP_RETURN_IF_ERROR(Save(&known));
-  CDDP_RETURN_IF_ERROR(checker->Load(known));
-  CDDP_RETURN_IF_ERROR(checker->Load(state));
+  CDDP_RETURN_IF_ERROR(CheckState(state));
   const cuda::DeviceGuard guard(impl_->device);
   CDDP_RETURN_IF_ERROR(impl_->memory.Load(state.memory));
-  CDDP_RETURN_IF_ERROR(impl_->counts->SetRatio(state.ratio));
+  options_.ratio = state.ratio;
   impl_->buckets.clear();
   impl_->current = nullptr;
   return Status::Ok();

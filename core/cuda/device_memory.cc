@@ -4,16 +4,18 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 
 #include "core/sweep.h"
 
 namespace cddp::cuda {
 
-std::vector<std::pair<const char*, bool>> DeviceMemory::Parts() const {
-  if (kind_ == MemoryKind::kDgc) return {{"/residual", false}, {"/velocity", true}};
-  return {{"", false}};
-}
+DeviceMemory::DeviceMemory(std::string_view name, cudaStream_t stream)
+    : name_(name),
+      parts_(MemoryParts(name)),
+      kind_(parts_.empty()       ? MemoryKind::kNone
+            : parts_.size() == 1 ? MemoryKind::kResidual
+                                 : MemoryKind::kDgc),
+      stream_(stream) {}
 
 // All zero.
 Status DeviceMemory::Allocate(size_t elements, std::shared_ptr<BucketMemory>* memory) const {
@@ -42,11 +44,9 @@ Status DeviceMemory::MoveIn(std::span<const BucketParameter> parameters, size_t 
   CDDP_RETURN_IF_ERROR(Allocate(elements, &to));
   for (const BucketParameter& parameter : parameters) {
     Home& home = homes_[parameter.name];
-    for (const auto& [suffix, is_velocity] : Parts()) {
-      if (home.memory == nullptr) continue;
+    for (size_t part = 0; part < parts_.size() && home.memory != nullptr; ++part) {
       CDDP_RETURN_IF_ERROR(StatusOf(
-          cudaMemcpyAsync(to->Part(is_velocity) + parameter.offset,
-                          home.memory->Part(is_velocity) + home.offset,
+          cudaMemcpyAsync(to->Part(part) + parameter.offset, home.memory->Part(part) + home.offset,
                           home.elements * sizeof(float), cudaMemcpyDeviceToDevice, stream_),
           "moving a memory"));
     }
@@ -74,11 +74,11 @@ void DeviceMemory::EndStep(bool commit) {
 Status DeviceMemory::Save(MemoryState* state) const {
   state->clear();
   for (const auto& [name, home] : homes_) {
-    for (const auto& [suffix, is_velocity] : Parts()) {
-      std::vector<float>& values = (*state)[name + suffix];
+    for (size_t part = 0; part < parts_.size(); ++part) {
+      std::vector<float>& values = (*state)[name + std::string(parts_[part])];
       values.resize(home.elements);
       CDDP_RETURN_IF_ERROR(
-          StatusOf(cudaMemcpyAsync(values.data(), home.memory->Part(is_velocity) + home.offset,
+          StatusOf(cudaMemcpyAsync(values.data(), home.memory->Part(part) + home.offset,
                                    home.elements * sizeof(float), cudaMemcpyDeviceToHost, stream_),
                    "copying a memory from the device"));
     }
@@ -88,19 +88,16 @@ Status DeviceMemory::Save(MemoryState* state) const {
 
 Status DeviceMemory::Load(const MemoryState& state) {
   Homes loaded;
-  for (const auto& [suffix, is_velocity] : Parts()) {
-    for (const auto& [key, values] : state) {
-      if (!key.ends_with(suffix)) continue;
-      Home& home = loaded[key.substr(0, key.size() - std::strlen(suffix))];
-      home.elements = values.size();
-      if (home.memory == nullptr) {
-        CDDP_RETURN_IF_ERROR(Allocate(values.size(), &home.memory));
-      }
-      CDDP_RETURN_IF_ERROR(
-          StatusOf(cudaMemcpyAsync(home.memory->Part(is_velocity), values.data(),
-                                   values.size() * sizeof(float), cudaMemcpyHostToDevice, stream_),
-                   "copying a memory to the device"));
-    }
+  for (const auto& [key, values] : state) {
+    const std::optional<MemoryKey> of = ParseMemoryKey(name_, key);
+    if (!of) continue;
+    Home& home = loaded[of->parameter];
+    home.elements = values.size();
+    if (home.memory == nullptr) CDDP_RETURN_IF_ERROR(Allocate(values.size(), &home.memory));
+    CDDP_RETURN_IF_ERROR(
+        StatusOf(cudaMemcpyAsync(home.memory->Part(of->part), values.data(),
+                                 values.size() * sizeof(float), cudaMemcpyHostToDevice, stream_),
+                 "copying a memory to the device"));
   }
   CDDP_RETURN_IF_ERROR(StatusOf(cudaStreamSynchronize(stream_), "copying memories to the device"));
   homes_.swap(loaded);
@@ -112,7 +109,7 @@ NormByParameter DeviceMemory::ResidualNorms() const {
   NormByParameter norms;
   if (!Save(&state).ok()) return norms;  // the next step says what is wrong
   for (const auto& [name, home] : homes_) {
-    norms[name] = std::sqrt(SumOfSquares(state.at(name + Parts().front().first)));
+    norms[name] = std::sqrt(SumOfSquares(state.at(name + std::string(parts_.front()))));
   }
   return norms;
 }

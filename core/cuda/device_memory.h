@@ -13,8 +13,7 @@
 #include <memory>
 #include <span>
 #include <string>
-#include <utility>
-#include <vector>
+#include <string_view>
 
 #include "cddp/bucket.h"
 #include "cddp/memory.h"
@@ -31,7 +30,8 @@ struct BucketMemory {
   int side = 0;          // of the old state
   bool pending = false;  // the new state is being written
 
-  float* Part(bool is_velocity) { return (is_velocity ? velocity : residual)[side].data(); }
+  // The old state of the memory's part (cddp/memory.h).
+  float* Part(size_t part) { return (part == 0 ? residual : velocity)[side].data(); }
   States states() {
     return {residual[side].data(), residual[1 - side].data(), velocity[side].data(),
             velocity[1 - side].data()};
@@ -41,7 +41,7 @@ struct BucketMemory {
 class DeviceMemory {
  public:
   // All is done on the stream, without waiting where not said otherwise.
-  DeviceMemory(MemoryKind kind, cudaStream_t stream) : kind_(kind), stream_(stream) {}
+  DeviceMemory(std::string_view name, cudaStream_t stream);
 
   MemoryKind kind() const { return kind_; }
 
@@ -56,7 +56,7 @@ class DeviceMemory {
 
   void EndStep(bool commit);
 
-  // Names as those of the host's memories. They wait. Load takes what a host's memory of this
+  // Keys as those of the host's memories. They wait. Load takes what a host's memory of this
   // kind has accepted.
   Status Save(MemoryState* state) const;
   Status Load(const MemoryState& state);
@@ -72,11 +72,11 @@ class DeviceMemory {
   using Homes = std::map<std::string, Home, std::less<>>;
 
   Status Allocate(size_t elements, std::shared_ptr<BucketMemory>* memory) const;
-  // Suffixes of the names to save under, the residual's first; whether it is the velocity.
-  std::vector<std::pair<const char*, bool>> Parts() const;
 
-  MemoryKind kind_;
-  cudaStream_t stream_;
+  const std::string name_;
+  const std::span<const std::string_view> parts_;
+  const MemoryKind kind_;
+  const cudaStream_t stream_;
   Homes homes_;
 };
 

@@ -5,7 +5,6 @@
 // One thread at a time, between steps.
 #pragma once
 
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -32,6 +31,9 @@ struct CompressorOptions {
   uint32_t adaptive_every = 0;
 };
 
+// The entries that are sent of a parameter of `elements` elements that has no budget.
+size_t EntriesByRatio(const CompressorOptions& options, uint32_t elements);
+
 // A large parameter's share of the entries (budget.h).
 struct ParameterBudget {
   size_t elements = 0;
@@ -49,16 +51,13 @@ struct CompressorState {
   MemoryState memory;
 };
 
-// Sums since the start or the last reset.
+// Sums since the start.
 struct CompressionStatistics {
-  uint64_t calls = 0;          // buckets taken from
   uint64_t elements = 0;       // gradients that came in
   uint64_t entries = 0;        // entries selected
   uint64_t selections = 0;     // parameters selected from, those that go whole left out
   uint64_t second_sweeps = 0;  // of those, how many needed a second sweep
-  uint64_t bytes_in = 0;       // 4 per element
   uint64_t bytes_out = 0;      // frames, headers included
-  std::chrono::nanoseconds time{0};
 };
 
 // Of one parameter, sums since the start.

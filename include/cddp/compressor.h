@@ -93,8 +93,6 @@ class Compressor final : public Compression {
   Memory& memory() { return *memory_; }
   const Memory& memory() const { return *memory_; }
 
-  void ResetStatistics();
-
  private:
   explicit Compressor(const CompressorOptions& options) : options_(options) {}
 
@@ -105,8 +103,6 @@ class Compressor final : public Compression {
   CompressorOptions options_;
   std::unique_ptr<Selector> selector_;
   std::unique_ptr<Memory> memory_;
-  uint64_t selections_before_ = 0;  // counted by the selector before the last reset
-  uint64_t second_sweeps_before_ = 0;
   TakenEntries taken_;
   std::vector<size_t> counts_;
   BudgetByParameter budgets_;

@@ -13,7 +13,6 @@
 #include <cstddef>
 #include <memory>
 #include <span>
-#include <string_view>
 #include <vector>
 
 #include "cddp/device_compressor.h"
@@ -35,9 +34,6 @@ class CudaCompressor final : public DeviceCompressor {
                          std::unique_ptr<CudaCompressor>* compressor);
   ~CudaCompressor() override;
 
-  const FrameFormat& format() const override;
-  size_t EntryCount(const Bucket& bucket) const override;
-
   // bucket.values are aligned to 16 bytes. Waits for the device only the first time that it
   // sees a bucket, or when its layout or the ratio has changed. InvalidArgument for gradients
   // that are not aligned or of another size than in the step before; Unavailable when memory
@@ -55,8 +51,6 @@ class CudaCompressor final : public DeviceCompressor {
   void EndStep(bool commit) override;
 
   Status SetRatio(double ratio) override;
-  double ratio() const override;
-  std::string_view memory_name() const override;
   // These wait for the device.
   NormByParameter ResidualNorms() const override;
   Status Save(CompressorState* state) const override;
@@ -64,7 +58,7 @@ class CudaCompressor final : public DeviceCompressor {
 
  private:
   struct Impl;
-  explicit CudaCompressor(std::unique_ptr<Impl> impl);
+  CudaCompressor(const CompressorOptions& options, std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };
 

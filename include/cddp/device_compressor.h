@@ -6,14 +6,15 @@
 //   Finish: wait, copy the frame to the host
 //   Mean: frames of all ranks -> gradient         waits as well
 //
-// One object per rank; not thread safe, but that Mean may run while another bucket is started
-// and finished on another thread. Deterministic.
+// One object per rank; not thread safe, but that Mean, EntryCount and format may run while
+// another bucket is started and finished on another thread. Deterministic.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "cddp/bucket.h"
@@ -27,10 +28,14 @@ namespace cddp {
 
 class DeviceCompressor : public Compression {
  public:
-  virtual const FrameFormat& format() const = 0;
+  const FrameFormat& format() const { return options_.format; }
 
   // The most entries of a frame of this bucket: it has as many.
-  virtual size_t EntryCount(const Bucket& bucket) const = 0;
+  size_t EntryCount(const Bucket& bucket) const;
+
+  Status SetRatio(double ratio) override;
+  double ratio() const override { return options_.ratio; }
+  std::string_view memory_name() const override { return options_.memory.name; }
 
   // Starts the frame of a bucket sent by `rank`. bucket.values are in the device's memory and
   // must stay as they are until Finish.
@@ -49,6 +54,17 @@ class DeviceCompressor : public Compression {
 
   // Ends the step for all buckets. Every rank passes the same value.
   virtual void EndStep(bool commit) = 0;
+
+ protected:
+  explicit DeviceCompressor(const CompressorOptions& options) : options_(options) {}
+
+  // InvalidArgument for options that Compressor refuses, selectors but topk, a clip_norm and
+  // adaptive budgets. `where`: "a GPU".
+  static Status CheckOptions(const CompressorOptions& options, std::string_view where);
+  // What Load refuses (compression.h), found by a Compressor. Copies the memory to the host.
+  Status CheckState(const CompressorState& state) const;
+
+  CompressorOptions options_;
 };
 
 // MakeGatherCollective for gradients in a device's memory: so are the values of its buckets.

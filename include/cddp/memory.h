@@ -26,6 +26,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -36,9 +37,20 @@
 
 namespace cddp {
 
-// Saved state: a name -> one float per element. `residual` saves each parameter
-// under its own name; `dgc` under "<parameter>/residual" and "<parameter>/velocity".
+// Saved state: a key -> one float per element. A key is a parameter's name and a part's
+// behind it.
 using MemoryState = std::map<std::string, std::vector<float>>;
+
+// The parts that the memory of this name saves of each parameter, the residual first: of
+// `residual` "", of `dgc` "/residual" and "/velocity", of `none` no part.
+std::span<const std::string_view> MemoryParts(std::string_view memory);
+
+struct MemoryKey {
+  std::string parameter;
+  size_t part = 0;  // index in MemoryParts
+};
+// Nothing where the key is of none of the memory's parts.
+std::optional<MemoryKey> ParseMemoryKey(std::string_view memory, std::string_view key);
 
 using NormByParameter = std::map<std::string, double, std::less<>>;
 
@@ -83,13 +95,9 @@ class Memory {
   // parameters known here (if any are) and lists what differs.
   virtual MemoryState Save() const = 0;
   virtual Status Load(const MemoryState& state) = 0;
-  virtual void Reset() = 0;
 
   // L2 norms of the parameters' residuals, between steps. One pass over them.
   virtual NormByParameter ResidualNorms() const = 0;
-
-  // Memory used by the state, in bytes per element of a parameter.
-  virtual size_t BytesPerElement() const = 0;
 };
 
 struct MemoryOptions {

@@ -36,7 +36,6 @@ class [[nodiscard]] Status {
     return {StatusCode::kInvalidArgument, std::move(m)};
   }
   static Status PeerLost(std::string m) { return {StatusCode::kPeerLost, std::move(m)}; }
-  static Status Diverged(std::string m) { return {StatusCode::kDiverged, std::move(m)}; }
   static Status Corrupt(std::string m) { return {StatusCode::kCorrupt, std::move(m)}; }
   static Status Unavailable(std::string m) { return {StatusCode::kUnavailable, std::move(m)}; }
   static Status Internal(std::string m) { return {StatusCode::kInternal, std::move(m)}; }

@@ -5,7 +5,7 @@
 #include <cstdio>
 #include <mutex>
 
-#include "cddp/counting_transport.h"
+#include "collective/counting_transport.h"
 #include "tests/collective/rank_group.h"
 #include "trainer/shapes.h"
 

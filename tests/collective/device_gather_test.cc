@@ -13,12 +13,10 @@ namespace {
 
 class HostAsDevice final : public DeviceCompressor {
  public:
-  explicit HostAsDevice(const CompressorOptions& options) {
+  explicit HostAsDevice(const CompressorOptions& options) : DeviceCompressor(options) {
     EXPECT_TRUE(Compressor::Create(options, &host_).ok());
   }
 
-  const FrameFormat& format() const override { return host_->format(); }
-  size_t EntryCount(const Bucket& bucket) const override { return host_->EntryCount(bucket); }
   Status Start(const Bucket& bucket, uint32_t rank) override {
     return host_->Compress(bucket, rank, &frame_);
   }
@@ -46,12 +44,16 @@ class HostAsDevice final : public DeviceCompressor {
     return Status::Ok();
   }
   void EndStep(bool commit) override { host_->EndStep(commit); }
-  Status SetRatio(double ratio) override { return host_->SetRatio(ratio); }
-  double ratio() const override { return host_->ratio(); }
-  std::string_view memory_name() const override { return host_->memory_name(); }
+  Status SetRatio(double ratio) override {
+    CDDP_RETURN_IF_ERROR(host_->SetRatio(ratio));
+    return DeviceCompressor::SetRatio(ratio);
+  }
   NormByParameter ResidualNorms() const override { return host_->ResidualNorms(); }
   Status Save(CompressorState* state) const override { return host_->Save(state); }
-  Status Load(const CompressorState& state) override { return host_->Load(state); }
+  Status Load(const CompressorState& state) override {
+    CDDP_RETURN_IF_ERROR(host_->Load(state));
+    return DeviceCompressor::SetRatio(state.ratio);
+  }
 
  private:
   std::unique_ptr<Compressor> host_;

@@ -3,7 +3,7 @@
 
 #include <cmath>
 
-#include "cddp/counting_transport.h"
+#include "collective/counting_transport.h"
 #include "tests/collective/rank_group.h"
 
 namespace cddp {

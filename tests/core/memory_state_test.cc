@@ -144,15 +144,19 @@ TEST(MemoryState, LoadRefusesNonFinite) {
   EXPECT_NE(status.message().find("p: holds NaN or Inf"), std::string::npos) << status.message();
 }
 
-TEST(MemoryState, ResetForgets) {
-  const auto memory = MakeResidualMemory();
-  Remember(*memory, "p", {1.0f, 2.0f});
-  memory->Reset();
-  EXPECT_TRUE(memory->Save().empty());
-  const Values gradient = {1.0f, 1.0f, 1.0f};
-  Accumulation* accumulation = nullptr;
-  ASSERT_TRUE(memory->Accumulate("p", gradient, &accumulation).ok()) << "nor is the size kept";
-  EXPECT_TRUE(SameBits(accumulation->Values(), gradient));
+TEST(MemoryState, KeysNameAParameterAndAPart) {
+  for (const std::string& memory : MemoryNames()) {
+    const std::span<const std::string_view> parts = MemoryParts(memory);
+    for (size_t part = 0; part < parts.size(); ++part) {
+      const std::optional<MemoryKey> key =
+          ParseMemoryKey(memory, "layer/1.weight" + std::string(parts[part]));
+      ASSERT_TRUE(key);
+      EXPECT_EQ(key->parameter, "layer/1.weight");
+      EXPECT_EQ(key->part, part);
+    }
+  }
+  EXPECT_FALSE(ParseMemoryKey("dgc", "layer/1.weight"));
+  EXPECT_FALSE(ParseMemoryKey("none", "layer/1.weight"));
 }
 
 TEST(MemoryState, NoneRefusesAState) {
@@ -161,7 +165,6 @@ TEST(MemoryState, NoneRefusesAState) {
   const Status status = memory->Load({{"p", {1.0f}}});
   EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
   EXPECT_NE(status.message().find("none"), std::string::npos);
-  memory->Reset();
   EXPECT_TRUE(memory->Save().empty());
 }
 
@@ -170,7 +173,6 @@ TEST(MemoryState, Factory) {
   for (const std::string& name : MemoryNames()) {
     ASSERT_TRUE(MakeMemory({.name = name}, &memory).ok());
     EXPECT_EQ(memory->name(), name);
-    EXPECT_EQ(memory->BytesPerElement(), name == "none" ? 0u : name == "residual" ? 8u : 16u);
   }
   for (double bad : {-0.1, 1.0, std::nan("")}) {
     EXPECT_EQ(MakeMemory({.name = "dgc", .momentum = bad}, &memory).code(),

@@ -37,8 +37,6 @@ class CountingTransport final : public Transport {
   uint64_t reductions() const { return reductions_; }
   uint64_t reduced_bytes() const { return reduced_bytes_; }  // of the values, not of the network
 
-  void Reset() { exchanges_ = exchanged_bytes_ = reductions_ = reduced_bytes_ = 0; }
-
  private:
   Transport* inner_;
   uint64_t exchanges_ = 0;
