@@ -82,13 +82,17 @@ Status CudaCompressor::Impl::Prepare(const CompressorOptions& options, const Buc
   state->prepared = false;  // unless all goes well, the next step prepares it again
   state->run_ends.clear();
   state->selected_parameters = 0;
-  if (memory.kind() != cuda::MemoryKind::kNone) {
+  const bool at_home = state->memory != nullptr &&
+                       std::ranges::equal(state->parameters, bucket.parameters) &&
+                       memory.AreIn(bucket.parameters, state->memory);
+  if (memory.kind() != cuda::MemoryKind::kNone && !at_home) {
     CDDP_RETURN_IF_ERROR(memory.MoveIn(bucket.parameters, bucket.values.size(), &state->memory));
     // A bucket that has lost a parameter is another one now, if it comes again.
     std::erase_if(buckets, [&](const auto& item) {
       return &item.second != state && !memory.AreIn(item.second.parameters, item.second.memory);
     });
   }
+  state->parameters.assign(bucket.parameters.begin(), bucket.parameters.end());
   std::vector<cuda::Parameter> parameters;
   size_t entries = 0;
   for (const BucketParameter& parameter : bucket.parameters) {
@@ -106,7 +110,6 @@ Status CudaCompressor::Impl::Prepare(const CompressorOptions& options, const Buc
       state->selection.Prepare(memory.kind(), rule, std::move(parameters), stream));
   CDDP_RETURN_IF_ERROR(state->encoder.Prepare(state->selection, options.format.values, stream));
   CDDP_RETURN_IF_ERROR(staging.Make(state->encoder.max_bytes()));
-  state->parameters.assign(bucket.parameters.begin(), bucket.parameters.end());
   state->prepared = true;
   return Status::Ok();
 }
@@ -250,49 +253,38 @@ Status CudaCompressor::Finish(std::vector<std::byte>* frame) {
 Status CudaCompressor::Mean(std::span<const std::span<const std::byte>> frames,
                             std::span<const FrameId> ids, size_t max_entries, const Bucket& bucket,
                             bool* finite) {
-  bool flagged_finite = true;
-  CDDP_RETURN_IF_ERROR(Sum(frames, ids, max_entries, bucket.values.data(), &flagged_finite));
-  const cuda::DeviceGuard guard(impl_->device);
-  bool mean_finite = true;
-  CDDP_RETURN_IF_ERROR(impl_->decoder.DivideSum(
-      bucket.values.data(), static_cast<float>(frames.size()), impl_->stream, &mean_finite));
-  if (flagged_finite && mean_finite) return Status::Ok();
-  *finite = false;
-  constexpr int kNaNByte = 0xff;
-  CDDP_RETURN_IF_ERROR(StatusOf(
-      cudaMemsetAsync(bucket.values.data(), kNaNByte, bucket.values.size_bytes(), impl_->stream),
-      "voiding a gradient"));
-  return StatusOf(cudaStreamSynchronize(impl_->stream), "voiding a gradient");
-}
-
-Status CudaCompressor::Sum(std::span<const std::span<const std::byte>> frames,
-                           std::span<const FrameId> ids, size_t max_entries, float* gradient,
-                           bool* finite) {
-  if (frames.empty() || ids.size() != frames.size()) {
-    return Status::InvalidArgument(fmt::format(
-        "{} frames and {} ids: one of each is needed for every rank", frames.size(), ids.size()));
-  }
-  if (reinterpret_cast<uintptr_t>(gradient) % 16 != 0) {
+  if (reinterpret_cast<uintptr_t>(bucket.values.data()) % 16 != 0) {
     return Status::InvalidArgument("the gradient to write to is not aligned to 16 bytes");
   }
   const cuda::DeviceGuard guard(impl_->device);
+  const cudaStream_t stream = impl_->stream;
   std::vector<FrameView> views(frames.size());
-  *finite = true;
+  bool flagged_finite = true;
   for (size_t f = 0; f < frames.size(); ++f) {
     CDDP_RETURN_IF_ERROR(ReadFrameLayout(frames[f], ids[f], max_entries, &views[f]));
-    *finite &= !views[f].non_finite;
+    flagged_finite &= !views[f].non_finite;
   }
   bool good = false;
-  CDDP_RETURN_IF_ERROR(impl_->decoder.Upload(views, impl_->stream));
-  CDDP_RETURN_IF_ERROR(impl_->decoder.SumUploaded(gradient, impl_->stream));
-  CDDP_RETURN_IF_ERROR(impl_->decoder.Wait(impl_->stream, &good));
-  if (good) return Status::Ok();
-  // Which frame, and what of it, is for the CPU to say.
-  for (size_t f = 0; f < frames.size(); ++f) {
-    CDDP_RETURN_IF_ERROR(ValidateFrame(frames[f], ids[f], max_entries, &views[f]));
+  bool mean_finite = false;
+  CDDP_RETURN_IF_ERROR(impl_->decoder.Upload(views, stream));
+  CDDP_RETURN_IF_ERROR(
+      impl_->decoder.SumUploaded(bucket.values.data(), static_cast<float>(frames.size()), stream));
+  CDDP_RETURN_IF_ERROR(impl_->decoder.Wait(stream, &good, &mean_finite));
+  if (!good) {
+    // Which frame, and what of it, is for the CPU to say.
+    for (size_t f = 0; f < frames.size(); ++f) {
+      CDDP_RETURN_IF_ERROR(ValidateFrame(frames[f], ids[f], max_entries, &views[f]));
+    }
+    return Status::Internal(fmt::format("a GPU refuses frames of step {}, bucket {}, that are good",
+                                        ids[0].step, ids[0].bucket));
   }
-  return Status::Internal(fmt::format("a GPU refuses frames of step {}, bucket {}, that are good",
-                                      ids[0].step, ids[0].bucket));
+  if (flagged_finite && mean_finite) return Status::Ok();
+  *finite = false;
+  constexpr int kNaNByte = 0xff;
+  CDDP_RETURN_IF_ERROR(
+      StatusOf(cudaMemsetAsync(bucket.values.data(), kNaNByte, bucket.values.size_bytes(), stream),
+               "voiding a gradient"));
+  return StatusOf(cudaStreamSynchronize(stream), "voiding a gradient");
 }
 
 void CudaCompressor::EndStep(bool commit) { impl_->memory.EndStep(commit); }

@@ -3,6 +3,41 @@
 #include <fmt/format.h>
 
 namespace cddp::cuda {
+namespace {
+
+// Whether the process has a context on the device. The driver is asked: the runtime would make
+// one. Without an answer: true.
+bool HasContext(int device) {
+  using GetState = int (*)(int device, unsigned* flags, int* active);
+  static const auto get_state = [] {
+    void* function = nullptr;
+    cudaDriverEntryPointQueryResult found = cudaDriverEntryPointSymbolNotFound;
+    constexpr const char* kName = "cuDevicePrimaryCtxGetState";
+#if CUDART_VERSION >= 12050
+    constexpr unsigned kSince = 7000;
+    const cudaError_t error =
+        cudaGetDriverEntryPointByVersion(kName, &function, kSince, cudaEnableDefault, &found);
+#else
+    const cudaError_t error = cudaGetDriverEntryPoint(kName, &function, cudaEnableDefault, &found);
+#endif
+    const bool good = error == cudaSuccess && found == cudaDriverEntryPointSuccess;
+    return good ? reinterpret_cast<GetState>(function) : nullptr;
+  }();
+  unsigned flags = 0;
+  int active = 0;
+  return get_state == nullptr || get_state(device, &flags, &active) != 0 || active != 0;
+}
+
+}  // namespace
+
+DeviceGuard::DeviceGuard(int device) : device_(device) {
+  cudaGetDevice(&before_);
+  if (device_ != before_) cudaSetDevice(device_);
+}
+
+DeviceGuard::~DeviceGuard() {
+  if (device_ != before_ && HasContext(before_)) cudaSetDevice(before_);
+}
 
 Status StatusOf(cudaError_t error, const char* what) {
   if (error == cudaSuccess) return Status::Ok();

@@ -19,18 +19,17 @@ Status StatusOf(cudaError_t error, const char* what);
 // Of memory: with how much was asked for, how much is free and what to lower.
 Status OutOfMemory(cudaError_t error, size_t bytes);
 
-// Makes a device the thread's current one, as it was before at the end.
+// Makes a device the thread's current one, as it was before at the end; but not one that the
+// process does not use: that would take some hundred MB of its memory for a context.
 class DeviceGuard {
  public:
-  explicit DeviceGuard(int device) {
-    cudaGetDevice(&before_);
-    if (device != before_) cudaSetDevice(device);
-  }
-  ~DeviceGuard() { cudaSetDevice(before_); }
+  explicit DeviceGuard(int device);
+  ~DeviceGuard();
   DeviceGuard(const DeviceGuard&) = delete;
   DeviceGuard& operator=(const DeviceGuard&) = delete;
 
  private:
+  const int device_;
   int before_ = 0;
 };
 

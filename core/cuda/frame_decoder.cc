@@ -75,8 +75,8 @@ Status FrameDecoder::Upload(std::span<const FrameView> frames, cudaStream_t stre
   CDDP_RETURN_IF_ERROR(offsets_.Make(entries));
   CDDP_RETURN_IF_ERROR(spans_.Make(block_count));
   CDDP_RETURN_IF_ERROR(block_at_.Make(block_count));
-  CDDP_RETURN_IF_ERROR(bad_.Make(1));
-  CDDP_RETURN_IF_ERROR(any_bad_.Make(1));
+  CDDP_RETURN_IF_ERROR(findings_.Make(1));
+  CDDP_RETURN_IF_ERROR(found_.Make(1));
   const auto stage = [this](size_t at, const void* from, size_t bytes) {
     if (bytes > 0) std::memcpy(staging_.data() + at, from, bytes);
   };
@@ -91,9 +91,10 @@ Status FrameDecoder::Upload(std::span<const FrameView> frames, cudaStream_t stre
                   "copying frames to the device");
 }
 
-Status FrameDecoder::Wait(cudaStream_t stream, bool* good) {
+Status FrameDecoder::Wait(cudaStream_t stream, bool* good, bool* finite) {
   CDDP_RETURN_IF_ERROR(StatusOf(cudaStreamSynchronize(stream), "decoding"));
-  *good = *any_bad_ == 0;
+  *good = found_->bad == 0;
+  *finite = found_->not_finite == 0;
   return Status::Ok();
 }
 

@@ -16,10 +16,15 @@ struct DecoderArguments {
   uint32_t* offsets;
   uint64_t* spans;
   uint64_t* block_at;
-  uint32_t* bad;  // not 0: some frame is not what an encoder writes
+  FrameDecoder::Findings* findings;
 };
 
-__device__ void MarkBad(const DecoderArguments& a) { *a.bad = 1; }
+__device__ void MarkBad(const DecoderArguments& a) { a.findings->bad = 1; }
+
+// The same for all lanes of a warp, while others may write it.
+__device__ bool IsBad(const DecoderArguments& a) {
+  return __shfl_sync(kAllLanes, a.findings->bad, 0) != 0;
+}
 
 __device__ const CodeBlock* BlocksOf(const DecoderArguments& a, const FrameDecoder::Frame& frame) {
   return reinterpret_cast<const CodeBlock*>(a.bytes + frame.code_blocks);
@@ -93,7 +98,7 @@ __global__ __launch_bounds__(kWarp) void ReadGaps(const __grid_constant__ Decode
   const FrameDecoder::Frame& frame = a.frames[blockIdx.y];
   const uint32_t first = blockIdx.x * kWarp;
   // In a frame that is not bad, blocks end where the indices do, if not before.
-  if (first >= frame.blocks || *a.bad != 0) return;
+  if (first >= frame.blocks || IsBad(a)) return;
   const uint32_t in_warp = min(uint32_t{kWarp}, frame.blocks - first);
   const int lane = threadIdx.x;
   const bool mine = lane < in_warp;
@@ -227,9 +232,9 @@ __device__ uint32_t CountAtMost(const uint64_t* numbers, uint32_t count, uint64_
   return begin;
 }
 
-// The sum of all frames for kSumElements elements, in shared memory: the gradient is written
-// once and not read. First, each warp lists the entries of a frame that lie here; then they
-// are added, frame after frame. Elements of one frame are distinct. Where entries are too
+// The sum of all frames by the divisor for kSumElements elements, in shared memory: the gradient
+// is written once and not read. First, each warp lists the entries of a frame that lie here; then
+// they are added, frame after frame. Elements of one frame are distinct. Where entries are too
 // dense for the lists, the frames are gone through one by one.
 constexpr uint32_t kSumElements = 8192;
 constexpr int kSumThreads = 256;
@@ -266,7 +271,7 @@ __device__ void ForEntries(const DecoderArguments& a, uint32_t f, uint32_t begin
 template <ValueFormat kFormat>
 __global__ __launch_bounds__(kSumThreads) void SumFrames(const __grid_constant__ DecoderArguments a,
                                                          uint32_t frame_count, uint32_t elements,
-                                                         float* dense) {
+                                                         float divisor, float* dense) {
   __shared__ float4 sums[kSumElements / 4];
   __shared__ uint16_t listed_elements[kSumFrames][kListed];
   __shared__ float listed_values[kSumFrames][kListed];
@@ -287,7 +292,7 @@ __global__ __launch_bounds__(kSumThreads) void SumFrames(const __grid_constant__
       const uint32_t f = first + warp;
       const FrameDecoder::Frame& frame = a.frames[f];
       const uint64_t* const origins = a.spans + frame.first_block;
-      const uint32_t usable = *a.bad != 0 ? 0 : frame.blocks;
+      const uint32_t usable = IsBad(a) ? 0 : frame.blocks;
       const uint32_t begin = CountAtMost(origins, usable, low, lane);
       const uint32_t end = CountAtMost(origins, usable, high - 1, lane);
       const uint2 range = {begin > 0 ? begin - 1 : 0, end};
@@ -327,36 +332,40 @@ __global__ __launch_bounds__(kSumThreads) void SumFrames(const __grid_constant__
     }
   }
   __syncthreads();
+  bool finite = true;
+  const auto divided = [&](float total) {
+    const float quotient = __fdiv_rn(total, divisor);
+    finite &= MagnitudeBits(quotient) <= __float_as_uint(FLT_MAX);
+    return quotient;
+  };
   if (high - low == kSumElements) {
     float4* const to = reinterpret_cast<float4*>(dense + low);
-    for (uint32_t i = threadIdx.x; i < kSumElements / 4; i += kSumThreads) __stcs(to + i, sums[i]);
+    for (uint32_t i = threadIdx.x; i < kSumElements / 4; i += kSumThreads) {
+      const float4 four = sums[i];
+      __stcs(to + i,
+             make_float4(divided(four.x), divided(four.y), divided(four.z), divided(four.w)));
+    }
   } else {
-    for (uint32_t i = threadIdx.x; i < high - low; i += kSumThreads) dense[low + i] = sum[i];
+    for (uint32_t i = threadIdx.x; i < high - low; i += kSumThreads) {
+      dense[low + i] = divided(sum[i]);
+    }
   }
-}
-
-// Divides all elements; *bad becomes 1 when one is not finite then.
-__global__ void Divide(float* dense, uint32_t elements, float divisor, uint32_t* bad) {
-  const uint32_t i = blockIdx.x * blockDim.x + threadIdx.x;
-  if (i >= elements) return;
-  const float quotient = __fdiv_rn(dense[i], divisor);
-  dense[i] = quotient;
-  if (MagnitudeBits(quotient) > __float_as_uint(FLT_MAX)) *bad = 1;
+  if (!finite) a.findings->not_finite = 1;
 }
 
 uint32_t CeilDiv(uint32_t a, uint32_t b) { return a / b + (a % b != 0); }
 
 }  // namespace
 
-Status FrameDecoder::SumUploaded(float* dense, cudaStream_t stream) {
+Status FrameDecoder::SumUploaded(float* dense, float divisor, cudaStream_t stream) {
   const DecoderArguments a{.frames = reinterpret_cast<const Frame*>(uploaded_.data()),
                            .bytes = uploaded_.data(),
                            .offsets = offsets_.data(),
                            .spans = spans_.data(),
                            .block_at = block_at_.data(),
-                           .bad = bad_.data()};
+                           .findings = findings_.data()};
   CDDP_RETURN_IF_ERROR(
-      StatusOf(cudaMemsetAsync(bad_.data(), 0, sizeof(uint32_t), stream), "decoding"));
+      StatusOf(cudaMemsetAsync(findings_.data(), 0, sizeof(Findings), stream), "decoding"));
   const auto count = static_cast<uint32_t>(frames_.size());
   FindBlocks<<<count, kThreads, 0, stream>>>(a);
   if (most_blocks_ > 0) {
@@ -366,27 +375,13 @@ Status FrameDecoder::SumUploaded(float* dense, cudaStream_t stream) {
   if (elements_ > 0) {
     ForValues(value_format_, [&]<ValueFormat kFormat>() {
       SumFrames<kFormat><<<CeilDiv(elements_, kSumElements), kSumThreads, 0, stream>>>(
-          a, count, elements_, dense);
+          a, count, elements_, divisor, dense);
     });
   }
   CDDP_RETURN_IF_ERROR(StatusOf(cudaGetLastError(), "decoding"));
-  return StatusOf(cudaMemcpyAsync(any_bad_.data(), bad_.data(), sizeof(uint32_t),
+  return StatusOf(cudaMemcpyAsync(found_.data(), findings_.data(), sizeof(Findings),
                                   cudaMemcpyDeviceToHost, stream),
                   "decoding");
-}
-
-Status FrameDecoder::DivideSum(float* dense, float divisor, cudaStream_t stream, bool* finite) {
-  CDDP_RETURN_IF_ERROR(
-      StatusOf(cudaMemsetAsync(bad_.data(), 0, sizeof(uint32_t), stream), "dividing"));
-  if (elements_ > 0) {
-    Divide<<<CeilDiv(elements_, kThreads), kThreads, 0, stream>>>(dense, elements_, divisor,
-                                                                  bad_.data());
-  }
-  CDDP_RETURN_IF_ERROR(StatusOf(cudaGetLastError(), "dividing"));
-  CDDP_RETURN_IF_ERROR(StatusOf(cudaMemcpyAsync(any_bad_.data(), bad_.data(), sizeof(uint32_t),
-                                                cudaMemcpyDeviceToHost, stream),
-                                "dividing"));
-  return Wait(stream, finite);
 }
 
 }  // namespace cddp::cuda

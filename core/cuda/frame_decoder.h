@@ -25,17 +25,13 @@ class FrameDecoder {
   // what follows, until Wait. InvalidArgument for what is not coded as CodesOnDevice says, for
   // frames of different sizes of buckets or value codecs, and for too many entries.
   Status Upload(std::span<const FrameView> frames, cudaStream_t stream);
-  // dense[i] = the sum of the frames, added in the order in which they were given, from 0.
-  // `dense` is aligned to 16 bytes. Requires at least one frame.
-  Status SumUploaded(float* dense, cudaStream_t stream);
+  // dense[i] = the sum of the frames, added in the order in which they were given, from 0, by
+  // the divisor. `dense` is aligned to 16 bytes. Requires at least one frame.
+  Status SumUploaded(float* dense, float divisor, cudaStream_t stream);
 
-  // dense[i] /= divisor, after a sum that was good; waits. *finite is false when some quotient
-  // is not.
-  Status DivideSum(float* dense, float divisor, cudaStream_t stream, bool* finite);
-
-  // Waits for the stream. False when some bytes were not what an encoder writes; the sum is
-  // worthless then.
-  Status Wait(cudaStream_t stream, bool* good);
+  // Waits for the stream. *good is false when some bytes were not what an encoder writes; what
+  // was written is worthless then. *finite is false when some quotient is not finite.
+  Status Wait(cudaStream_t stream, bool* good, bool* finite);
 
   // What may be read behind a frame's indices.
   static constexpr size_t kReadAheadBytes = 32;
@@ -54,6 +50,12 @@ class FrameDecoder {
     size_t values;
   };
 
+  // What kernels find: not 0 where there is such.
+  struct Findings {
+    uint32_t bad;  // some frame is not what an encoder writes
+    uint32_t not_finite;
+  };
+
  private:
   std::vector<Frame> frames_;
   ValueFormat value_format_ = ValueFormat::kFp32;
@@ -64,8 +66,8 @@ class FrameDecoder {
   DeviceArray<uint32_t> offsets_;  // of entries, from the end of the block before
   DeviceArray<uint64_t> spans_;    // elements that blocks span, then those before each
   DeviceArray<uint64_t> block_at_;
-  DeviceArray<uint32_t> bad_;
-  PinnedArray<uint32_t> any_bad_;
+  DeviceArray<Findings> findings_;
+  PinnedArray<Findings> found_;
 };
 
 }  // namespace cddp::cuda

@@ -34,19 +34,15 @@ class CudaCompressor final : public DeviceCompressor {
                          std::unique_ptr<CudaCompressor>* compressor);
   ~CudaCompressor() override;
 
-  // bucket.values are aligned to 16 bytes. Waits for the device only the first time that it
-  // sees a bucket, or when its layout or the ratio has changed. InvalidArgument for gradients
-  // that are not aligned or of another size than in the step before; Unavailable when memory
-  // runs out.
+  // bucket.values are aligned to 16 bytes here and for Mean. Waits for the device only the first
+  // time that it sees a bucket, or when its layout or the ratio has changed. InvalidArgument for
+  // gradients that are not aligned or of another size than in the step before; Unavailable when
+  // memory runs out.
   Status Start(const Bucket& bucket, uint32_t rank) override;
   Status Finish(std::vector<std::byte>* frame) override;
 
   Status Mean(std::span<const std::span<const std::byte>> frames, std::span<const FrameId> ids,
               size_t max_entries, const Bucket& bucket, bool* finite) override;
-  // The sum instead of the mean, whatever the frames' flags say; *finite is of the flags. At
-  // least one frame; `gradient` is aligned to 16 bytes.
-  Status Sum(std::span<const std::span<const std::byte>> frames, std::span<const FrameId> ids,
-             size_t max_entries, float* gradient, bool* finite);
 
   void EndStep(bool commit) override;
 

@@ -291,6 +291,11 @@ std::vector<std::span<const std::byte>> Spans(const std::vector<FrameBytes>& fra
   return {frames.begin(), frames.end()};
 }
 
+Bucket In(const DeviceArray<float>& dense, const FrameId& id) {
+  return {
+      .step = id.step, .index = id.bucket, .values = {dense.data(), id.elements}, .parameters = {}};
+}
+
 std::vector<float> ToHost(const DeviceArray<float>& array, size_t size) {
   std::vector<float> values(size);
   EXPECT_EQ(cudaMemcpy(values.data(), array.data(), size * sizeof(float), cudaMemcpyDeviceToHost),
@@ -313,13 +318,14 @@ TEST_F(CudaCompressorTest, DecodesAsTheCpuDoes) {
         ASSERT_TRUE(ValidateFrame(frames[f], ids[f], want.size(), &view).ok());
         DecodeAdd(view, want);
       }
+      for (float& value : want) value /= static_cast<float>(frames.size());
       std::unique_ptr<CudaCompressor> gpu;
       ASSERT_TRUE(CudaCompressor::Create(options, nullptr, &gpu).ok());
       DeviceArray<float> dense;
       ASSERT_TRUE(dense.Make(want.size()).ok());
       ASSERT_EQ(cudaMemset(dense.data(), 0xff, want.size() * sizeof(float)), cudaSuccess);
-      bool finite = false;
-      const Status status = gpu->Sum(Spans(frames), ids, want.size(), dense.data(), &finite);
+      bool finite = true;
+      const Status status = gpu->Mean(Spans(frames), ids, want.size(), In(dense, ids[0]), &finite);
       ASSERT_TRUE(status.ok()) << status.message();
       EXPECT_TRUE(SameBits(ToHost(dense, want.size()), want));
       EXPECT_TRUE(finite);
@@ -351,8 +357,8 @@ TEST_F(CudaCompressorTest, CorruptFrames) {
       FrameView view;
       const bool good = ValidateFrame(altered, ids[0], elements, &view).ok();
       ASSERT_TRUE(dense.Make(elements).ok());
-      bool finite = false;
-      const Status status = gpu->Sum(Spans({altered}), ids, elements, dense.data(), &finite);
+      bool finite = true;
+      const Status status = gpu->Mean(Spans({altered}), ids, elements, In(dense, ids[0]), &finite);
       EXPECT_EQ(status.ok(), good) << i << ": " << status.message();
       refused += !good;
       if (!good || !status.ok()) {
@@ -381,13 +387,13 @@ TEST_F(CudaCompressorTest, HostileLengthsOfBlocks) {
   ASSERT_TRUE(CudaCompressor::Create(OptionsOf("none", format.values), nullptr, &gpu).ok());
   DeviceArray<float> dense;
   ASSERT_TRUE(dense.Make(kRuns).ok());
-  bool finite = false;
-  const Status status = gpu->Sum(Spans({frame}), {&id, 1}, kRuns, dense.data(), &finite);
+  bool finite = true;
+  const Status status = gpu->Mean(Spans({frame}), {&id, 1}, kRuns, In(dense, id), &finite);
   EXPECT_EQ(status.code(), StatusCode::kCorrupt) << status.message();
   EXPECT_EQ(cudaDeviceSynchronize(), cudaSuccess);
   // Bytes behind a frame without entries.
   AssembleFrame(format, id, {}, std::vector<std::byte>(2), &frame);
-  EXPECT_EQ(gpu->Sum(Spans({frame}), {&id, 1}, kRuns, dense.data(), &finite).code(),
+  EXPECT_EQ(gpu->Mean(Spans({frame}), {&id, 1}, kRuns, In(dense, id), &finite).code(),
             StatusCode::kCorrupt);
 }
 
@@ -403,8 +409,8 @@ TEST_F(CudaCompressorTest, TheFrameThatIsBadIsNamed) {
   ASSERT_TRUE(CudaCompressor::Create(options, nullptr, &gpu).ok());
   DeviceArray<float> dense;
   ASSERT_TRUE(dense.Make(3000).ok());
-  bool finite = false;
-  const Status status = gpu->Sum(Spans(frames), ids, 3000, dense.data(), &finite);
+  bool finite = true;
+  const Status status = gpu->Mean(Spans(frames), ids, 3000, In(dense, ids[0]), &finite);
   EXPECT_EQ(status.code(), StatusCode::kCorrupt);
   EXPECT_NE(status.message().find("rank 39"), std::string::npos) << status.message();
 }
@@ -421,7 +427,7 @@ TEST_F(CudaCompressorTest, ASenderThatIsNotFiniteIsSeen) {
   DeviceArray<float> dense;
   ASSERT_TRUE(dense.Make(3000).ok());
   bool finite = true;
-  ASSERT_TRUE(gpu->Sum(Spans(frames), ids, 3000, dense.data(), &finite).ok());
+  ASSERT_TRUE(gpu->Mean(Spans(frames), ids, 3000, In(dense, ids[0]), &finite).ok());
   EXPECT_FALSE(finite);
 }
 
