@@ -47,8 +47,10 @@ Status Pipeline::Guarded(const std::string& what, const std::function<Status()>&
   if (!status.ok()) return status;
   try {
     status = work();
+  } catch (const StatusError& error) {
+    status = error.status();
   } catch (const std::exception& error) {
-    // Out of memory, say. Leaving the thread it would end the process.
+    // Leaving the thread it would end the process.
     const std::string message = error.what();
     status =
         Status::Internal(fmt::format("{} failed: {}", what, message.substr(0, message.find('\n'))));

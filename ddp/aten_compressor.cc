@@ -40,7 +40,8 @@ Status WithAten(const char* what, Work work) {
   try {
     return work();
   } catch (const c10::Error& error) {
-    return Status::Unavailable(fmt::format("{}: {}", what, FirstLine(error)));
+    if (const std::optional<Status> status = OutOfMemory(error)) return *status;
+    return Status::Internal(fmt::format("{}: {}", what, FirstLine(error)));
   }
 }
 
@@ -61,6 +62,7 @@ Status AtenCompressor::Create(at::Device device, const CompressorOptions& option
   std::unique_ptr<AtenCompressor> trial;
   CDDP_RETURN_IF_ERROR(make(&trial));
   if (const Status status = trial->Try(); !status.ok()) {
+    if (status.code() == StatusCode::kUnavailable) return status;
     return Status::InvalidArgument(
         fmt::format("libtorch cannot compress on {}: {}", device.str(), status.message()));
   }
@@ -222,10 +224,6 @@ Status AtenCompressor::Finish(std::vector<std::byte>* frame) {
 Status AtenCompressor::Mean(std::span<const std::span<const std::byte>> frames,
                             std::span<const FrameId> ids, size_t max_entries, const Bucket& bucket,
                             bool* finite) {
-  if (frames.empty() || ids.size() != frames.size()) {
-    return Status::InvalidArgument(fmt::format(
-        "{} frames and {} ids: one of each is needed for every rank", frames.size(), ids.size()));
-  }
   std::vector<Selection> entries(frames.size());
   bool good = true;
   for (size_t f = 0; f < frames.size(); ++f) {

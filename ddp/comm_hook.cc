@@ -73,11 +73,12 @@ PipelineJob CommHook::MakeJob(c10d::GradBucket& bucket, const FuturePtr& future)
   const auto mark = side_.Mark();
   if (mark || options_.staged || unscale_ != 1 || options_.weight_decay != 0) {
     job.before = [this, buffer, values, parameters, mark, unscale = unscale_] {
-      side_.Run(mark.get(), [&] {
+      const auto prepare = [&] {
         if (unscale != 1) buffer.mul_(unscale);
         if (options_.weight_decay != 0) AddWeightDecay(buffer, parameters, options_.weight_decay);
         if (options_.staged) values.copy_(buffer, /*non_blocking=*/buffer.is_cuda());
-      });
+      };
+      NamingOutOfMemory([&] { side_.Run(mark.get(), prepare); });
     };
   }
   job.done = [this, buffer, values, future](const Status& status) {

@@ -4,6 +4,7 @@
 #include "collective/lap.h"
 #include "ddp/device_collective.h"
 #include "ddp/side_stream.h"
+#include "ddp/torch_error.h"
 
 namespace cddp {
 namespace {
@@ -28,7 +29,7 @@ class DenseDevice final : public Collective {
       CDDP_RETURN_IF_ERROR(transport_->AllReduceSum(values));
     }
     const Lap lap(&times_.apply);
-    side_.Run(nullptr, [&] {
+    const auto divide = [&] {
       if (transport_ != nullptr) values.div_(transport_->world_size());
       // Not a number is the least and the largest; it spreads through the sum.
       const auto [least, largest] = at::aminmax(values);
@@ -36,7 +37,8 @@ class DenseDevice final : public Collective {
       if (std::isfinite(ends[0].item<float>()) && std::isfinite(ends[1].item<float>())) return;
       void_ = true;
       values.fill_(std::nanf(""));
-    });
+    };
+    NamingOutOfMemory([&] { side_.Run(nullptr, divide); });
     return Status::Ok();
   }
 

@@ -67,9 +67,9 @@ Status DeviceTransport::Exchange(std::span<const std::span<const std::byte>> out
 Status DeviceTransport::Run(const std::string& what, const std::function<Status()>& work) {
   Status status = Status::Ok();
   try {
-    side_.Run(nullptr, [&] { status = work(); });
-  } catch (const std::exception& error) {
-    return Status::PeerLost(fmt::format("{} failed: {}", what, FirstLine(error)));
+    RethrowAsPeerLost(what, [&] { side_.Run(nullptr, [&] { status = work(); }); });
+  } catch (const StatusError& error) {
+    return error.status();
   }
   return status;
 }

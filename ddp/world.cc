@@ -1,6 +1,8 @@
 #include "ddp/world.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <net/if.h>
 
 #include <algorithm>
 #include <charconv>
@@ -24,6 +26,16 @@ std::string Text(const std::vector<uint8_t>& bytes) { return {bytes.begin(), byt
 
 bool IsLoopback(const std::string& address) {
   return address == "localhost" || address == "::1" || address.starts_with("127.");
+}
+
+std::vector<std::string> InterfaceNames() {
+  std::vector<std::string> names;
+  struct if_nameindex* const all = if_nameindex();
+  for (const auto* item = all; item != nullptr && item->if_index != 0; ++item) {
+    names.emplace_back(item->if_name);
+  }
+  if_freenameindex(all);
+  return names;
 }
 
 constexpr std::chrono::milliseconds kPause{20};
@@ -255,9 +267,10 @@ ProcessGroupPtr World::NewGroup(const std::string& name) {
       gloo->devices.push_back(ProcessGroupGloo::createDefaultDevice());
     }
   } catch (const std::exception& error) {
-    throw StatusError(StatusCode::kInvalidArgument,
-                      fmt::format("no network device for interface \"{}\": {}", options_.interface,
-                                  FirstLine(error)));
+    throw StatusError(
+        StatusCode::kInvalidArgument,
+        fmt::format("no network device for interface \"{}\"; this machine has {}: {}",
+                    options_.interface, fmt::join(InterfaceNames(), ", "), FirstLine(error)));
   }
   return NewGroupOn(name, [&](const StorePtr& store, const std::string& of_group) {
     auto group = c10::make_intrusive<ProcessGroupGloo>(store, rank(), size(), gloo);

@@ -1,11 +1,14 @@
 #include "trainer/batches.h"
 
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
 #include "cddp/status.h"
+#include "ddp/torch_error.h"
 #include "trainer/data/image_samples.h"
 #include "trainer/loader.h"
 
@@ -39,14 +42,20 @@ class DeviceBatches final : public Batches {
     const auto bytes = [](const std::vector<uint8_t>& values, at::IntArrayRef sizes) {
       return torch::from_blob(const_cast<uint8_t*>(values.data()), sizes, torch::kByte);
     };
+    const at::Tensor on_host =
+        bytes(data.pixels, {data.count, data.channels, data.rows, data.cols});
+    const int64_t count = sampler_.samples();
     const int64_t margin = images_.crops() ? int64_t{kCropPadding} : 0;
-    pixels_ =
-        torch::constant_pad_nd(bytes(data.pixels, {data.count, data.channels, data.rows, data.cols})
-                                   .to(device)
-                                   .permute({0, 2, 3, 1})
-                                   .contiguous(),
-                               {0, 0, margin, margin, margin, margin});
-    labels_ = bytes(data.labels, {data.count}).to(device).to(torch::kLong);
+    pixels_ = torch::zeros({count, data.rows + 2 * margin, data.cols + 2 * margin, data.channels},
+                           torch::TensorOptions(torch::kByte).device(device));
+    const at::Tensor within =
+        pixels_.narrow(1, margin, data.rows).narrow(2, margin, data.cols).permute({0, 3, 1, 2});
+    constexpr int64_t kAtOnce = 8192;  // of which the device has two copies for a moment
+    for (int64_t at = 0; at < count; at += kAtOnce) {
+      const int64_t images = std::min(kAtOnce, count - at);
+      within.narrow(0, at, images).copy_(on_host.narrow(0, at, images));
+    }
+    labels_ = bytes(data.labels, {data.count}).narrow(0, 0, count).to(device).to(torch::kLong);
     const auto channels = [&](const std::vector<float>& values) {
       return torch::tensor(values).to(device);
     };
@@ -143,8 +152,13 @@ std::unique_ptr<Batches> MakeDeviceBatches(std::shared_ptr<const ImageSamples> i
 std::unique_ptr<Batches> MakeBatches(std::shared_ptr<const Samples> samples,
                                      DistributedSampler sampler, at::Device device) {
   if (!device.is_cpu() && samples->images() != nullptr) {
-    const ImageSamples* images = samples->images();
-    return MakeDeviceBatches({std::move(samples), images}, std::move(sampler), device);
+    try {
+      return MakeDeviceBatches({samples, samples->images()}, sampler, device);
+    } catch (const c10::Error& error) {
+      if (!OutOfMemory(error)) throw;
+      spdlog::warn("{} has no room for the training images; the host makes the batches: {}",
+                   device.str(), FirstLine(error));
+    }
   }
   return MakeHostBatches(std::move(samples), std::move(sampler), device);
 }

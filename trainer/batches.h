@@ -31,12 +31,13 @@ class Batches {
 std::unique_ptr<Batches> MakeHostBatches(std::shared_ptr<const Samples> samples,
                                          DistributedSampler sampler, at::Device device);
 
-// Cut out of the images, and augmented, by the device, which keeps all of them in its memory: a
-// byte for each pixel, with the margins that crops reach into. The same bits as the host's.
+// Cut out of the images, and augmented, by the device, which keeps those that the sampler draws
+// from in its memory: a byte for each pixel, with the margins that crops reach into. The same bits
+// as the host's.
 std::unique_ptr<Batches> MakeDeviceBatches(std::shared_ptr<const ImageSamples> images,
                                            DistributedSampler sampler, at::Device device);
 
-// The device's of images on a device other than the CPU, else the host's.
+// The device's of images on a device other than the CPU that has room for them, else the host's.
 std::unique_ptr<Batches> MakeBatches(std::shared_ptr<const Samples> samples,
                                      DistributedSampler sampler, at::Device device);
 

@@ -24,6 +24,9 @@ class DistributedSampler {
   // Draws the permutation of `epoch`, counted from 0.
   void SetEpoch(uint64_t epoch);
 
+  // Of all workers: numbers from 0 to samples() - 1 are drawn.
+  uint32_t samples() const { return samples_; }
+
   uint32_t steps_per_epoch() const;
 
   // Samples of the global batch of `step`, over all workers.

@@ -143,13 +143,9 @@ int RunInWorld(const TrainOptions& options, std::map<std::string, std::string> c
     // with the name of the rank.
     if (error.code() == StatusCode::kPeerLost) world->WaitForLoss();
     throw;
-  } catch (const c10::OutOfMemoryError& error) {
-    // Its first line says how much was needed, and what of the device is in use.
-    throw StatusError(
-        StatusCode::kUnavailable,
-        fmt::format("{}; lower --batch-size (--accumulate keeps the step's size), or use "
-                    "--amp bf16",
-                    FirstLine(error)));
+  } catch (const c10::Error& error) {
+    if (const std::optional<Status> status = OutOfMemory(error)) throw StatusError(*status);
+    throw;
   }
   return 0;
 }
