@@ -39,19 +39,34 @@ void ProgressBar::Update(uint64_t done, const std::function<std::string()>& deta
   const double share = total_ == 0 ? 1.0 : static_cast<double>(done) / static_cast<double>(total_);
   const double left = share > 0 ? seconds / share - seconds : 0;
 
-  std::string line = fmt::format("{} {:3.0f}% ", title_, 100 * share);
+  const ProgressLine line{.title = fmt::format("{} {:3.0f}%", title_, 100 * share),
+                          .share = share,
+                          .count = fmt::format("{}/{}", done, total_),
+                          .details = details(),
+                          .left = FormatDuration(left) + " left"};
   if (terminal_) {
-    constexpr size_t kWidth = 20;
-    const auto filled = static_cast<size_t>(share * kWidth);
-    line += fmt::format("[{}{}] ", std::string(filled, '='), std::string(kWidth - filled, ' '));
-  }
-  line += fmt::format("{}/{} {} {} left", done, total_, details(), FormatDuration(left));
-  if (terminal_) {
-    fmt::print(stderr, "\r\033[K{}", line.substr(0, TerminalColumns() - 1));
+    fmt::print(stderr, "\r\033[K{}", Fit(line, TerminalColumns() - 1));
     std::fflush(stderr);
   } else {
-    fmt::print(stderr, "{}\n", line);
+    fmt::print(stderr, "{} {} {} {}\n", line.title, line.count, line.details, line.left);
   }
+}
+
+std::string Fit(const ProgressLine& line, size_t columns) {
+  constexpr size_t kWidth = 20;
+  const auto filled = static_cast<size_t>(line.share * kWidth);
+  const std::string bar =
+      fmt::format("[{}{}] ", std::string(filled, '='), std::string(kWidth - filled, ' '));
+  std::string details = line.details;
+  const auto all = [&](const std::string& graphic) {
+    return fmt::format("{} {}{} {}{}{}", line.title, graphic, line.count, details,
+                       details.empty() ? "" : " ", line.left);
+  };
+  if (all(bar).size() <= columns) return all(bar);
+  while (!details.empty() && all("").size() > columns) {
+    details.resize(details.find_last_of(' ') == std::string::npos ? 0 : details.find_last_of(' '));
+  }
+  return all("").substr(0, columns);
 }
 
 std::string FormatBytes(double bytes) {

@@ -32,6 +32,19 @@ class ProgressBar {
   Clock::time_point due_;
 };
 
+// What a line of progress says.
+struct ProgressLine {
+  std::string title;  // with how much of it is done
+  double share = 0;   // the same, from 0 to 1
+  std::string count;
+  std::string details;
+  std::string left;
+};
+
+// As one line of at most so many columns: with a bar if there is room for it; else details are
+// left out from their end, a word at a time.
+std::string Fit(const ProgressLine& line, size_t columns);
+
 // 12345678 -> "12.3 MB" (powers of 1000).
 std::string FormatBytes(double bytes);
 
