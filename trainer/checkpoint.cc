@@ -248,7 +248,7 @@ std::unique_ptr<ResumedCheckpoint> ResumedCheckpoint::Find(const TrainOptions& o
         chosen = LocateCheckpoint(from, skip).string();
       }
     } catch (const StatusError& error) {
-      status = Status(error.code(), error.what());
+      status = error.status();
     }
   }
   const auto code =

@@ -247,6 +247,12 @@ std::optional<fs::path> CheckpointFolder::NewestValid(
       skipped(error.what());
     }
   }
+  if (!steps.empty()) {
+    throw StatusError(StatusCode::kCorrupt,
+                      fmt::format("{}: all its checkpoints ({}) are damaged; to begin anew, remove "
+                                  "them or name another folder",
+                                  folder_.string(), steps.size()));
+  }
   return std::nullopt;
 }
 
@@ -277,10 +283,11 @@ fs::path LocateCheckpoint(const fs::path& path,
     VerifyCheckpoint(path);
     return path;
   }
-  if (const auto newest = CheckpointFolder(path).NewestValid(skipped)) return *newest;
-  throw StatusError(
-      StatusCode::kUnavailable,
-      fmt::format("{} is no checkpoint and no folder with a whole one in it", path.string()));
+  for (const fs::path& folder : {path, path / "checkpoints"}) {
+    if (const auto newest = CheckpointFolder(folder).NewestValid(skipped)) return *newest;
+  }
+  throw StatusError(StatusCode::kUnavailable,
+                    fmt::format("{} is no checkpoint, and there is none in it", path.string()));
 }
 
 fs::path ModelFile(const fs::path& checkpoint) { return checkpoint / "model.safetensors"; }

@@ -69,9 +69,9 @@ class CheckpointFolder {
   // Removes the unfinished one, as far as that can be done.
   void Discard(uint64_t step) const noexcept;
 
-  // The newest whole checkpoint, or nothing when there is none. `skipped` is told of each
-  // newer one that is damaged. Throws StatusError(kInvalidArgument) when the newest was
-  // written by a newer program.
+  // The newest whole checkpoint, or nothing when there is none at all. `skipped` is told of
+  // each newer one that is damaged. Throws StatusError: kCorrupt when all are damaged,
+  // kInvalidArgument when the newest was written by a newer program.
   std::optional<std::filesystem::path> NewestValid(
       const std::function<void(const std::string&)>& skipped) const;
 
@@ -87,7 +87,8 @@ bool IsCheckpoint(const std::filesystem::path& path);
 // checkpoint is of a newer version.
 void VerifyCheckpoint(const std::filesystem::path& path);
 
-// `path` itself if it is a checkpoint, else the newest whole one in that folder; verified.
+// `path` itself if it is a checkpoint, else the newest whole one in that folder, or in the
+// folder `checkpoints` in it, as in a run's folder; verified.
 // Throws as VerifyCheckpoint and NewestValid, and StatusError(kUnavailable) when there is none.
 std::filesystem::path LocateCheckpoint(const std::filesystem::path& path,
                                        const std::function<void(const std::string&)>& skipped);

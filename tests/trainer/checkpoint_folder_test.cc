@@ -11,6 +11,7 @@
 #include <fstream>
 
 #include "cddp/status.h"
+#include "tests/expect_refusal.h"
 #include "trainer/commands.h"
 #include "trainer/data/file_bytes.h"
 #include "trainer/data/temporary_folder.h"
@@ -158,7 +159,8 @@ TEST_F(Checkpoints, BestAndTheLastOnesAreKept) {
 TEST_F(Checkpoints, SameStepIsReplaced) {
   Write(1);
   Rewrite(folder_.PathOf(1) / "model", "damaged");
-  EXPECT_EQ(Newest(), std::nullopt);
+  ExpectRefusal([&] { Newest(); }, StatusCode::kCorrupt,
+                {folder_.path().string(), "all its checkpoints (1) are damaged", "remove"});
   Write(1);
   EXPECT_EQ(Newest(), folder_.PathOf(1));
   EXPECT_EQ(folder_.Steps().size(), 1u);
