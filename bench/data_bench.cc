@@ -11,6 +11,7 @@
 #include "trainer/history.h"
 #include "trainer/load_dataset.h"
 #include "trainer/loader.h"
+#include "trainer/number_range.h"
 #include "trainer/training.h"
 
 namespace cddp {
@@ -25,11 +26,10 @@ void AddDataBenchOptions(CLI::App* app, TrainOptions* o) {
   app->add_option("--tokens", o->tokens, "Of a text: bytes or chars");
   app->add_option("--context", o->context, "Tokens of a text that a sample has");
   app->add_option("--augment", o->augment, "none, crop-flip, or auto: crop-flip for cifar10");
-  app->add_option("--batch-size", o->batch_size, "Samples of a batch")->check(CLI::PositiveNumber);
+  app->add_option("--batch-size", o->batch_size, "Samples of a batch")->check(NumberRange(1));
   app->add_option("--epochs", o->epochs, "How often all samples are made into batches")
-      ->check(CLI::PositiveNumber);
-  app->add_option("--seed", o->seed, "Seed of order and augmentation")
-      ->check(CLI::NonNegativeNumber);
+      ->check(NumberRange(1));
+  app->add_option("--seed", o->seed, "Seed of order and augmentation")->check(NumberRange(0));
   app->add_option("--json", o->json, "Write the result as JSON to this file (-: standard output)");
 }
 

@@ -65,7 +65,9 @@ void AddMeasurementOptions(CLI::App* app, ScalingMeasurement* m, const CLI::Opti
     added.push_back(option);
     return option;
   };
-  add("--workers", &m->workers, "Numbers of workers, such as 1,2,4,8")->delimiter(',')->take_all();
+  add("--workers", &m->workers, "Numbers of workers, such as 1,2,4,8; two of them above 1")
+      ->delimiter(',')
+      ->take_all();
   add("--collectives", &m->collectives,
       fmt::format("Which to measure: {}", fmt::join(ScalingCollectives(), ", ")))
       ->delimiter(',')

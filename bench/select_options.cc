@@ -11,6 +11,7 @@
 #include "cddp/status.h"
 #include "trainer/failure.h"
 #include "trainer/nearest_name.h"
+#include "trainer/number_range.h"
 
 namespace cddp {
 namespace {
@@ -82,7 +83,7 @@ void AddSelectBenchOptions(CLI::App* app, SelectBenchOptions* o) {
   app->add_option("--steps", o->steps, "Timed steps of a case, after 20 others")
       ->group("Measurement");
   app->add_option("--seed", o->seed, "Seed of the gradients")
-      ->check(CLI::NonNegativeNumber)
+      ->check(NumberRange(0))
       ->group("Measurement");
   app->add_flag("--no-peers", o->no_peers,
                 "Leave out topk, pipeline and nth_element, the slow ones")
@@ -90,9 +91,10 @@ void AddSelectBenchOptions(CLI::App* app, SelectBenchOptions* o) {
   app->add_option("--json", o->outputs.json, "Write as JSON to this file (-: standard output)")
       ->group("Output");
   app->add_option("--csv", o->outputs.csv, "Write the table as CSV to this file")->group("Output");
-  app->add_option("--plot", o->plot,
-                  "Draw time against size into this PNG file; data and gnuplot script are kept "
-                  "beside it")
+  app->add_option(
+         "--plot", o->plot,
+         "Draw time against size, of which there must be several, into this PNG file; data "
+         "and gnuplot script are kept beside it")
       ->group("Output");
   app->footer(
       "Each case first compares some steps with an exact model (a difference ends it with exit\n"

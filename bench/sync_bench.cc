@@ -28,8 +28,9 @@ void Print(std::FILE* out, const nlohmann::json& r) {
     fmt::print(out, "  step, median             {:10.2f} ms, of it {:.2f} ms of backward\n",
                number("step_ms_median"), number("compute_ms"));
   }
-  fmt::print(out, "  synchronisation, median  {:10.2f} ms, {:.2f} times the floor of {:.2f} ms\n",
-             number("sync_ms_median"), number("ratio_to_floor"), number("floor_ms"));
+  fmt::print(out, "  synchronisation, median  {:10.2f} ms, {:.2f} times the floor of {:.2f} ms{}\n",
+             number("sync_ms_median"), number("ratio_to_floor"), number("floor_ms"),
+             number("ratio_to_floor") < 1 ? " (something disturbed its measurement)" : "");
   fmt::print(out,
              "  of a worker              select {:.2f}, encode {:.2f}, exchange {:.2f} (bare "
              "{:.2f}), decode {:.2f}, apply {:.2f} ms\n",

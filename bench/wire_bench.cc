@@ -20,6 +20,7 @@
 #include "core/median.h"
 #include "trainer/failure.h"
 #include "trainer/nearest_name.h"
+#include "trainer/number_range.h"
 
 namespace cddp {
 namespace {
@@ -249,7 +250,7 @@ void AddWireBenchOptions(CLI::App* app, WireBenchOptions* o) {
       ->group("Measurement");
   app->add_option("--steps", o->steps, "Timed repetitions of a case")->group("Measurement");
   app->add_option("--seed", o->seed, "Seed of the sets")
-      ->check(CLI::NonNegativeNumber)
+      ->check(NumberRange(0))
       ->group("Measurement");
   app->add_option("--json", o->outputs.json, "Write as JSON to this file (-: standard output)")
       ->group("Output");

@@ -13,6 +13,7 @@
 #include "trainer/comparison.h"
 #include "trainer/config_file.h"
 #include "trainer/device.h"
+#include "trainer/number_range.h"
 #include "trainer/plots/comparison_plot.h"
 #include "trainer/solo_world.h"
 #include "trainer/training.h"
@@ -37,6 +38,11 @@ TrainOptions Dense(TrainOptions options) {
   const TrainOptions none;
   options.compress = false;
   options.collective = "dense";
+  options.ratio = none.ratio;
+  options.selector = none.selector;
+  options.memory = none.memory;
+  options.no_error_feedback = none.no_error_feedback;
+  options.owner_budget = none.owner_budget;
   options.clip_norm = none.clip_norm;
   options.momentum_masking = none.momentum_masking;
   options.warmup_epochs = none.warmup_epochs;
@@ -198,7 +204,7 @@ void AddCompareOptions(CLI::App* app, CompareOptions* o) {
   app->add_option("--target-accuracy", o->target_accuracy,
                   "Say when an evaluation found this test accuracy, in percent (0: don't); see "
                   "--eval-every-steps")
-      ->check(CLI::Range(0.0, 100.0))
+      ->check(NumberRange(0, 100))
       ->group("Comparison");
   app->add_flag("--no-plots", o->no_plots, "Draw no picture")->group("Comparison");
   app->add_option("--save-every", o->run.save_every,

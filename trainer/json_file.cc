@@ -64,7 +64,8 @@ void RequireKeys(const nlohmann::json& json, const std::vector<std::string>& key
   }
   if (missing.empty()) return;
   Corrupt(where,
-          fmt::format("{} missing: written by another version of cddp?", fmt::join(missing, ", ")));
+          fmt::format("{} missing: is this the file that was meant, and of this version of cddp?",
+                      fmt::join(missing, ", ")));
 }
 
 const nlohmann::json& NumberOrNull(const nlohmann::json& json, const std::string& key,

@@ -30,7 +30,9 @@ size_t Distance(const std::string& a, const std::string& b) {
 
 std::string NearestName(const std::string& name, const std::vector<std::string>& known) {
   std::string nearest;
-  size_t best = name.size() / 2 + 1;
+  // A third of its letters may be wrong.
+  const size_t dashes = std::min(name.find_first_not_of('-'), name.size());
+  size_t best = (name.size() - dashes + 2) / 3 + 1;
   for (const std::string& candidate : known) {
     const size_t distance = Distance(name, candidate);
     if (distance < best) {

@@ -120,6 +120,29 @@ void CheckRun(const TrainOptions& o) {
   }
 }
 
+// They would do nothing.
+void RefuseWithoutCompress(const TrainOptions& o) {
+  const TrainOptions none;
+  const std::pair<const char*, bool> said[] = {
+      {"--ratio", o.ratio != none.ratio},
+      {"--selector", o.selector != none.selector},
+      {"--memory", o.memory != none.memory},
+      {"--no-error-feedback", o.no_error_feedback},
+      {"--clip-norm", o.clip_norm != none.clip_norm},
+      {"--momentum-masking", o.momentum_masking == "on"},
+      {"--warmup-epochs", o.warmup_epochs != none.warmup_epochs},
+      {"--warmup-steps", o.warmup_steps != none.warmup_steps},
+      {"--whole-limit", o.whole_limit != none.whole_limit},
+      {"--adaptive-ratio", o.adaptive_ratio != none.adaptive_ratio},
+      {"--values", o.values != none.values},
+      {"--indices", o.indices != none.indices},
+      {"--stochastic-rounding", o.stochastic_rounding},
+      {"--owner-budget", o.owner_budget != none.owner_budget}};
+  for (const auto& [flag, is_said] : said) {
+    if (is_said) Refuse(fmt::format("{} is of compressed gradients: add --compress", flag));
+  }
+}
+
 void CheckCompression(const TrainOptions& o) {
   RequireName("selector", o.selector, SelectorNames());
   std::vector<std::string> memories = MemoryNames();
@@ -145,19 +168,11 @@ void CheckCompression(const TrainOptions& o) {
     Refuse(fmt::format("--owner-budget must be above 0 (inf: all that owners get), got {}",
                        o.owner_budget));
   }
-  if (!o.compress) {
-    if (o.clip_norm > 0) Refuse("--clip-norm acts on compressed gradients: add --compress");
-    if (o.warmup_epochs > 0) Refuse("--warmup-epochs warms compression up: add --compress");
-    if (o.warmup_steps > 0) Refuse("--warmup-steps warms compression up: add --compress");
-    if (o.adaptive_ratio > 0) Refuse("--adaptive-ratio is of compression: add --compress");
-    if (o.whole_limit != TrainOptions().whole_limit) {
-      Refuse("--whole-limit is of compression: add --compress");
-    }
-    if (o.values != TrainOptions().values) {
-      Refuse("--values are those of compression: add --compress");
-    }
-    if (o.indices != "auto") Refuse("--indices are those of compression: add --compress");
+  if (o.no_error_feedback && o.memory != "auto" && o.memory != "none") {
+    Refuse(fmt::format("--no-error-feedback is --memory none, and --memory is {}: leave out one",
+                       o.memory));
   }
+  if (!o.compress) RefuseWithoutCompress(o);
   if (o.stochastic_rounding && o.values != "int8" && o.values != "int4") {
     Refuse(fmt::format("--stochastic-rounding is for --values int8 and int4, the values are {}",
                        o.values));
@@ -165,6 +180,7 @@ void CheckCompression(const TrainOptions& o) {
 }
 
 void ResolveMemory(TrainOptions& options) {
+  if (!options.compress) return;
   if (options.no_error_feedback) options.memory = "none";
   if (options.memory == "auto") {
     const bool momentum = options.momentum > 0 && options.momentum < 1;
@@ -183,11 +199,11 @@ void ResolveMemory(TrainOptions& options) {
   }
   if (options.momentum_masking == "auto") {
     options.momentum_masking =
-        MomentumInMemory(options) && options.ratio < kMaskBelowRatio ? "on" : "off";
+        options.memory == "dgc" && options.ratio < kMaskBelowRatio ? "on" : "off";
   }
-  if (options.momentum_masking == "on" && !MomentumInMemory(options)) {
-    Refuse(fmt::format("--momentum-masking acts on the momentum of --memory dgc; {}",
-                       options.compress ? "the memory is " + options.memory : "add --compress"));
+  if (options.momentum_masking == "on" && options.memory != "dgc") {
+    Refuse(fmt::format("--momentum-masking acts on the momentum of --memory dgc; the memory is {}",
+                       options.memory));
   }
 }
 

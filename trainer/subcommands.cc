@@ -20,6 +20,7 @@
 #include "trainer/data/data_command.h"
 #include "trainer/device.h"
 #include "trainer/failure.h"
+#include "trainer/number_range.h"
 #include "trainer/plots/plot_command.h"
 #include "trainer/report/report_command.h"
 #include "trainer/test_command.h"
@@ -166,7 +167,8 @@ std::vector<Command> AddDataCommands(CLI::App* app) {
   data->add_option("--data-dir", *folder, "Folder of the data sets");
   CLI::App* list = data->add_subcommand("list", "Known data sets and what is on disk");
   CLI::App* fetch = data->add_subcommand("fetch", "Get data sets (default: all)");
-  CLI::App* verify = data->add_subcommand("verify", "Check files against their SHA-256");
+  CLI::App* verify = data->add_subcommand(
+      "verify", "Check files against their SHA-256 (default: of the data sets that are there)");
   for (CLI::App* sub : {list, fetch, verify}) sub->fallthrough();
   for (CLI::App* sub : {fetch, verify}) {
     sub->add_option("dataset", *names, OneOf(DatasetNames()))
@@ -184,9 +186,8 @@ std::vector<Command> AddDataCommands(CLI::App* app) {
              FetchDatasets(chosen(), *folder, std::cerr, isatty(STDERR_FILENO) != 0, *offline);
              return 0;
            }},
-          {verify, [folder, chosen] {
-             return VerifyDatasets(chosen(), *folder, std::cout) ? 0
-                                                                 : ExitCode(StatusCode::kCorrupt);
+          {verify, [folder, names] {
+             return VerifyDatasets(*names, *folder, std::cout) ? 0 : ExitCode(StatusCode::kCorrupt);
            }}};
 }
 
@@ -255,7 +256,7 @@ Command AddAccuracyBench(CLI::App* bench) {
   AddReportOptions(command, options.get());
   AddConfigOptions(command, config.get());
   command->add_option("--workers", options->workers, "Workers, without a network")
-      ->check(CLI::Range(1, 1024))
+      ->check(NumberRange(1, 1024))
       ->group("Running");
   command->footer(
       "Examples:\n"

@@ -16,6 +16,7 @@
 #include "trainer/evaluation.h"
 #include "trainer/failure.h"
 #include "trainer/load_dataset.h"
+#include "trainer/number_range.h"
 #include "trainer/plots/contact_sheet.h"
 #include "trainer/plots/test_plots.h"
 #include "trainer/safetensors.h"
@@ -277,7 +278,7 @@ void AddTestOptions(CLI::App* app, TestOptions* o) {
       ->group("Model");
   app->add_option("--max-test-samples", o->run.max_test_samples,
                   "Test on the first N samples only (0: all)")
-      ->check(CLI::NonNegativeNumber)
+      ->check(NumberRange(0))
       ->group("Model");
   AddWorkerOptions(app, &o->run);
   AddReportOptions(app, &o->run);

@@ -28,22 +28,28 @@ std::string GradientsOf(const TrainOptions& options) {
                      options.collective, options.memory);
 }
 
-void PrintSummary(const TrainingSummary& s, const std::string& folder) {
+void PrintSummary(const TrainOptions& options, const TrainingSummary& s,
+                  const std::string& folder) {
   if (s.test_bits_per_byte) {
     spdlog::info("validation       {:.3f} bits per byte", *s.test_bits_per_byte);
   } else {
     spdlog::info("test accuracy    {:.2f}%", s.test_accuracy_percent);
   }
-  spdlog::info("throughput       {}, {:.2f} ms per step (median), {} per epoch",
-               FormatRate(s.images_per_s, s.test_bits_per_byte.has_value()), s.step_ms_median,
-               FormatDuration(s.epoch_s_mean));
+  if (s.step_ms_median > 0) {
+    spdlog::info("throughput       {}, {:.2f} ms per step (median), {} per epoch",
+                 FormatRate(s.images_per_s, s.test_bits_per_byte.has_value()), s.step_ms_median,
+                 FormatDuration(s.epoch_s_mean));
+  }
   const double dense = 4.0 * static_cast<double>(s.parameters);
   if (s.world_size == 1) {
     spdlog::info("gradient traffic none: one worker sends nothing");
   } else {
-    spdlog::info("gradient traffic {} sent, {} received per worker and step (gradient: {})",
+    spdlog::info("gradient traffic {} sent, {} received per worker and step (gradient: {}){}",
                  FormatBytes(s.tx_bytes_per_step), FormatBytes(s.rx_bytes_per_step),
-                 FormatBytes(dense));
+                 FormatBytes(dense),
+                 options.compress && options.collective == "auto"
+                     ? "; the steps in which auto tried its ways are among them"
+                     : "");
   }
   if (s.void_steps > 0) {
     spdlog::warn("{} of {} steps were void (non-finite gradients)", s.void_steps, s.steps);
@@ -71,7 +77,7 @@ int TrainCommand(const TrainOptions& options, const std::vector<std::string>& ar
     }
     const TrainingSummary summary = Train(options, world, data, folder.get());
     if (world.rank() == 0) {
-      PrintSummary(summary, folder->path().string());
+      PrintSummary(options, summary, folder->path().string());
       WriteJsonReport(options.json, ToJson(summary));
       failure = NotSaved(summary);
     }

@@ -4,6 +4,7 @@
 
 #include "cddp/frame.h"
 #include "trainer/data/catalog.h"
+#include "trainer/number_range.h"
 #include "trainer/schedule.h"
 #include "trainer/threads.h"
 
@@ -13,10 +14,7 @@ namespace {
 // Choices within the model: without a default of their own, for each model has its.
 void AddArchitectureOptions(CLI::App* app, Architecture* a) {
   const auto size = [&](const char* flag, int64_t* value, const char* help) {
-    app->add_option(flag, *value, help)
-        ->check(CLI::PositiveNumber)
-        ->default_str("")
-        ->group("Model");
+    app->add_option(flag, *value, help)->check(NumberRange(1))->default_str("")->group("Model");
   };
   app->add_option("--stem", a->stem,
                   "resnet18, resnet50: cifar (the default: a 3x3 convolution) for images of about "
@@ -64,17 +62,17 @@ void AddModelOptions(CLI::App* app, TrainOptions* o) {
       ->group("Training");
   app->add_option("--max-train-samples", o->max_train_samples,
                   "Train on the first N samples only (0: all)")
-      ->check(CLI::NonNegativeNumber)
+      ->check(NumberRange(0))
       ->group("Training");
   app->add_option("--max-test-samples", o->max_test_samples,
                   "Evaluate on the first N samples only (0: all)")
-      ->check(CLI::NonNegativeNumber)
+      ->check(NumberRange(0))
       ->group("Training");
   app->add_option("--epochs", o->epochs, "Passes over the training data")->group("Training");
   app->add_option("--batch-size", o->batch_size, "Samples per worker and step")->group("Training");
   app->add_option("--seed", o->seed,
                   "Seed of initialisation, shuffling, dropout and of what compression draws")
-      ->check(CLI::NonNegativeNumber)  // or -1 would become 2^64 - 1
+      ->check(NumberRange(0))  // or -1 would become 2^64 - 1
       ->group("Training");
 }
 
@@ -149,9 +147,10 @@ void AddCompressionOptions(CLI::App* app, TrainOptions* o) {
   app->add_option("--warmup-steps", o->warmup_steps,
                   "Steps in which the ratio falls, by equal factors, from 0.25 to --ratio, instead")
       ->group("Compression");
-  app->add_option("--whole-limit", o->whole_limit,
-                  "Parameters of at most so many elements are sent whole: biases, scales, small last "
-                  "layers")
+  app->add_option(
+         "--whole-limit", o->whole_limit,
+         "Parameters of at most so many elements are sent whole: biases, scales, small last "
+         "layers")
       ->group("Compression");
   app->add_option("--adaptive-ratio", o->adaptive_ratio,
                   "Every N steps share the entries out anew, more to parameters with more gradient "
@@ -210,14 +209,14 @@ void AddLaunchOptions(CLI::App* app, TrainOptions* o) {
 void AddWorkerOptions(CLI::App* app, TrainOptions* o) {
   app->add_option("--workers", o->workers,
                   "Start N workers on this machine (not under torchrun, which starts its own), or "
-                  "auto: one of one thread for each core that this process may run on; "
-                  "--batch-size is of each")
+                  "auto: one of one thread for each core that this process may run on")
       ->transform(
           [](const std::string& workers) {
             return workers == "auto" ? std::to_string(UsableCores()) : workers;
           },
           "", "auto")
-      ->check(CLI::Range(1, 1024))
+      ->check(NumberRange(1, 1024))
+      ->default_str("")
       ->group("Running");
   app->add_option("--rendezvous", o->rendezvous,
                   "Where workers meet: env (MASTER_ADDR, MASTER_PORT) or file:PATH, a path that "
@@ -243,7 +242,7 @@ void AddTrainingOptions(CLI::App* app, TrainOptions* o) {
   app->add_option("--eval-every-steps", o->eval_every_steps,
                   "Evaluate every N steps, besides after each epoch (0: no more); the time that "
                   "takes is not counted as training")
-      ->check(CLI::NonNegativeNumber)
+      ->check(NumberRange(0))
       ->group("Training");
   app->add_flag("--find-unused-parameters", o->find_unused_parameters,
                 "For models that leave parameters out in some steps (costs a walk over the graph "

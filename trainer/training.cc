@@ -106,6 +106,12 @@ class TrainingRun {
     if (!checkpoints.HasBest()) progress_.best.reset();
     TrainingSummary summary = SummaryOfOptions();
     for (const EpochRecord& record : progress_.history) AddEpoch(record, &summary);
+    if (progress_.epoch > options_.epochs) {
+      spdlog::warn(
+          "nothing is left to train: the checkpoint has all {} epochs; its results follow (to go "
+          "on, raise --epochs)",
+          progress_.epoch - 1);
+    }
     for (int epoch = progress_.epoch; epoch <= options_.epochs; ++epoch) {
       const EpochRecord record = Epoch(epoch, &checkpoints);
       AddEpoch(record, &summary);

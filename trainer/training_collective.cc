@@ -17,9 +17,9 @@ namespace {
 // For gradients that stay on the device; null where they are to be copied to the host.
 std::unique_ptr<Collective> DeviceCollective(const TrainOptions& options, at::Device device,
                                              const CompressorOptions& compression,
-                                             Transport* transport) {
+                                             Transport* transport, bool has_plan) {
   const bool gathers =
-      options.collective == "gather" || (options.collective == "auto" && options.plan.empty());
+      options.collective == "gather" || (options.collective == "auto" && !has_plan);
   const bool tells = transport->rank() == 0;
   std::unique_ptr<Collective> collective;
   std::string why = fmt::format("--collective {} is the CPU's", options.collective);
@@ -33,8 +33,8 @@ std::unique_ptr<Collective> DeviceCollective(const TrainOptions& options, at::De
   }
   if (!tells) return collective;
   if (collective) {
-    spdlog::info("{}: gradients are compressed there, frames go to all workers (gather)",
-                 device.str());
+    spdlog::info("{}: gradients are compressed there, frames go to all workers (gather{})",
+                 device.str(), options.collective == "auto" ? "; nothing is measured" : "");
   } else {
     spdlog::warn("{}: gradients are copied to the host and compressed by the CPU: {}", device.str(),
                  why);
@@ -67,10 +67,14 @@ std::unique_ptr<Collective> MakeCollective(const TrainOptions& options, at::Devi
                  .momentum_masking = options.momentum_masking == "on"},
       .format = format,
       .adaptive_every = static_cast<uint32_t>(options.adaptive_ratio)};
+  const bool has_plan = !options.plan.empty() || so_far.plan != nullptr;
   std::unique_ptr<Collective> collective;
-  if (!device.is_cpu()) collective = DeviceCollective(options, device, compression, transport);
+  if (!device.is_cpu()) {
+    collective = DeviceCollective(options, device, compression, transport, has_plan);
+  }
   if (collective) return collective;
-  if (options.collective == "auto") {
+  // With one worker there is nothing to measure, and dense steps would not compress.
+  if (options.collective == "auto" && (has_plan || !alone)) {
     const std::optional<Plan> given =
         options.plan.empty() ? std::nullopt : std::optional(ReadPlan(options.plan));
     const Plan* frozen = given ? &*given : so_far.settled ? so_far.plan : nullptr;

@@ -59,24 +59,43 @@ TEST(Options, AutoMaskingFollowsTheRatio) {
 TEST(Options, WhatDoesNotFitTogetherIsRefused) {
   TrainOptions clip{.momentum = 0.0, .compress = true, .clip_norm = 1.0};
   EXPECT_THROW(Resolve(clip), StatusError);
-  TrainOptions dense{.clip_norm = 1.0};
-  EXPECT_THROW(Resolve(dense), StatusError);
   TrainOptions nesterov{.momentum = 0.0, .nesterov = true};
   EXPECT_THROW(Resolve(nesterov), StatusError);
   TrainOptions momentum{.momentum = 1.0, .compress = true, .memory = "dgc"};
   EXPECT_THROW(Resolve(momentum), StatusError);
   TrainOptions warmup{.epochs = 3, .compress = true, .warmup_epochs = 4};
   EXPECT_THROW(Resolve(warmup), StatusError);
-  TrainOptions whole{.whole_limit = 2048};
-  EXPECT_THROW(Resolve(whole), StatusError);
   TrainOptions negative{.compress = true, .whole_limit = -1};
   EXPECT_THROW(Resolve(negative), StatusError);
   TrainOptions both{.compress = true, .warmup_epochs = 1, .warmup_steps = 9};
   EXPECT_THROW(Resolve(both), StatusError);
-  TrainOptions dense_warmup{.warmup_steps = 9};
-  EXPECT_THROW(Resolve(dense_warmup), StatusError);
   TrainOptions backwards{.compress = true, .warmup_steps = -1};
   EXPECT_THROW(Resolve(backwards), StatusError);
+}
+
+TEST(Options, WhatIsOfCompressionIsRefusedWithoutIt) {
+  for (const TrainOptions& options :
+       {TrainOptions{.ratio = 0.1}, TrainOptions{.selector = "randomk"},
+        TrainOptions{.memory = "residual"}, TrainOptions{.no_error_feedback = true},
+        TrainOptions{.clip_norm = 1.0}, TrainOptions{.momentum_masking = "on"},
+        TrainOptions{.warmup_epochs = 1}, TrainOptions{.warmup_steps = 9},
+        TrainOptions{.whole_limit = 2048}, TrainOptions{.adaptive_ratio = 5},
+        TrainOptions{.values = "bf16"}, TrainOptions{.indices = "rice"},
+        TrainOptions{.owner_budget = 2}}) {
+    TrainOptions dense = options;
+    EXPECT_THROW(Resolve(dense), StatusError);
+  }
+  TrainOptions twice{.compress = true, .memory = "dgc", .no_error_feedback = true};
+  EXPECT_THROW(Resolve(twice), StatusError);
+}
+
+// As from the config.yaml that a run leaves.
+TEST(Options, WhatIsResolvedCanBeResolvedAgain) {
+  for (const bool compress : {false, true}) {
+    TrainOptions options{.compress = compress, .no_error_feedback = compress};
+    Resolve(options);
+    EXPECT_NO_THROW(Resolve(options));
+  }
 }
 
 TEST(Options, AutoAugmentationIsThatOfTheDataSet) {

@@ -131,9 +131,15 @@ bool VerifyDatasets(std::span<const std::string> names, const fs::path& data_dir
                     std::ostream& os) {
   bool all_ok = true;
   for (const DatasetInfo* info : Chosen(names)) {
+    const std::vector<FileReport> reports = VerifyDataset(*info, data_dir);
+    if (names.empty() && std::ranges::all_of(reports, [](const FileReport& report) {
+          return report.state == FileState::kMissing;
+        })) {
+      continue;
+    }
     os << fmt::format("{} in {}\n", info->name, (data_dir / info->name).string());
     size_t at = 0;
-    for (const FileReport& report : VerifyDataset(*info, data_dir)) {
+    for (const FileReport& report : reports) {
       const DataFile& expected = info->files[at++];
       os << fmt::format("  {:<26} {}\n", report.name, FileStateName(report.state));
       all_ok = all_ok && report.state == FileState::kOk;

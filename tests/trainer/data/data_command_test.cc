@@ -31,6 +31,10 @@ TEST(DataCommandTest, ListsAndVerifiesWhatIsThere) {
   EXPECT_NE(verify.str().find("altered"), std::string::npos) << verify.str();
   EXPECT_NE(verify.str().find("expected 60008 bytes, found 7"), std::string::npos) << verify.str();
   EXPECT_EQ(verify.str().find("fashion"), std::string::npos);
+
+  std::ostringstream all;
+  EXPECT_FALSE(VerifyDatasets({}, folder.path(), all));
+  EXPECT_EQ(all.str(), verify.str()) << "those that are not there are no fault";
 }
 
 TEST(DataCommandTest, UnknownNamesAreToldBeforeAnythingIsDone) {
