@@ -7,9 +7,10 @@ files: a study is its runs, their summary, its tables and its picture, and nothi
     scripts/sync_study.py --workers 4 --rate 100mbit --systems cddp-dense,cddp-split
     scripts/sync_study.py --compute-ms 200             gradients ready over 200 ms
     scripts/sync_study.py --shapes my_shapes.txt       lines 'name d0 d1 ...'
+    scripts/sync_study.py --redraw results/sync/sync-*.json    pictures of earlier studies
 
-Needs root, iproute2 and gnuplot; for the peers a Python that imports torch (Debian
-package python3-torch). Makes the lab anew and removes it at the end.
+Needs root, iproute2 and gnuplot, to redraw gnuplot alone; for the peers a Python that
+imports torch (Debian package python3-torch). Makes the lab anew and removes it at the end.
 
 Each round runs all systems, every second one in reverse order. What fails is recorded
 with its exit code and its last words, and the study goes on; it ends with 1 when nothing
@@ -47,12 +48,12 @@ CDDP = {
     "cddp-auto": ("cddp auto", "auto"),
 }
 PEERS = {
-    "ddp-dense": ("DDP dense", ["--hook", "dense"]),
-    "ddp-fp16": ("DDP fp16 hook", ["--hook", "fp16"]),
-    **{f"powersgd-{rank}": (f"DDP PowerSGD rank {rank}, one bucket",
+    "ddp-dense": ("PyTorch DDP dense", ["--hook", "dense"]),
+    "ddp-fp16": ("PyTorch DDP fp16 hook", ["--hook", "fp16"]),
+    **{f"powersgd-{rank}": (f"PyTorch DDP PowerSGD rank {rank}, one bucket",
                             ["--hook", "powersgd", "--rank-of-approximation", str(rank),
                              "--one-bucket"]) for rank in (1, 2, 4)},
-    "powersgd-buckets": ("DDP PowerSGD rank 4, default buckets",
+    "powersgd-buckets": ("PyTorch DDP PowerSGD rank 4, default buckets",
                          ["--hook", "powersgd", "--rank-of-approximation", "4"]),
     "allreduce": ("Gloo allreduce alone", ["--raw-allreduce"]),
 }
@@ -99,11 +100,7 @@ class Study:
         return self.stem.with_name(self.stem.name + extension)
 
     def write(self, extension, text):
-        """Whole or not at all."""
-        path = self.path(extension)
-        temporary = path.with_name(path.name + ".tmp")
-        temporary.write_text(text)
-        temporary.replace(path)
+        write_whole(self.path(extension), text)
 
     # ---- running
 
@@ -236,7 +233,8 @@ class Study:
                                        indent=2) + "\n")
         self.write(".csv", self.csv_text())
         self.write(".md", self.table(about, summary))
-        self.plot(about, summary)
+        if error := draw(self.stem, about, summary):
+            self.say(f"gnuplot failed: {error}")
         self.say(f"{done} of {a.rounds} rounds: {self.path('.md')}")
 
     def csv_text(self):
@@ -306,54 +304,15 @@ class Study:
                              f"{failure['outcome']}" + (f": `{said}`" if said else ""))
         return "\n".join(lines) + "\n"
 
-    def plot(self, about, summary):
-        measured = [e["step_ms_median"] for e in summary if e["step_ms_median"]]
-        if not measured:
-            return
-        lowest = min(measured)
-        highest = max(e["step_ms_highest"] for e in summary if e["step_ms_median"])
-        logarithmic = highest > 8 * lowest
-        left = lowest / 3 if logarithmic else 0
-        data = ["# row, left end, step (ms), lowest round, highest round, 1 for cddp, end, text, "
-                "label"]
-        for row, entry in enumerate(summary):
-            step = entry["step_ms_median"]
-            if step:
-                text = f"{figure(step)} ms"
-            else:
-                text = entry["failures"][-1]["outcome"] if entry["failures"] else "not run"
-            data.append(f"{len(summary) - row} {left:g} {step or 'NaN'} "
-                        f"{entry['step_ms_lowest'] or 'NaN'} {entry['step_ms_highest'] or 'NaN'} "
-                        f"{int(entry['system'] in CDDP)} {entry['step_ms_highest'] or left:g} "
-                        f"\"{text}\" "
-                        f"\"{LABELS[entry['system']]}\"")
-        self.write(".dat", "\n".join(data) + "\n")
-        compute = f", gradients ready over {about['compute_ms']:g} ms" if about[
-            "compute_ms"] else ""
-        self.write(".gp", PLOT.format(
-            png=self.path(".png").name, dat=self.path(".dat").name,
-            height=230 + 42 * len(summary),
-            title=f"Synchronising the gradients of {about['shapes']}: {about['workers']} workers, "
-                  f"{'unshaped' if about['rate'] == 'none' else about['rate']} links",
-            subtitle=f"{about['machine']}; median of {about['rounds_done']} round"
-                     f"{'s' if about['rounds_done'] > 1 else ''}{compute}",
-            scale="set logscale x" if logarithmic else "", scaled=", logarithmic" * logarithmic,
-            left=left, right=highest * (highest / lowest) ** 0.35 if logarithmic
-            else 1.25 * highest, rows=len(summary) + 0.7))
-        drawn = subprocess.run(["gnuplot", self.path(".gp").name], cwd=self.a.out,
-                               capture_output=True, text=True)
-        if drawn.returncode != 0:
-            self.say(f"gnuplot failed: {last_line(drawn.stderr)}")
 
-
-# Blue and orange of Okabe and Ito (2008), which the colour-blind tell apart.
+# Blue and orange of Okabe and Ito (2008), which the colour-blind tell apart. Bars from zero, as
+# their lengths are what is compared.
 PLOT = """\
-set terminal pngcairo size 1100,{height} font 'DejaVu Sans,13' background 'white' noenhanced
+set terminal pngcairo size 1200,{height} font 'DejaVu Sans,13' background 'white' noenhanced
 set output '{png}'
 set title "{title}\\n{subtitle}"
-set xlabel 'time of a step (ms{scaled})'
-{scale}
-set xrange [{left:g}:{right:g}]
+set xlabel 'time of a step (ms)'
+set xrange [0:{right:g}]
 set yrange [0.3:{rows}]
 set format x '%g'
 set grid xtics lc rgb '#bbbbbb'
@@ -361,13 +320,65 @@ set ytics nomirror scale 0
 set bmargin 6
 set key at screen 0.97, screen 0.035 right bottom horizontal
 set style fill solid 1.0
-plot '{dat}' using ($6 == 1 ? $3 : NaN):1:2:3:($1-0.32):($1+0.32):ytic(9) \\
+plot '{dat}' using ($5 == 1 ? $2 : NaN):1:(0):2:($1-0.32):($1+0.32):ytic(8) \\
        with boxxyerror lc rgb '#0072B2' title 'cddp', \\
-     '' using ($6 == 0 ? $3 : NaN):1:2:3:($1-0.32):($1+0.32) \\
+     '' using ($5 == 0 ? $2 : NaN):1:(0):2:($1-0.32):($1+0.32) \\
        with boxxyerror lc rgb '#E69F00' title 'PyTorch over Gloo', \\
-     '' using 3:1:4:5 with xerrorbars pt 0 lc rgb 'black' lw 1.5 title 'lowest to highest round', \\
-     '' using 7:1:8 with labels left offset 1,0 notitle
+     '' using 2:1:3:4 with xerrorbars pt 0 lc rgb 'black' lw 1.5 title 'lowest to highest round', \\
+     '' using 6:1:7 with labels left offset 1,0 notitle
 """
+
+
+def draw(stem, about, summary):
+    """STEM.dat, .gp and .png; what gnuplot complained of, if it did."""
+    measured = [e for e in summary if e["step_ms_median"]]
+    if not measured:
+        return ""
+    data = ["# row, step (ms), lowest round, highest round, 1 for cddp, end, text, label"]
+    for row, entry in enumerate(summary):
+        step = entry["step_ms_median"]
+        if step:
+            text = f"{figure(step)} ms"
+        else:
+            text = entry["failures"][-1]["outcome"] if entry["failures"] else "not run"
+        data.append(f"{len(summary) - row} {step or 'NaN'} "
+                    f"{entry['step_ms_lowest'] or 'NaN'} {entry['step_ms_highest'] or 'NaN'} "
+                    f"{int(entry['system'] in CDDP)} {entry['step_ms_highest'] or 0:g} "
+                    f"\"{text}\" "
+                    f"\"{LABELS[entry['system']]}\"")
+    write_whole(stem.with_name(stem.name + ".dat"), "\n".join(data) + "\n")
+    compute = f", gradients ready over {about['compute_ms']:g} ms" if about[
+        "compute_ms"] else ""
+    script = stem.with_name(stem.name + ".gp")
+    write_whole(script, PLOT.format(
+        png=stem.name + ".png", dat=stem.name + ".dat",
+        height=230 + 42 * len(summary),
+        title=f"Synchronising the gradients of {about['shapes']}: {about['workers']} workers, "
+              f"{'unshaped' if about['rate'] == 'none' else about['rate']} links",
+        subtitle=f"{about['machine']}; median of {about['rounds_done']} round"
+                 f"{'s' if about['rounds_done'] > 1 else ''}{compute}",
+        right=1.2 * max(e["step_ms_highest"] for e in measured), rows=len(summary) + 0.7))
+    drawn = subprocess.run(["gnuplot", script.name], cwd=stem.parent, capture_output=True, text=True)
+    return last_line(drawn.stderr) if drawn.returncode else ""
+
+
+def redraw(file):
+    """The picture beside a study's JSON; whether that went well."""
+    try:
+        study = json.loads(file.read_text())
+        error = draw(file.with_suffix(""), study, study["summary"])
+    except (OSError, ValueError, KeyError, TypeError) as failure:
+        error = f"is not the JSON of a study: {failure!r}"
+    print(f"{file}: {error}" if error else file.with_suffix(".png"),
+          file=sys.stderr if error else sys.stdout)
+    return not error
+
+
+def write_whole(path, text):
+    """Or not at all."""
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(text)
+    temporary.replace(path)
 
 
 def outcome(row):
@@ -468,7 +479,13 @@ def parse_arguments():
     parser.add_argument("--cddp", default="build/release/cddp", metavar="PROGRAM")
     parser.add_argument("--python", help="one that imports torch, for the peers")
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("results/sync"))
+    parser.add_argument("--redraw", type=pathlib.Path, nargs="+", metavar="JSON",
+                        help="measure nothing, draw the pictures of these studies again")
     arguments = parser.parse_args()
+    if shutil.which("gnuplot") is None:
+        parser.error("needs gnuplot (Debian package gnuplot-nox)")
+    if arguments.redraw:
+        return arguments
     arguments.compressed_steps = arguments.compressed_steps or arguments.steps
     for name in arguments.systems:
         if name not in LABELS:
@@ -479,8 +496,6 @@ def parse_arguments():
         parser.error("--warmup is a number from 3, as PowerSGD begins in the third step")
     if os.geteuid() != 0:
         parser.error("needs root, for the network namespaces of scripts/lab.sh")
-    if shutil.which("gnuplot") is None:
-        parser.error("needs gnuplot (Debian package gnuplot-nox)")
     needs_program = any(name in CDDP for name in arguments.systems) or not os.path.isfile(
         arguments.shapes)
     if needs_program and shutil.which(arguments.cddp) is None:
@@ -490,7 +505,10 @@ def parse_arguments():
 
 
 def main():
-    study = Study(parse_arguments())
+    arguments = parse_arguments()
+    if arguments.redraw:
+        return 0 if all([redraw(file) for file in arguments.redraw]) else 1
+    study = Study(arguments)
     # The same way out as for Ctrl-C: workers and lab do not stay behind.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda received, _: sys.exit(128 + received))
