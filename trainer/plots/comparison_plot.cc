@@ -7,6 +7,7 @@
 #include <limits>
 #include <set>
 
+#include "trainer/plots/evaluation_points.h"
 #include "trainer/plots/plot_style.h"
 #include "trainer/plots/run_files.h"
 #include "trainer/progress.h"
@@ -23,27 +24,8 @@ constexpr double kRight = 985;
 constexpr double kBetweenRows = 185;
 constexpr double kLineOfKey = 34;
 
-// A point of a curve: an epoch's end.
-struct Point {
-  int epoch = 0;
-  double seconds = 0;  // of training, since the start
-  double bytes = 0;    // sent by a worker, since the start
-  double quality = 0;  // accuracy in percent, or bits per byte; NaN unless finite
-};
-
-std::vector<Point> PointsOf(const TrainingSummary& run) {
-  std::vector<Point> points;
-  // Epochs have equally many steps.
-  const double steps = static_cast<double>(run.steps) / static_cast<double>(run.history.size());
-  Point point;
-  for (const EpochRecord& record : run.history) {
-    point.epoch = record.epoch;
-    point.seconds += record.epoch_s;
-    point.bytes += record.tx_bytes_per_step * steps;
-    point.quality = record.test_bits_per_byte.value_or(record.test_accuracy_percent);
-    points.push_back(point);
-  }
-  return points;
+std::vector<EvaluationPoint> PointsOf(const TrainingSummary& run) {
+  return EvaluationPoints(run, run.history);
 }
 
 struct StepTime {
@@ -66,7 +48,7 @@ std::string Data(const Comparison& comparison) {
   std::string data;
   for (const ComparedRun& run : comparison.runs) {
     data += fmt::format("# {}\nepoch seconds bytes quality\n", Quoted(run.label));
-    for (const Point& p : PointsOf(run.summary)) {
+    for (const EvaluationPoint& p : PointsOf(run.summary)) {
       data += fmt::format("{} {} {} {}\n", p.epoch, p.seconds, p.bytes,
                           std::isfinite(p.quality) ? fmt::format("{}", p.quality) : "NaN");
     }
@@ -94,7 +76,7 @@ bool HasTarget(const Comparison& comparison) {
 }
 
 // The x axis of what `value` grows to, for the runs where it grows at all.
-std::string GrowingAxis(const Comparison& comparison, double (*value)(const Point&),
+std::string GrowingAxis(const Comparison& comparison, double (*value)(const EvaluationPoint&),
                         const std::function<std::string(double)>& label) {
   constexpr double kApart = 4;  // ends of runs so many times apart: a logarithmic axis
   constexpr double kLeast = 1e-9;
@@ -102,8 +84,8 @@ std::string GrowingAxis(const Comparison& comparison, double (*value)(const Poin
   double shortest = first;
   double longest = 0;
   for (const ComparedRun& run : comparison.runs) {
-    const std::vector<Point> points = PointsOf(run.summary);
-    for (const Point& point : points) {
+    const std::vector<EvaluationPoint> points = PointsOf(run.summary);
+    for (const EvaluationPoint& point : points) {
       if (value(point) > 0) first = std::min(first, value(point));
     }
     if (const double last = value(points.back()); last > 0) {
@@ -117,12 +99,13 @@ std::string GrowingAxis(const Comparison& comparison, double (*value)(const Poin
 
 // Of every run that has a finite point for which `shown` holds.
 std::string CurvePlot(const Comparison& comparison, const char* column,
-                      bool (*shown)(const Point&)) {
+                      bool (*shown)(const EvaluationPoint&)) {
   std::string plots;
   for (size_t i = 0; i < comparison.runs.size(); ++i) {
     const auto points = PointsOf(comparison.runs[i].summary);
-    if (std::ranges::none_of(
-            points, [&](const Point& p) { return std::isfinite(p.quality) && shown(p); })) {
+    if (std::ranges::none_of(points, [&](const EvaluationPoint& p) {
+          return std::isfinite(p.quality) && shown(p);
+        })) {
       continue;
     }
     plots += fmt::format("{}data index {} using '{}':'quality' with linespoints ls {}",
@@ -175,12 +158,17 @@ std::string StepPanel(const Comparison& comparison, PanelPlace place, double hei
 std::string CurvePanels(const Comparison& comparison, double foot, double height) {
   const bool text = IsOfText(comparison);
   int epochs = 1;
+  size_t most = 1;
+  bool within = false;
   for (const ComparedRun& run : comparison.runs) {
+    const std::vector<EvaluationPoint> points = PointsOf(run.summary);
     epochs = std::max(epochs, run.summary.history.back().epoch);
+    most = std::max(most, points.size());
+    within = within || AnyWithinEpochs(points);
   }
   std::string script;
   for (size_t i = 0; i < comparison.runs.size(); ++i) {
-    script += LineStyle(static_cast<int>(i + 1), epochs);
+    script += LineStyle(static_cast<int>(i + 1), static_cast<int>(most));
   }
   const double bottom = foot + 80;
   const double upper = bottom + kPanelHeight + kBetweenRows;
@@ -192,21 +180,24 @@ std::string CurvePanels(const Comparison& comparison, double foot, double height
   const char* range = text ? "set yrange [*:*]\n" : kPercentRange;
   script += Panel({kLeft, kLeft + kPanelWidth, upper, upper + kPanelHeight}, height,
                   quality + " over epochs") +
-            EpochAxis(epochs) + range +
-            CurvePlot(comparison, "epoch", [](const Point&) { return true; });
-  script += Panel({kRight, kRight + kPanelWidth, upper, upper + kPanelHeight}, height,
-                  quality + " over the time of training") +
-            "set xlabel 'time of training (s)'\n" +
-            GrowingAxis(
-                comparison, [](const Point& p) { return p.seconds; },
-                [](double seconds) { return fmt::format("{:g}", seconds); }) +
-            range + CurvePlot(comparison, "seconds", [](const Point& p) { return p.seconds > 0; });
+            EpochAxis(epochs, within) + range +
+            CurvePlot(comparison, "epoch", [](const EvaluationPoint&) { return true; });
+  script +=
+      Panel({kRight, kRight + kPanelWidth, upper, upper + kPanelHeight}, height,
+            quality + " over the time of training") +
+      "set xlabel 'time of training (s)'\n" +
+      GrowingAxis(
+          comparison, [](const EvaluationPoint& p) { return p.seconds; },
+          [](double seconds) { return fmt::format("{:g}", seconds); }) +
+      range +
+      CurvePlot(comparison, "seconds", [](const EvaluationPoint& p) { return p.seconds > 0; });
   script += Panel({kLeft, kLeft + kPanelWidth, bottom, bottom + kPanelHeight}, height,
                   quality + " over what was sent") +
             "set xlabel 'sent by a worker so far (bytes)'\n" +
             GrowingAxis(
-                comparison, [](const Point& p) { return p.bytes; }, FormatBytes) +
-            range + CurvePlot(comparison, "bytes", [](const Point& p) { return p.bytes > 0; });
+                comparison, [](const EvaluationPoint& p) { return p.bytes; }, FormatBytes) +
+            range +
+            CurvePlot(comparison, "bytes", [](const EvaluationPoint& p) { return p.bytes > 0; });
   script +=
       "unset offsets\nunset logscale x\nset xtics autofreq\nunset label 1\n" +
       StepPanel(comparison, {kRight, kRight + kPanelWidth, bottom, bottom + kPanelHeight}, height);

@@ -122,15 +122,15 @@ std::string BoxKey(const std::vector<KeyBox>& boxes, double x, double y, double 
   return key;
 }
 
-std::string LineStyle(int number, int epochs) {
+std::string LineStyle(int number, int points) {
   const Line& line = kLines[static_cast<size_t>(number - 1) % kLines.size()];
   return fmt::format("set style line {} lc rgb '{}' pt {} ps 2 lw 3 dt {} pointinterval {}\n",
-                     number, line.color, line.marker, line.dashes, std::max(1, epochs / 10));
+                     number, line.color, line.marker, line.dashes, std::max(1, points / 10));
 }
 
-std::string EpochAxis(int epochs) {
-  return fmt::format("set xrange [0.5:{}]\nset xtics {}\nset xlabel 'epoch'\n", epochs + 0.5,
-                     std::max(1.0, NiceStep(epochs / 10.0)));
+std::string EpochAxis(int epochs, bool from_zero) {
+  return fmt::format("set xrange [{}:{}]\nset xtics {}\nset xlabel 'epoch'\n", from_zero ? 0 : 0.5,
+                     epochs + 0.5, std::max(1.0, NiceStep(epochs / 10.0)));
 }
 
 std::string ValueAxis(const std::string& name, double low, double high, bool logarithmic,

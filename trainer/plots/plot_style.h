@@ -42,11 +42,11 @@ std::string BoxKey(const std::vector<KeyBox>& boxes, double x, double y, double 
                    double height);
 inline constexpr const char* kNoBoxKey = "unset object\nunset label\n";
 
-// The n-th line style, from 1: colour, marker and dashes; of `epochs` points few are marked.
-std::string LineStyle(int number, int epochs);
+// The n-th line style, from 1: colour, marker and dashes; of many `points` few are marked.
+std::string LineStyle(int number, int points);
 
-// The x axis of epochs 1 to `epochs`.
-std::string EpochAxis(int epochs);
+// The x axis of epochs 1 to `epochs`, or from 0, where there are points within epochs.
+std::string EpochAxis(int epochs, bool from_zero);
 
 // A y range for percentages: theirs, but no tics above 100.
 inline constexpr const char* kPercentRange = "set yrange [*:*<101]\n";

@@ -54,6 +54,13 @@ EpochRecord ParseEpoch(const nlohmann::json& row, const std::string& where) {
   return record;
 }
 
+EvaluationRecord ParseEvaluation(const nlohmann::json& row, const std::string& where) {
+  return {.step = static_cast<uint64_t>(Within(0, kMostSteps, row, "step", where)),
+          .train_s = NotNegative(row, "train_s", where),
+          .test_loss = NumberOrNan(row, "test_loss", where),
+          .test_accuracy_percent = NumberOrNan(row, "test_accuracy_percent", where)};
+}
+
 }  // namespace
 
 std::vector<EpochRecord> ParseHistory(const nlohmann::json& history, const std::string& where) {
@@ -79,6 +86,11 @@ TrainingSummary ParseSummary(const nlohmann::json& summary, const std::string& w
   s.model = Text(summary, "model", where);
   s.world_size = static_cast<int>(Within(1, kMostWorkers, summary, "world_size", where));
   s.steps = static_cast<uint64_t>(Within(0, kMostSteps, summary, "steps", where));
+  if (!summary.contains("evaluations")) return s;
+  for (const nlohmann::json& row : Array(summary, "evaluations", where)) {
+    s.evaluations.push_back(
+        ParseEvaluation(row, fmt::format("{}, evaluation {}", where, s.evaluations.size() + 1)));
+  }
   return s;
 }
 

@@ -14,7 +14,8 @@ namespace cddp {
 // range, and when there is no epoch.
 std::vector<EpochRecord> ParseHistory(const nlohmann::json& history, const std::string& where);
 
-// What a summary.json says of the run, without the history. Throws StatusError(kCorrupt).
+// What a summary.json says of the run, without the history; no evaluations where an earlier
+// version wrote none. Throws StatusError(kCorrupt).
 TrainingSummary ParseSummary(const nlohmann::json& summary, const std::string& where);
 
 // "top 1%" or "dense".

@@ -5,9 +5,9 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <functional>
 
 #include "trainer/json_file.h"
+#include "trainer/plots/evaluation_points.h"
 #include "trainer/plots/plot_style.h"
 #include "trainer/plots/run_files.h"
 #include "trainer/progress.h"
@@ -42,47 +42,71 @@ constexpr std::array<Part, 5> kParts = {{
     {"optimizer_ms", {"optimiser", "#000000"}},
 }};
 
+// A run's history, and what its evaluations said.
+struct Curves {
+  const std::vector<EpochRecord>& history;
+  std::vector<EvaluationPoint> tests;
+
+  bool is_text() const { return history.front().test_bits_per_byte.has_value(); }
+  const char* quality() const { return is_text() ? "test_bits_per_byte" : "test_accuracy_percent"; }
+};
+
 std::string Cell(double value) {
   return std::isfinite(value) ? fmt::format("{}", value) : std::string("NaN");
 }
 
-// What gnuplot finds by the names of the first line.
-std::string Data(const std::vector<EpochRecord>& history) {
-  const bool text = history.front().test_bits_per_byte.has_value();
-  std::string data = "epoch train_loss test_loss train_accuracy_percent test_accuracy_percent ";
-  data += text ? "test_bits_per_byte " : "";
-  data +=
-      "learning_rate data_ms forward_ms backward_ms exposed_ms optimizer_ms tx_bytes_per_step\n";
-  for (const EpochRecord& r : history) {
-    std::vector<double> row = {static_cast<double>(r.epoch), r.train_loss, r.test_loss,
-                               r.train_accuracy_percent, r.test_accuracy_percent};
-    if (text) row.push_back(r.test_bits_per_byte.value_or(NAN));
-    row.insert(row.end(),
-               {r.learning_rate, r.means.data_ms, r.means.forward_ms, r.means.backward_ms,
-                r.means.exposed_ms, r.means.optimizer_ms, r.tx_bytes_per_step});
-    std::vector<std::string> cells;
-    for (double value : row) cells.push_back(Cell(value));
-    data += fmt::format("{}\n", fmt::join(cells, " "));
+std::string Row(const std::vector<double>& values) {
+  std::vector<std::string> cells;
+  for (double value : values) cells.push_back(Cell(value));
+  return fmt::format("{}\n", fmt::join(cells, " "));
+}
+
+// Two blocks, epochs and evaluations, whose columns gnuplot finds by the names of the first line.
+std::string Data(const Curves& curves) {
+  std::string data =
+      "epoch train_loss train_accuracy_percent learning_rate data_ms forward_ms backward_ms "
+      "exposed_ms optimizer_ms tx_bytes_per_step\n";
+  for (const EpochRecord& r : curves.history) {
+    data += Row({static_cast<double>(r.epoch), r.train_loss, r.train_accuracy_percent,
+                 r.learning_rate, r.means.data_ms, r.means.forward_ms, r.means.backward_ms,
+                 r.means.exposed_ms, r.means.optimizer_ms, r.tx_bytes_per_step});
   }
+  data += fmt::format("\n\nepoch test_loss {}\n", curves.quality());
+  for (const EvaluationPoint& p : curves.tests) data += Row({p.epoch, p.test_loss, p.quality});
   return data;
 }
 
 struct Curve {
+  int block;
   const char* column;
   const char* title;
   int style;
-  std::function<double(const EpochRecord&)> value;
+  std::vector<double> values;
 };
 
+Curve OfEpochs(const Curves& curves, const char* column, const char* title, int style,
+               double EpochRecord::*member) {
+  Curve curve{0, column, title, style, {}};
+  for (const EpochRecord& record : curves.history) curve.values.push_back(record.*member);
+  return curve;
+}
+
+Curve OfTests(const Curves& curves, const char* column, double EvaluationPoint::*member) {
+  Curve curve{1, column, "test", 2, {}};
+  for (const EvaluationPoint& point : curves.tests) curve.values.push_back(point.*member);
+  return curve;
+}
+
 // Curves without any finite value are left out: gnuplot refuses them.
-std::string CurvePlot(const std::vector<EpochRecord>& history, const std::vector<Curve>& curves) {
+std::string CurvePlot(const std::vector<Curve>& curves) {
   std::string plots;
   for (const Curve& curve : curves) {
-    const bool any = std::ranges::any_of(
-        history, [&](const EpochRecord& record) { return std::isfinite(curve.value(record)); });
-    if (!any) continue;
-    plots += fmt::format("{}data using 'epoch':'{}' with linespoints ls {} title '{}'",
-                         plots.empty() ? "plot " : ", ", curve.column, curve.style, curve.title);
+    if (std::ranges::none_of(curve.values, [](double value) { return std::isfinite(value); })) {
+      continue;
+    }
+    plots += fmt::format("{}data index {} using 'epoch':'{}' with linespoints ls {} title '{}'",
+                         plots.empty() ? "plot " : ", ", curve.block, curve.column, curve.style,
+                         curve.title);
   }
   if (!plots.empty()) return plots + '\n';
   return "set yrange [0:1]\n"
@@ -101,23 +125,20 @@ std::string Panel(const PanelPlace& place, const std::string& title, const char*
              Quoted(title), unit);
 }
 
-std::string AccuracyPanel(const std::vector<EpochRecord>& history) {
-  const auto accuracy = [](const EpochRecord& r) { return r.test_accuracy_percent; };
-  const auto bits = [](const EpochRecord& r) { return r.test_bits_per_byte.value_or(NAN); };
-  if (history.front().test_bits_per_byte) {
+std::string AccuracyPanel(const Curves& curves) {
+  const Curve tests = OfTests(curves, curves.quality(), &EvaluationPoint::quality);
+  if (curves.is_text()) {
     return Panel(kAccuracy, "Bits per byte of the text", "test loss (bits per byte)") +
-           CurvePlot(history, {{"test_bits_per_byte", "test", 2, bits}});
+           CurvePlot({tests});
   }
-  const auto best = std::ranges::max_element(history, [&](const auto& a, const auto& b) {
-    return accuracy(a) < accuracy(b);  // NaN is never the larger
-  });
-  const std::string title = std::isfinite(accuracy(*best))
-                                ? fmt::format("Accuracy: test {:.2f}% at best", accuracy(*best))
-                                : std::string("Accuracy");
+  double best = -1;
+  for (double accuracy : tests.values) best = std::max(best, accuracy);  // NaN is never the larger
+  const std::string title =
+      best >= 0 ? fmt::format("Accuracy: test {:.2f}% at best", best) : std::string("Accuracy");
   return Panel(kAccuracy, title, "accuracy (%)") + kPercentRange +
-         CurvePlot(history, {{"train_accuracy_percent", "training", 1,
-                              [](const EpochRecord& r) { return r.train_accuracy_percent; }},
-                             {"test_accuracy_percent", "test", 2, accuracy}});
+         CurvePlot({OfEpochs(curves, "train_accuracy_percent", "training", 1,
+                             &EpochRecord::train_accuracy_percent),
+                    tests});
 }
 
 std::string TimePanel(size_t epochs) {
@@ -127,7 +148,8 @@ std::string TimePanel(size_t epochs) {
   for (const Part& part : kParts) {
     const std::string above = fmt::format("{} + column('{}')", below, part.column);
     plots += fmt::format(
-        "{0}data using 'epoch':(0):(column('epoch') - {1}):(column('epoch') + {1}):({2}):({3}) "
+        "{0}data index 0 using 'epoch':(0):(column('epoch') - {1}):(column('epoch') + "
+        "{1}):({2}):({3}) "
         "with boxxyerror fs solid {4} lc rgb '{5}' notitle",
         plots.empty() ? "plot " : ", \\\n  ", framed ? 0.4 : 0.5, below, above,
         framed ? "border lt -1" : "noborder", part.box.color);
@@ -156,29 +178,28 @@ std::string Title(const TrainingSummary& summary, const std::vector<EpochRecord>
 
 Picture TrainingPicture(const TrainingSummary& summary, const std::vector<EpochRecord>& history) {
   const std::string stem = "training";
+  const Curves curves{history, EvaluationPoints(summary, history)};
   const int epochs = std::ranges::max_element(history, {}, &EpochRecord::epoch)->epoch;
-  const auto rate = [](const EpochRecord& r) { return r.learning_rate; };
   std::string script = PageHead(stem, kWidth, kHeight);
   script += fmt::format("set multiplot title {} font ',24'\n", Quoted(Title(summary, history)));
-  script += PanelStyle() + EpochAxis(epochs);
+  script += PanelStyle() + EpochAxis(epochs, AnyWithinEpochs(curves.tests));
   // Dashed and open for training, whole and filled for the test.
   script += fmt::format(
-      "set style line 1 lc rgb '#d55e00' lw 3 dt (9,6) pt 4 ps 2 pointinterval {0}\n"
-      "set style line 2 lc rgb '#0072b2' lw 3 pt 7 ps 2 pointinterval {0}\n"
+      "set style line 1 lc rgb '#d55e00' lw 3 dt (9,6) pt 4 ps 2 pointinterval {}\n"
+      "set style line 2 lc rgb '#0072b2' lw 3 pt 7 ps 2 pointinterval {}\n"
       "set key at graph 0.5, graph 1.02 bottom center horizontal maxrows 1 samplen 3 Left reverse\n"
       "set offsets 0, 0, graph 0.06, graph 0.06\n",
-      std::max(1, epochs / 10));
-  script +=
-      Panel(kLoss, "Loss", "loss (nats)") + "set title offset 0, 0.9\n" +
-      CurvePlot(history,
-                {{"train_loss", "training", 1, [](const EpochRecord& r) { return r.train_loss; }},
-                 {"test_loss", "test", 2, [](const EpochRecord& r) { return r.test_loss; }}});
-  script += AccuracyPanel(history);
+      std::max(1, epochs / 10), std::max<size_t>(1, curves.tests.size() / 10));
+  script += Panel(kLoss, "Loss", "loss (nats)") + "set title offset 0, 0.9\n" +
+            CurvePlot({OfEpochs(curves, "train_loss", "training", 1, &EpochRecord::train_loss),
+                       OfTests(curves, "test_loss", &EvaluationPoint::test_loss)});
+  script += AccuracyPanel(curves);
   script += "unset offsets\nset yrange [0:*]\n" +
             Panel(kRate, "Learning rate at the end of an epoch", "learning rate") +
-            "set title offset 0, 0\n" + CurvePlot(history, {{"learning_rate", "", 2, rate}});
+            "set title offset 0, 0\n" +
+            CurvePlot({OfEpochs(curves, "learning_rate", "", 2, &EpochRecord::learning_rate)});
   script += TimePanel(history.size());
-  return {.name = stem, .data = Data(history), .script = script + "unset multiplot\n"};
+  return {.name = stem, .data = Data(curves), .script = script + "unset multiplot\n"};
 }
 
 std::filesystem::path WriteTrainingPlot(const std::filesystem::path& folder) {

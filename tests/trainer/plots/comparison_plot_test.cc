@@ -69,6 +69,21 @@ TEST_F(ComparisonPlotTest, AxesFitTheRuns) {
   EXPECT_TRUE(Script("unset logscale x\nset xrange [0:1]"));
 }
 
+TEST_F(ComparisonPlotTest, EvaluationsWithinEpochsAreDrawn) {
+  Comparison comparison = Some(2, 2);
+  Draw(comparison);
+  EXPECT_TRUE(Script("set xrange [0.5:2.5]"));
+  for (uint64_t step : {25u, 50u, 75u, 100u}) {
+    comparison.runs[1].summary.evaluations.push_back(
+        {.step = step, .train_s = 0.3 * static_cast<double>(step), .test_accuracy_percent = 80});
+  }
+  Draw(comparison);
+  const std::string data = Read("comparison.dat");
+  EXPECT_EQ(LineAfter(data, "# 'top 1%'", 2), "0.25 7.5 250000000 80");
+  EXPECT_EQ(LineAfter(data, "# 'top 1%'", 5), "1 30 1000000000 91");
+  EXPECT_TRUE(Script("set xrange [0:2.5]"));
+}
+
 TEST_F(ComparisonPlotTest, ATargetIsDrawn) {
   Comparison comparison = Some(2, 3);
   Draw(comparison);
@@ -129,6 +144,9 @@ TEST_F(ComparisonPlotTest, HostileFilesAreRefused) {
   json = whole;
   json["runs"][1]["summary"]["history"][1]["epoch_s"] = "long";
   refusal(json, {"comparison.json", "run 2", "history", "epoch 2", "epoch_s"});
+  json = whole;
+  json["runs"][0]["summary"]["evaluations"] = {{{"step", 5}, {"train_s", -1}}};
+  refusal(json, {"comparison.json", "run 1", "evaluation 1", "train_s", "-1"});
   json = whole;
   json["target_accuracy_percent"] = "high";
   refusal(json, {"comparison.json", "target_accuracy_percent", "string"});

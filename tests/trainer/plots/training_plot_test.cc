@@ -24,7 +24,7 @@ TEST_F(TrainingPlotTest, OneEpochAndAHundred) {
   for (const int epochs : {1, 2, 100}) {
     WriteRun(SomeSummary(epochs));
     ExpectPicture();
-    EXPECT_EQ(std::ranges::count(Read("training.dat"), '\n'), epochs + 1);
+    EXPECT_EQ(std::ranges::count(Read("training.dat"), '\n'), 2 * (epochs + 1) + 2);
   }
 }
 
@@ -33,14 +33,35 @@ TEST_F(TrainingPlotTest, TheDataAreTheHistorys) {
   WriteTrainingPlot(folder());
   const std::string data = Read("training.dat");
   EXPECT_EQ(LineAfter(data, "epoch "),
-            "epoch train_loss test_loss train_accuracy_percent test_accuracy_percent "
-            "learning_rate data_ms forward_ms backward_ms exposed_ms optimizer_ms "
-            "tx_bytes_per_step");
-  EXPECT_EQ(LineAfter(data, "4 "), "4 0.5 0.625 96 97 0.125 0.5 8 16 4 1 1000");
+            "epoch train_loss train_accuracy_percent learning_rate data_ms forward_ms "
+            "backward_ms exposed_ms optimizer_ms tx_bytes_per_step");
+  EXPECT_EQ(LineAfter(data, "4 "), "4 0.5 96 0.125 0.5 8 16 4 1 1000");
+  EXPECT_EQ(LineAfter(data, "epoch test_loss", 0), "epoch test_loss test_accuracy_percent");
+  EXPECT_EQ(LineAfter(data, "epoch test_loss", 4), "4 0.625 97");
   const std::string script = Read("training.gp");
   EXPECT_NE(script.find("'simple_cnn on mnist, 4 workers, top 1%, 1 kB sent by a worker"),
             std::string::npos);
   EXPECT_NE(script.find("test 97.00% at best"), std::string::npos);
+}
+
+TEST_F(TrainingPlotTest, EvaluationsWithinEpochsAreDrawn) {
+  TrainingSummary summary = SomeSummary(2);
+  WriteRun(summary);
+  ExpectPicture();
+  EXPECT_NE(Read("training.gp").find("set xrange [0.5:2.5]"), std::string::npos);
+  for (uint64_t step : {150u, 200u}) {
+    summary.evaluations.push_back({.step = step,
+                                   .train_s = 0.3 * static_cast<double>(step),
+                                   .test_loss = 1.5,
+                                   .test_accuracy_percent = 98});
+  }
+  WriteRun(summary);
+  ExpectPicture();
+  EXPECT_EQ(LineAfter(Read("training.dat"), "epoch test_loss", 2), "1.5 1.5 98");
+  EXPECT_EQ(LineAfter(Read("training.dat"), "epoch test_loss", 3), "2 1.25 95");
+  const std::string script = Read("training.gp");
+  EXPECT_NE(script.find("set xrange [0:2.5]"), std::string::npos);
+  EXPECT_NE(script.find("test 98.00% at best"), std::string::npos);
 }
 
 TEST_F(TrainingPlotTest, OfATextBitsPerByte) {
@@ -48,7 +69,9 @@ TEST_F(TrainingPlotTest, OfATextBitsPerByte) {
   for (EpochRecord& record : summary.history) record.test_bits_per_byte = 3.5 / record.epoch;
   WriteRun(summary);
   ExpectPicture();
-  EXPECT_EQ(LineAfter(Read("training.dat"), "2 "), "2 1 1.25 92 95 1.75 0.25 0.5 8 16 4 1 1000");
+  EXPECT_EQ(LineAfter(Read("training.dat"), "epoch test_loss", 0),
+            "epoch test_loss test_bits_per_byte");
+  EXPECT_EQ(LineAfter(Read("training.dat"), "epoch test_loss", 2), "2 1.25 1.75");
   const std::string script = Read("training.gp");
   EXPECT_NE(script.find("'epoch':'test_bits_per_byte'"), std::string::npos);
   EXPECT_EQ(script.find("'epoch':'test_accuracy_percent'"), std::string::npos);
@@ -69,7 +92,7 @@ TEST_F(TrainingPlotTest, WhatIsNotFiniteIsLeftOut) {
   summary.history[1].train_loss = std::numeric_limits<double>::quiet_NaN();
   WriteRun(summary);  // as null
   ExpectPicture();
-  EXPECT_EQ(LineAfter(Read("training.dat"), "2 ").substr(0, 11), "2 NaN 1.25 ");
+  EXPECT_EQ(LineAfter(Read("training.dat"), "2 ").substr(0, 9), "2 NaN 92 ");
 
   for (EpochRecord& record : summary.history) {
     record.train_loss = record.test_loss = std::numeric_limits<double>::infinity();
@@ -121,6 +144,10 @@ TEST_F(TrainingPlotTest, HostileFilesAreRefused) {
   summary["ratio"] = 7;
   Write("summary.json", summary);
   refusal(StatusCode::kCorrupt, {"summary.json", "ratio", "7"});
+  summary["ratio"] = 1;
+  summary["evaluations"] = {{{"step", "last"}}};
+  Write("summary.json", summary);
+  refusal(StatusCode::kCorrupt, {"summary.json", "evaluation 1", "step", "string"});
 }
 
 }  // namespace
