@@ -194,11 +194,14 @@ Picture TrainingPicture(const TrainingSummary& summary, const std::vector<EpochR
             CurvePlot({OfEpochs(curves, "train_loss", "training", 1, &EpochRecord::train_loss),
                        OfTests(curves, "test_loss", &EvaluationPoint::test_loss)});
   script += AccuracyPanel(curves);
-  script += "unset offsets\nset yrange [0:*]\n" +
+  // From zero to above the highest: a constant rate is no part of the frame.
+  double highest = 0;
+  for (const EpochRecord& record : history) highest = std::max(highest, record.learning_rate);
+  script += fmt::format("unset offsets\nset yrange [0:{}]\n", highest > 0 ? 1.15 * highest : 1.0) +
             Panel(kRate, "Learning rate at the end of an epoch", "learning rate") +
             "set title offset 0, 0\n" +
             CurvePlot({OfEpochs(curves, "learning_rate", "", 2, &EpochRecord::learning_rate)});
-  script += TimePanel(history.size());
+  script += "set yrange [0:*]\n" + TimePanel(history.size());
   return {.name = stem, .data = Data(curves), .script = script + "unset multiplot\n"};
 }
 

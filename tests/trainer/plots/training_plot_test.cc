@@ -64,6 +64,17 @@ TEST_F(TrainingPlotTest, EvaluationsWithinEpochsAreDrawn) {
   EXPECT_NE(script.find("test 98.00% at best"), std::string::npos);
 }
 
+TEST_F(TrainingPlotTest, AConstantRateIsBelowTheFrame) {
+  TrainingSummary summary = SomeSummary(3);
+  for (double rate : {0.1, 0.0}) {
+    for (EpochRecord& record : summary.history) record.learning_rate = rate;
+    WriteRun(summary);
+    ExpectPicture();
+    const std::string range = LineAfter(Read("training.gp"), "set yrange [0:");
+    EXPECT_GT(std::stod(range.substr(range.find(':') + 1)), 1.1 * rate) << range;
+  }
+}
+
 TEST_F(TrainingPlotTest, OfATextBitsPerByte) {
   TrainingSummary summary = SomeSummary(3);
   for (EpochRecord& record : summary.history) record.test_bits_per_byte = 3.5 / record.epoch;
