@@ -21,7 +21,8 @@ constexpr double kPanelHeight = 400;
 // Left edges of the columns; what is between the rows.
 constexpr double kLeft = 175;
 constexpr double kRight = 985;
-constexpr double kBetweenRows = 185;
+constexpr double kBetweenRows = 225;
+constexpr double kAboveFoot = 100;
 constexpr double kLineOfKey = 34;
 
 std::vector<EvaluationPoint> PointsOf(const TrainingSummary& run) {
@@ -155,6 +156,21 @@ std::string StepPanel(const Comparison& comparison, PanelPlace place, double hei
          kNoBoxKey;
 }
 
+// Says which runs have no curve over what was sent.
+std::string SendNothing(const Comparison& comparison) {
+  std::vector<const ComparedRun*> silent;
+  for (const ComparedRun& run : comparison.runs) {
+    if (!(PointsOf(run.summary).back().bytes > 0)) silent.push_back(&run);
+  }
+  if (silent.empty()) return "";
+  std::string text = fmt::format("{} runs send nothing", silent.size());
+  if (silent.size() == 1) {
+    text = fmt::format("{}: sends nothing{}", Shortened(silent[0]->label),
+                       silent[0]->summary.world_size == 1 ? " (one worker)" : "");
+  }
+  return fmt::format("set label 2 {} at graph 0.5, graph 1.06 center\n", Quoted(text));
+}
+
 std::string CurvePanels(const Comparison& comparison, double foot, double height) {
   const bool text = IsOfText(comparison);
   int epochs = 1;
@@ -170,7 +186,7 @@ std::string CurvePanels(const Comparison& comparison, double foot, double height
   for (size_t i = 0; i < comparison.runs.size(); ++i) {
     script += LineStyle(static_cast<int>(i + 1), static_cast<int>(most));
   }
-  const double bottom = foot + 80;
+  const double bottom = foot + kAboveFoot;
   const double upper = bottom + kPanelHeight + kBetweenRows;
   script += fmt::format(
       "unset key\nset offsets 0, 0, graph 0.06, graph 0.06\n"
@@ -196,10 +212,10 @@ std::string CurvePanels(const Comparison& comparison, double foot, double height
             "set xlabel 'sent by a worker so far (bytes)'\n" +
             GrowingAxis(
                 comparison, [](const EvaluationPoint& p) { return p.bytes; }, FormatBytes) +
-            range +
+            "set title offset 0, 0.9\n" + SendNothing(comparison) + range +
             CurvePlot(comparison, "bytes", [](const EvaluationPoint& p) { return p.bytes > 0; });
   script +=
-      "unset offsets\nunset logscale x\nset xtics autofreq\nunset label 1\n" +
+      "unset offsets\nunset logscale x\nset xtics autofreq\nunset label 1\nunset label 2\n" +
       StepPanel(comparison, {kRight, kRight + kPanelWidth, bottom, bottom + kPanelHeight}, height);
   return script;
 }
@@ -244,7 +260,7 @@ Picture ComparisonPicture(const Comparison& comparison) {
     const double columns = std::max(1.0, std::floor((kWidth - 200) / (widest + 120)));
     const double lines = std::ceil(static_cast<double>(comparison.runs.size() + 1) / columns);
     const double foot = 40 + kLineOfKey * lines;
-    height = foot + 80 + 2 * kPanelHeight + kBetweenRows + 140;
+    height = foot + kAboveFoot + 2 * kPanelHeight + kBetweenRows + 140;
     panels = CurvePanels(comparison, foot, height) + Key(comparison, foot, height);
   }
   return {.name = stem,

@@ -41,9 +41,8 @@ double NiceStep(double value) {
   return 10 * power;
 }
 
-// Tics of a logarithmic axis, as many as there is room for.
-std::vector<double> LogarithmicTics(double low, double high) {
-  constexpr size_t kMost = 7;
+// At most so many tics of a logarithmic axis.
+std::vector<double> LogarithmicTics(double low, double high, size_t most) {
   const auto at = [&](const std::vector<double>& factors, int every) {
     std::vector<double> tics;
     const int first = static_cast<int>(std::floor(std::log10(low)));
@@ -56,10 +55,10 @@ std::vector<double> LogarithmicTics(double low, double high) {
     return tics;
   };
   for (const auto& factors : {std::vector<double>{1, 2, 5}, {1, 3}, {1}}) {
-    if (const auto tics = at(factors, 1); tics.size() <= kMost) return tics;
+    if (const auto tics = at(factors, 1); tics.size() <= most) return tics;
   }
   for (int every = 2;; ++every) {
-    if (const auto tics = at({1}, every); tics.size() <= kMost) return tics;
+    if (const auto tics = at({1}, every); tics.size() <= most) return tics;
   }
 }
 
@@ -139,7 +138,11 @@ std::string ValueAxis(const std::string& name, double low, double high, bool log
   if (logarithmic) {
     low = std::max(0.7 * low, 1e-12 * high);
     high *= 1.4;
-    tics = LogarithmicTics(low, high);
+    tics = LogarithmicTics(low, high, 7);
+    size_t characters = 0;
+    for (double tic : tics) characters += label(tic).size();
+    // Long labels beside each other would touch.
+    if (name == "x" && characters > 24) tics = LogarithmicTics(low, high, 5);
   } else {
     low = 0;
     high *= 1.05;

@@ -55,6 +55,7 @@ TEST_F(ComparisonPlotTest, AxesFitTheRuns) {
   EXPECT_TRUE(Script("unset logscale x\nset xrange [0:126]")) << "equally long runs";
   EXPECT_TRUE(Script("set logscale x\nset xrange [")) << "ten times as many bytes";
   EXPECT_TRUE(Script("'100 MB' 100000000"));
+  EXPECT_FALSE(Script("'200 MB'")) << "labels would touch";
   EXPECT_FALSE(Script("index 0 using 'bytes'")) << "the baseline sends nothing";
   EXPECT_TRUE(Script("index 1 using 'bytes'"));
   Draw(Some(1, 2));  // nobody sends
@@ -82,6 +83,20 @@ TEST_F(ComparisonPlotTest, EvaluationsWithinEpochsAreDrawn) {
   EXPECT_EQ(LineAfter(data, "# 'top 1%'", 2), "0.25 7.5 250000000 80");
   EXPECT_EQ(LineAfter(data, "# 'top 1%'", 5), "1 30 1000000000 91");
   EXPECT_TRUE(Script("set xrange [0:2.5]"));
+}
+
+TEST_F(ComparisonPlotTest, ItIsSaidWhoSendsNothing) {
+  Comparison comparison = Some(2, 2);
+  comparison.runs[0].summary.world_size = 1;
+  Draw(comparison);
+  EXPECT_TRUE(Script("'baseline: sends nothing (one worker)'"));
+  for (EpochRecord& record : comparison.runs[1].summary.history) record.tx_bytes_per_step = 0;
+  Draw(comparison);
+  EXPECT_TRUE(Script("'2 runs send nothing'"));
+  comparison.runs.erase(comparison.runs.begin(), comparison.runs.end());
+  comparison.runs.push_back(Some(2, 2).runs[1]);
+  Draw(comparison);
+  EXPECT_FALSE(Script("nothing"));
 }
 
 TEST_F(ComparisonPlotTest, ATargetIsDrawn) {
