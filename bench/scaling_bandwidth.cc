@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "bench/scaling_style.h"
 #include "trainer/plots/plot_style.h"
@@ -147,28 +148,39 @@ Picture BandwidthPicture(const std::vector<CollectiveStudy>& studies, int worker
                   .script = {}};
   constexpr double kWidth = 1650;
   constexpr double kHeight = 1150;
+  constexpr double kRoom = 1.4;  // above and below, as much as ValueAxis leaves once more
   picture.script =
-      PageHead(name, kWidth, kHeight) + PanelStyle() + CollectiveLines() +
+      PageHead(name, kWidth, kHeight) + PanelStyle() + CollectiveLines() + LinesOfMany() +
       "set title 'Step time over bandwidth, all projected from measured points' font ',22'\n"
-      "set logscale xy\nset xrange [0.1:100]\n"
+      "set logscale x\nset xrange [0.1:100]\n"
       "set xlabel 'bandwidth of a worker (Gbit/s)'\nset ylabel 'step time (ms)'\n"
       "set key below maxcols 1 samplen 5 Left reverse\n" +
       fmt::format("set bmargin {:.1f}\n", 4.5 + 2.2 * static_cast<double>(studies.size()));
   std::string plots;
+  double shortest = std::numeric_limits<double>::infinity();
+  double longest = 0;
   for (const CollectiveStudy& study : studies) {
     const std::string& collective = study.model.collective;
     picture.data += fmt::format("# {}\n", collective);
     for (const double mbit_s : ProjectedMbitS()) {
       const CollectiveModel at = AtBandwidth(study, mbit_s);
       picture.data += fmt::format("{} {} {}\n", mbit_s / 1000, at.StepMs(workers), at.StepMs(many));
+      for (const double step_ms : {at.StepMs(workers), at.StepMs(many)}) {
+        if (step_ms > 0) shortest = std::min(shortest, step_ms);
+        longest = std::max(longest, step_ms);
+      }
     }
     picture.data += "\n\n";
     plots += fmt::format(
         "{0}data index '{1}' using 1:2 with linespoints {2} title '{3}', "
-        "data index '{1}' using 1:3 with lines {2} title '{4}'",
+        "data index '{1}' using 1:3 with linespoints {4} title '{5}'",
         plots.empty() ? "plot " : ", ", collective, ProjectedLine(collective),
-        TitleOf(study, fmt::format(", {} workers", workers)),
+        TitleOf(study, fmt::format(", {} workers", workers)), LineOfMany(collective),
         TitleOf(study, fmt::format(", {} workers", many)));
+  }
+  if (longest > 0) {
+    const auto label = [](double ms) { return fmt::format("{:g}", ms); };
+    picture.script += ValueAxis("y", shortest / kRoom, longest * kRoom, true, label);
   }
   picture.script += plots + '\n';
   return picture;

@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <set>
+#include <string>
 
 namespace cddp {
 namespace {
@@ -124,6 +126,27 @@ TEST(ScalingBandwidth, ThePictureSaysThatItIsProjected) {
             std::string::npos)
       << picture.script;
   EXPECT_NE(picture.data.find("\n1 812 "), std::string::npos) << picture.data;
+}
+
+TEST(ScalingBandwidth, EachLineOfThePictureHasAStyleOfItsOwn) {
+  const std::string script = BandwidthPicture(TwoAt1Gbit(8e-6), 2, 256, "steps").script;
+  std::set<std::string> styles;
+  for (size_t at = script.find(" with linespoints ls "); at != std::string::npos;
+       at = script.find(" with linespoints ls ", at + 1)) {
+    styles.insert(script.substr(at + 18, 5));
+    EXPECT_NE(script.find("set style line " + script.substr(at + 21, 2)), std::string::npos);
+  }
+  EXPECT_EQ(styles.size(), 4u) << script;
+}
+
+TEST(ScalingBandwidth, TheAxisIsTheDatasAndAFactorOfTwo) {
+  // Dense takes 10 + 2 + 8 ms at 100 Gbit/s and 8012 ms at 0.1 Gbit/s.
+  const std::string script = BandwidthPicture(TwoAt1Gbit(8e-6), 2, 2, "steps").script;
+  const size_t at = script.find("set yrange [");
+  ASSERT_NE(at, std::string::npos) << script;
+  const std::string range = script.substr(at + 12);
+  EXPECT_NEAR(std::stod(range), 20.0 / 2, 0.01);
+  EXPECT_NEAR(std::stod(range.substr(range.find(':') + 1)), 8012 * 1.96, 1);
 }
 
 }  // namespace
