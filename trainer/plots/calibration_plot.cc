@@ -14,6 +14,8 @@ constexpr PanelPlace kAccuracy = {.left = 150, .right = 1150, .bottom = 420, .to
 constexpr PanelPlace kSamples = {.left = 150, .right = 1150, .bottom = 95, .top = 385};
 // Where a bar of a logarithmic axis begins: one sample is to be seen.
 constexpr double kLeastSamples = 0.5;
+// From a bar's top to the mean confidence of its samples, which is where the diagonal passes.
+constexpr const char* kGap = "#d55e00";
 
 std::string Percent(const std::optional<double>& fraction) {
   return fraction ? fmt::format("{:.10g}", 100 * *fraction) : std::string("NaN");
@@ -29,17 +31,22 @@ std::string Data(const TestScores& scores) {
   return data;
 }
 
+// Outlines of bars and the diagonal once more over the gaps; in the key the longest title is last.
 constexpr const char* kAccuracyPlot =
     "set title 'Calibration: expected error {:.2f} points' font ',24' offset 0, 1.4\n"
     "set xrange [0:100]\nset yrange [0:100]\nset xtics 20\nset ytics 20\nset format x ''\n"
     "set label 1 'accuracy (%)' at graph -0.115, graph 0.5 center rotate\n"
-    "set key at graph 0.5, graph 1.01 bottom center horizontal maxrows 1 width -1 samplen 2 Left "
+    "set style line 1 lw 3 dt (12,8) lc rgb 'black'\n"
+    "set key at graph 0.5, graph 1.01 bottom center horizontal maxrows 1 width -3 samplen 2 Left "
     "reverse\n"
     "plot data using 'low':'accuracy':'low':'high':(0):'accuracy' with boxxyerror fs solid border "
     "lt -1 lc rgb '{}' title 'accuracy', \\\n"
-    "  data using 'confidence':'accuracy' with points pt 7 ps 2 lc rgb '{}' title 'mean "
-    "confidence', \\\n"
-    "  x with lines lw 3 dt (12,8) lc rgb '#b24c00' title 'perfect'\n";
+    "  x with lines ls 1 title 'perfect', \\\n"
+    "  data using 'low':'accuracy':'low':'high':'accuracy':'confidence' with boxxyerror fs "
+    "transparent solid 0.6 noborder lc rgb '{}' title 'gap to confidence', \\\n"
+    "  data using 'low':'accuracy':'low':'high':(0):'accuracy' with boxxyerror fs empty "
+    "border lt -1 lc rgb 'black' notitle, \\\n"
+    "  x with lines ls 1 notitle\n";
 
 constexpr const char* kSamplesPlot =
     "unset title\nunset key\nset format x '%g'\n"
@@ -59,7 +66,7 @@ Picture CalibrationPicture(const TestScores& scores) {
   std::string script = PageHead(stem, kWidth, kHeight) + "set multiplot\n" + PanelStyle();
   script += Place(kAccuracy, kWidth, kHeight) +
             fmt::format(kAccuracyPlot, 100 * scores.report.expected_calibration_error_fraction,
-                        kLightBlue, kDarkBlue);
+                        kLightBlue, kGap);
   script += Place(kSamples, kWidth, kHeight) +
             ValueAxis("y", 1, static_cast<double>(most), true, label) +
             fmt::format("set yrange [{}:]\n", kLeastSamples) +

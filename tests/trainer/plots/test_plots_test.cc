@@ -72,6 +72,9 @@ TEST_F(TestPlotsTest, TheDataAreTheTests) {
   EXPECT_EQ(LineAfter(calibration, "low", 1), "0 6.666666666666667 0 NaN NaN");
   EXPECT_NE(calibration.find(" 21 95 100\n"), std::string::npos);
   EXPECT_NE(calibration.find(" 3 55 0\n"), std::string::npos);
+  EXPECT_NE(Read("calibration.gp").find("'accuracy':'confidence' with boxxyerror"),
+            std::string::npos)
+      << "the gap";
 }
 
 TEST_F(TestPlotsTest, ScoresBelowAHalfAreNotEnlarged) {
