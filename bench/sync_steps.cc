@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <fstream>
+#include <random>
 #include <thread>
 
 #include "bench/triad.h"
@@ -161,7 +162,17 @@ nlohmann::json SyncSteps::PlanReport() const {
   return collective_->plan() == nullptr ? nlohmann::json() : ToJson(*collective_->plan());
 }
 
+bool SyncSteps::has_interface() const {
+  const std::string& interface = options_.run.interface;
+  return !interface.empty() && interface != "lo";
+}
+
 nlohmann::json SyncSteps::Run() {
+  WarmUp();
+  return Report(Measure());
+}
+
+void SyncSteps::WarmUp() {
   // The trials of auto are part of the warm-up: memories fill for hundreds of steps, so only
   // times of the same steps compare.
   int warmup = options_.warmup;
@@ -170,76 +181,76 @@ nlohmann::json SyncSteps::Run() {
     Step();
     if (!settled) warmup = std::max(warmup, std::min(i + 1, kMostTrialSteps) + kStepsToRefill);
   }
+}
 
-  const std::string& interface = options_.run.interface;
-  const bool own_interface = !interface.empty() && interface != "lo";
-  const CollectiveTimes times_before = collective_->times();
-  world_.Barrier();
+SyncSteps::Measured SyncSteps::Measure() {
   const auto on_interface = [&](const char* counter) {
-    return own_interface ? InterfaceCounter(interface, counter) : 0.0;
+    return has_interface() ? InterfaceCounter(options_.run.interface, counter) : 0.0;
   };
+  Measured measured{.before = collective_->times()};
+  world_.Barrier();
   const double nic_bytes_before = on_interface("tx_bytes");
   const double nic_packets_before = on_interface("tx_packets");
   const uint64_t sent_before = transport_.traffic().sent;
-  std::vector<double> step_ms;
   for (int i = 0; i < options_.steps; ++i) {
     if (i + 1 == options_.steps) logged_.StartLog();
-    step_ms.push_back(1e3 * MeanOverRanks(Step()));
+    measured.step_ms.push_back(1e3 * MeanOverRanks(Step()));
   }
   logged_.StopLog();
   world_.Barrier();
-  const auto sent = static_cast<double>(transport_.traffic().sent - sent_before);
-  const double nic_bytes = on_interface("tx_bytes") - nic_bytes_before;
-  const double nic_packets = on_interface("tx_packets") - nic_packets_before;
+  measured.sent = static_cast<double>(transport_.traffic().sent - sent_before);
+  measured.nic_bytes = on_interface("tx_bytes") - nic_bytes_before;
+  measured.nic_packets = on_interface("tx_packets") - nic_packets_before;
+  measured.after = collective_->times();
+  return measured;
+}
 
+nlohmann::json SyncSteps::Report(const Measured& measured) {
   const double steps = options_.steps;
-  const CollectiveTimes times = collective_->times();
   const auto mean_ms = [&](std::chrono::nanoseconds CollectiveTimes::*part) {
-    return MeanOverRanks(Milliseconds(times.*part - times_before.*part)) / steps;
+    return MeanOverRanks(Milliseconds(measured.after.*part - measured.before.*part)) / steps;
   };
   const double floor_ms = 1e3 * FloorSeconds();
   const double bare_ms = 1e3 * BareSeconds();
-  const double step_median = MedianOf(step_ms);
+  const double step_median = MedianOf(measured.step_ms);
   const double sync_median = step_median - options_.compute_ms;
+  const double bytes_per_step = MeanOverRanks(measured.nic_bytes) / steps;
+  const double packets_per_step = MeanOverRanks(measured.nic_packets) / steps;
+  const auto counted = [&](double per_step) {
+    return has_interface() ? nlohmann::json(per_step) : nlohmann::json();
+  };
   const TrainOptions& run = options_.run;
-  nlohmann::json report = {{"shapes", options_.shapes},
-                           {"parameters", elements_},
-                           {"buckets", buckets_.size()},
-                           {"collective", run.collective},
-                           {"world_size", world_.size()},
-                           {"threads", ThreadsPerWorker(run, world_.local_size())},
-                           {"ratio", run.compress ? run.ratio : 1.0},
-                           {"values", run.compress ? run.values : "fp32"},
-                           {"memory", run.compress ? run.memory : "none"},
-                           {"owner_budget", ToJson(run)["owner_budget"]},
-                           {"bucket_mb", run.bucket_mb},
-                           {"compute_ms", options_.compute_ms},
-                           {"steps", options_.steps},
-                           {"sync_ms_median", sync_median},
-                           {"step_ms_median", step_median},
-                           {"step_ms", step_ms},
-                           {"tx_bytes_per_step", MeanOverRanks(sent) / steps},
-                           {"nic_tx_bytes_per_step", nullptr},
-                           {"nic_tx_packets_per_step", nullptr},
-                           {"interface", interface},
-                           {"floor_ms", floor_ms + bare_ms},
-                           {"floor_memory_ms", floor_ms},
-                           {"bare_exchange_ms", bare_ms},
-                           {"ratio_to_floor", sync_median / (floor_ms + bare_ms)},
-                           {"select_ms", mean_ms(&CollectiveTimes::select)},
-                           {"encode_ms", mean_ms(&CollectiveTimes::encode)},
-                           {"exchange_ms", mean_ms(&CollectiveTimes::exchange)},
-                           {"decode_ms", mean_ms(&CollectiveTimes::decode)},
-                           {"apply_ms", mean_ms(&CollectiveTimes::apply)},
-                           {"settled", collective_->settled()},
-                           {"plan", PlanReport()}};
-  const double bytes_per_step = MeanOverRanks(nic_bytes) / steps;
-  const double packets_per_step = MeanOverRanks(nic_packets) / steps;
-  if (own_interface) {
-    report["nic_tx_bytes_per_step"] = bytes_per_step;
-    report["nic_tx_packets_per_step"] = packets_per_step;
-  }
-  return report;
+  return {{"shapes", options_.shapes},
+          {"parameters", elements_},
+          {"buckets", buckets_.size()},
+          {"collective", run.collective},
+          {"world_size", world_.size()},
+          {"threads", ThreadsPerWorker(run, world_.local_size())},
+          {"ratio", run.compress ? run.ratio : 1.0},
+          {"values", run.compress ? run.values : "fp32"},
+          {"memory", run.compress ? run.memory : "none"},
+          {"owner_budget", ToJson(run)["owner_budget"]},
+          {"bucket_mb", run.bucket_mb},
+          {"compute_ms", options_.compute_ms},
+          {"steps", options_.steps},
+          {"sync_ms_median", sync_median},
+          {"step_ms_median", step_median},
+          {"step_ms", measured.step_ms},
+          {"tx_bytes_per_step", MeanOverRanks(measured.sent) / steps},
+          {"nic_tx_bytes_per_step", counted(bytes_per_step)},
+          {"nic_tx_packets_per_step", counted(packets_per_step)},
+          {"interface", run.interface},
+          {"floor_ms", floor_ms + bare_ms},
+          {"floor_memory_ms", floor_ms},
+          {"bare_exchange_ms", bare_ms},
+          {"ratio_to_floor", sync_median / (floor_ms + bare_ms)},
+          {"select_ms", mean_ms(&CollectiveTimes::select)},
+          {"encode_ms", mean_ms(&CollectiveTimes::encode)},
+          {"exchange_ms", mean_ms(&CollectiveTimes::exchange)},
+          {"decode_ms", mean_ms(&CollectiveTimes::decode)},
+          {"apply_ms", mean_ms(&CollectiveTimes::apply)},
+          {"settled", collective_->settled()},
+          {"plan", PlanReport()}};
 }
 
 }  // namespace cddp

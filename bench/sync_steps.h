@@ -5,7 +5,6 @@
 #include <condition_variable>
 #include <mutex>
 #include <nlohmann/json.hpp>
-#include <random>
 #include <vector>
 
 #include "bench/logged_transport.h"
@@ -33,15 +32,29 @@ class SyncSteps {
     std::vector<BucketParameter> parameters;
   };
 
+  // Of the timed steps, on this rank but for the times of a step.
+  struct Measured {
+    std::vector<double> step_ms;  // means over the ranks
+    double sent = 0;              // bytes, on sockets
+    double nic_bytes = 0;         // sent, and packets; 0 without an interface of its own
+    double nic_packets = 0;
+    CollectiveTimes before, after;
+  };
+
+  // Until the collective has settled.
+  void WarmUp();
+  Measured Measure();
+  nlohmann::json Report(const Measured& measured);
   // Seconds from the barrier until all buckets are synchronised and the step has ended.
   double Step();
   void FillGradients();
   void Submit(uint32_t bucket);
-  // The mean over the ranks, and the largest of them.
   double MeanOverRanks(double value);
   double FloorSeconds();  // of memory, all ranks at once
   double BareSeconds();   // of the exchanges, alone
   nlohmann::json PlanReport() const;
+  // Whether bytes are counted at the interface too.
+  bool has_interface() const;
 
   const SyncBenchOptions& options_;
   World& world_;

@@ -1,7 +1,6 @@
 #include "collective/cost_model.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "cddp/frame.h"
 

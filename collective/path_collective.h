@@ -5,8 +5,6 @@
 #include <array>
 #include <map>
 #include <memory>
-#include <mutex>
-#include <string>
 #include <vector>
 
 #include "cddp/collective.h"

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <functional>
 #include <vector>
 
@@ -78,11 +77,13 @@ class Prober {
       CDDP_RETURN_IF_ERROR(status);
       sum.push_back(SecondsOf([&] { adder.Into({&entries, 1}, 3.0f, values); }));
       compressor->EndStep(/*commit=*/true);
-      const auto count = static_cast<double>(std::max<size_t>(1, view.entries));
-      costs_.bytes_per_entry = static_cast<double>(frame.size()) / count;
-      costs_.encode_per_entry = MedianOf(encode) / count;
-      costs_.decode_per_entry = MedianOf(decode) / count;
     }
+    const auto count = static_cast<double>(std::max<size_t>(1, entries.size()));
+    costs_.bytes_per_entry = static_cast<double>(frame.size()) / count;
+    costs_.encode_per_entry = MedianOf(encode) / count;
+    costs_.decode_per_entry = MedianOf(decode) / count;
+    costs_.select_per_element = MedianOf(select) / static_cast<double>(kSelectElements);
+    costs_.sum_per_element = MedianOf(sum) / static_cast<double>(kSelectElements);
     // dgc sweeps in dense steps too; the others have drained by then.
     if (options.memory.name == "dgc") {
       for (uint64_t step = 5; step < 8; ++step) {
@@ -95,8 +96,6 @@ class Prober {
       }
       costs_.sweep_per_element = MedianOf(sweep) / static_cast<double>(kSelectElements);
     }
-    costs_.select_per_element = MedianOf(select) / static_cast<double>(kSelectElements);
-    costs_.sum_per_element = MedianOf(sum) / static_cast<double>(kSelectElements);
     return Status::Ok();
   }
 

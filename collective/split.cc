@@ -33,7 +33,6 @@
 #include <cmath>
 #include <numeric>
 #include <optional>
-#include <utility>
 
 #include "cddp/frame.h"
 #include "collective/frame_exchange.h"

@@ -18,6 +18,11 @@ Status BadFrame(const FrameId& expected, const std::string& what) {
                                      expected.step, expected.bucket, what));
 }
 
+Status RequireEqual(const FrameId& expected, const char* name, uint64_t want, uint64_t got) {
+  if (want == got) return Status::Ok();
+  return BadFrame(expected, fmt::format("{} {} expected, got {}", name, want, got));
+}
+
 // Why a codec refuses the block of indices that starts with this entry. `last` is the
 // index before it.
 std::string WhatIsWrong(const IndexCodec& codec, const IndexCursor& cursor,
@@ -83,8 +88,10 @@ Status FrameLength(std::span<const std::byte> bytes, size_t* length) {
   return Status::Ok();
 }
 
-Status ReadFrameLayout(std::span<const std::byte> frame, const FrameId& expected,
-                       size_t max_entries, FrameView* view) {
+namespace {
+
+// The header against the frame's length, its checksum, what is expected and itself.
+Status CheckHeader(std::span<const std::byte> frame, const FrameId& expected, size_t max_entries) {
   size_t length = 0;
   if (Status status = FrameLength(frame, &length); !status.ok()) {
     return BadFrame(expected, status.message());
@@ -98,39 +105,22 @@ Status ReadFrameLayout(std::span<const std::byte> frame, const FrameId& expected
     return BadFrame(expected, fmt::format("checksum {:#018x} computed, {:#018x} in the header",
                                           checksum, header.checksum));
   }
-  const auto field = [&](const char* name, uint64_t want, uint64_t got) {
-    if (want == got) return Status::Ok();
-    return BadFrame(expected, fmt::format("{} {} expected, got {}", name, want, got));
-  };
   const uint8_t flags = expected.of_owner ? kFlagOwner : 0;
   if ((header.flags & ~kFlagNonFinite) != flags) {
     return BadFrame(expected, fmt::format("flags {} or {} expected, got {}", flags,
                                           flags | kFlagNonFinite, header.flags));
   }
-  CDDP_RETURN_IF_ERROR(field("step", expected.step, header.step));
-  CDDP_RETURN_IF_ERROR(field("bucket", expected.bucket, header.bucket));
-  CDDP_RETURN_IF_ERROR(field("rank", expected.rank, header.rank));
-  CDDP_RETURN_IF_ERROR(field("elements", expected.elements, header.elements));
-  FrameView checked{.id = expected,
-                    .non_finite = (header.flags & kFlagNonFinite) != 0,
-                    .entries = header.entries,
-                    .blocks = 0,
-                    .index_format = static_cast<IndexFormat>(header.index_format),
-                    .value_format = static_cast<ValueFormat>(header.value_format),
-                    .runs = {},
-                    .indices = {},
-                    .values = {}};
-  const IndexCodec* const index_codec = IndexCodecOf(checked.index_format);
-  const ValueCodec* const value_codec = ValueCodecOf(checked.value_format);
-  if (index_codec == nullptr) {
-    return BadFrame(expected,
-                    fmt::format("index codec 0 to 4 expected, got {}", header.index_format));
+  CDDP_RETURN_IF_ERROR(RequireEqual(expected, "step", expected.step, header.step));
+  CDDP_RETURN_IF_ERROR(RequireEqual(expected, "bucket", expected.bucket, header.bucket));
+  CDDP_RETURN_IF_ERROR(RequireEqual(expected, "rank", expected.rank, header.rank));
+  CDDP_RETURN_IF_ERROR(RequireEqual(expected, "elements", expected.elements, header.elements));
+  if (IndexCodecOf(static_cast<IndexFormat>(header.index_format)) == nullptr) {
+    return BadFrame(expected, fmt::format("no index codec has number {}", header.index_format));
   }
-  if (value_codec == nullptr) {
-    return BadFrame(expected,
-                    fmt::format("value codec 0 to 5 expected, got {}", header.value_format));
+  if (ValueCodecOf(static_cast<ValueFormat>(header.value_format)) == nullptr) {
+    return BadFrame(expected, fmt::format("no value codec has number {}", header.value_format));
   }
-  if (checked.non_finite && header.entries != 0) {
+  if ((header.flags & kFlagNonFinite) != 0 && header.entries != 0) {
     return BadFrame(expected,
                     fmt::format("a non-finite frame has no entries, got {}", header.entries));
   }
@@ -139,22 +129,23 @@ Status ReadFrameLayout(std::span<const std::byte> frame, const FrameId& expected
     return BadFrame(expected,
                     fmt::format("at most {} entries expected, got {}", most, header.entries));
   }
+  return Status::Ok();
+}
 
-  const std::span<const std::byte> payload = frame.subspan(kFrameHeaderBytes);
-  std::span<const std::byte> rest = payload;
+// Takes the runs, which together have `entries` entries, off the payload.
+Status TakeRuns(const FrameId& expected, uint32_t entries, std::span<const std::byte>* payload) {
   uint64_t runs = 0;
   constexpr std::string_view kBadNumber = "is cut off or not in its shortest form";
-  if (!TakeVarint(&rest, &runs)) {
+  if (!TakeVarint(payload, &runs)) {
     return BadFrame(expected, fmt::format("the number of runs {}", kBadNumber));
   }
-  if (runs > header.entries) {
-    return BadFrame(expected,
-                    fmt::format("at most {} runs expected, got {}", header.entries, runs));
+  if (runs > entries) {
+    return BadFrame(expected, fmt::format("at most {} runs expected, got {}", entries, runs));
   }
   uint64_t in_runs = 0;
   for (uint64_t run = 0; run < runs; ++run) {
     uint64_t count = 0;
-    if (!TakeVarint(&rest, &count)) {
+    if (!TakeVarint(payload, &count)) {
       return BadFrame(expected, fmt::format("the length of run {} {}", run, kBadNumber));
     }
     if (count == 0) {
@@ -162,13 +153,31 @@ Status ReadFrameLayout(std::span<const std::byte> frame, const FrameId& expected
     }
     in_runs += count;
   }
-  CDDP_RETURN_IF_ERROR(field("entries of all runs", header.entries, in_runs));
-  checked.runs = payload.first(payload.size() - rest.size());
+  return RequireEqual(expected, "entries of all runs", entries, in_runs);
+}
 
+}  // namespace
+
+Status ReadFrameLayout(std::span<const std::byte> frame, const FrameId& expected,
+                       size_t max_entries, FrameView* view) {
+  CDDP_RETURN_IF_ERROR(CheckHeader(frame, expected, max_entries));
+  const FrameHeader header = ReadFrameHeader(frame);
+  const std::span<const std::byte> payload = frame.subspan(kFrameHeaderBytes);
+  std::span<const std::byte> rest = payload;
+  CDDP_RETURN_IF_ERROR(TakeRuns(expected, header.entries, &rest));
+  FrameView checked{.id = expected,
+                    .non_finite = (header.flags & kFlagNonFinite) != 0,
+                    .entries = header.entries,
+                    .blocks = 0,
+                    .index_format = static_cast<IndexFormat>(header.index_format),
+                    .value_format = static_cast<ValueFormat>(header.value_format),
+                    .runs = payload.first(payload.size() - rest.size()),
+                    .indices = {},
+                    .values = {}};
   size_t value_bytes = 0;
   BlockSizes sizes(checked.runs);
   for (size_t count; (count = sizes.Next()) > 0; ++checked.blocks) {
-    value_bytes += value_codec->BlockBytes(count);
+    value_bytes += ValueCodecOf(checked.value_format)->BlockBytes(count);
   }
   if (value_bytes > rest.size()) {
     return BadFrame(expected, fmt::format("length: {} entries have {} bytes of values, got {}",

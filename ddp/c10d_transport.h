@@ -1,7 +1,6 @@
 // Transport over a c10d process group (Gloo), with the group's own traffic count.
 #pragma once
 
-#include <memory>
 #include <vector>
 
 #include "cddp/transport.h"

@@ -5,7 +5,6 @@
 #include <ATen/autocast_mode.h>
 #include <torch/torch.h>
 
-#include <chrono>
 #include <map>
 #include <memory>
 #include <sstream>

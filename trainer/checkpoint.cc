@@ -144,15 +144,15 @@ void CheckpointWriter::WriteShared(const TrainedState& state, const LoopState& l
   (*files)[kOptimizer] =
       WriteTensors(folder / kOptimizer, OptimizerTensors(state.optimizer, state.module));
   const Plan* plan = state.collective.plan();
-  const Json shared{{"step", loop.step},
-                    {"world_size", world_.size()},
-                    {"configuration", AgreedConfiguration(options_)},
-                    {"data_sha256", loop.data_sha256},
-                    {"plan", plan == nullptr ? Json() : ToJson(*plan)},
-                    {"plan_settled", state.collective.settled()},
-                    {"loop", loop.shared}};
-  const fs::path state_file = StateFile(folder);
-  (*files)[state_file.filename()] = WriteCheckpointFile(state_file, shared);
+  const SharedState shared{.step = loop.step,
+                           .world_size = world_.size(),
+                           .configuration = AgreedConfiguration(options_),
+                           .data_sha256 = loop.data_sha256,
+                           .plan = plan == nullptr ? Json() : ToJson(*plan),
+                           .plan_settled = state.collective.settled(),
+                           .loop = loop.shared};
+  const fs::path state_file = SharedStateFile(folder);
+  (*files)[state_file.filename()] = WriteCheckpointFile(state_file, ToJson(shared));
 }
 
 std::optional<FileDigests> CheckpointWriter::DigestsOfRanks(const FileDigest* own) {
@@ -260,38 +260,26 @@ std::unique_ptr<ResumedCheckpoint> ResumedCheckpoint::Find(const TrainOptions& o
     return nullptr;
   }
   std::unique_ptr<ResumedCheckpoint> checkpoint(new ResumedCheckpoint(world, path));
-  checkpoint->ReadShared(options);
+  checkpoint->Read(options);
   return checkpoint;
 }
 
-void ResumedCheckpoint::ReadShared(const TrainOptions& options) {
-  const fs::path file = StateFile(path_);
-  try {
-    const Json json = Json::parse(ReadFileBytes(file, kMaxStateBytes));
-    step_ = json.at("step");
-    world_size_ = json.at("world_size");
-    configuration_ = json.at("configuration");
-    data_sha256_ = json.value("data_sha256", "");
-    plan_settled_ = json.at("plan_settled");
-    shared_ = json.at("loop");
-    const Json& plan = json.at("plan");
-    if (!plan.is_null() && options.collective == "auto" && same_world_size()) {
-      plan_ = PlanFromJson(plan, file.string());
-    }
-  } catch (const Json::exception& error) {
-    throw StatusError(StatusCode::kCorrupt, fmt::format("{}: {}", file.string(), error.what()));
+void ResumedCheckpoint::Read(const TrainOptions& options) {
+  shared_ = ReadSharedState(path_);
+  if (!shared_.plan.is_null() && options.collective == "auto" && same_world_size()) {
+    plan_ = PlanFromJson(shared_.plan, SharedStateFile(path_).string());
   }
   RequireSameOptimizer(options);
   RequireSameMemory(options);
   RequireNoLaterOnes(options);
-  spdlog::info("going on after step {} from {}", step_, path_.string());
+  spdlog::info("going on after step {} from {}", shared_.step, path_.string());
   LogDifferences(options);
 }
 
 // sgd and lars keep momentum under the same name, but lars' has the learning rate in it.
 void ResumedCheckpoint::RequireSameOptimizer(const TrainOptions& options) const {
-  const auto saved = configuration_.find("--optimizer");
-  if (saved == configuration_.end() || saved->second == options.optimizer) return;
+  const auto saved = shared_.configuration.find("--optimizer");
+  if (saved == shared_.configuration.end() || saved->second == options.optimizer) return;
   throw SharedError(StatusCode::kInvalidArgument,
                     fmt::format("{} holds the state of --optimizer {}, which says nothing to {}: "
                                 "go on with --optimizer {}",
@@ -299,7 +287,7 @@ void ResumedCheckpoint::RequireSameOptimizer(const TrainOptions& options) const 
 }
 
 void ResumedCheckpoint::RequireSameMemory(const TrainOptions& options) const {
-  const std::string saved = MemoryOf(configuration_);
+  const std::string saved = MemoryOf(shared_.configuration);
   const std::string now = options.compress ? options.memory : "none";
   if (saved == "none" || saved == now) return;
   throw SharedError(
@@ -318,7 +306,7 @@ void ResumedCheckpoint::RequireNoLaterOnes(const TrainOptions& options) const {
     if (!steps.empty()) newest = steps.back();
   }
   newest = world_.AgreeOnNumber(newest);
-  if (newest <= step_) return;
+  if (newest <= shared_.step) return;
   throw SharedError(
       StatusCode::kInvalidArgument,
       fmt::format("{} is newer than {}, with which this run is to go on: choose another "
@@ -333,8 +321,8 @@ void ResumedCheckpoint::LogDifferences(const TrainOptions& options) const {
     if (flag == "--resume" || flag == "--eval-every-steps" || flag.starts_with("--save-every")) {
       continue;
     }
-    const auto it = configuration_.find(flag);
-    const std::string saved = it == configuration_.end() ? "not there" : it->second;
+    const auto it = shared_.configuration.find(flag);
+    const std::string saved = it == shared_.configuration.end() ? "not there" : it->second;
     if (saved != now) differences += fmt::format("\n  {}: {} then, {} now", flag, saved, now);
   }
   if (!differences.empty()) {
@@ -354,20 +342,20 @@ void ResumedCheckpoint::LoadMean(const TrainedState& state) const {
   for (const auto& item : state.module.named_parameters()) {
     parameters[item.key()] = static_cast<uint32_t>(item.value().numel());
   }
-  MemoryMean mean(world_size_, compression.memory_name(), std::move(parameters));
+  MemoryMean mean(shared_.world_size, compression.memory_name(), std::move(parameters));
   CompressorState loaded;
-  for (int r = 0; r < world_size_; ++r) {
+  for (int r = 0; r < shared_.world_size; ++r) {
     RankState of_rank = ReadRankState(path_ / RankFile(r));
     ThrowIfError(mean.Add(of_rank.compressor.memory, of_rank.owner));
     // Budgets and draws are the same on all ranks, energies add up.
-    if (r == world_.rank() % world_size_) loaded = std::move(of_rank.compressor);
+    if (r == world_.rank() % shared_.world_size) loaded = std::move(of_rank.compressor);
   }
   loaded.memory = mean.Mean();
   ThrowIfError(compression.Load(loaded));
   spdlog::info(
       "the checkpoint is of {} worker(s){}, there are {}{}: each begins with the mean of what the "
       "memories held, so that what is owed to the parameters stays the same",
-      world_size_, same_world_size() ? " that own entries" : "", world_.size(),
+      shared_.world_size, same_world_size() ? " that own entries" : "", world_.size(),
       same_world_size() ? " that own none" : "");
 }
 

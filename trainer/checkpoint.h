@@ -19,7 +19,6 @@
 #include <torch/torch.h>
 
 #include <filesystem>
-#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -29,6 +28,7 @@
 #include "ddp/world.h"
 #include "trainer/checkpoint_folder.h"
 #include "trainer/options.h"
+#include "trainer/shared_state.h"
 
 namespace cddp {
 
@@ -86,19 +86,17 @@ class ResumedCheckpoint {
   // What options.resume names: a checkpoint; a folder of them, of which the newest whole one;
   // or "auto": the newest whole one of options.checkpoint_dir, nothing when there is none.
   // Logs on rank 0 what it has chosen, what was damaged, and which options differ from the
-  // saved ones. Collective. Throws StatusError: kUnavailable when there is none, kCorrupt
-  // when the one named is damaged, kInvalidArgument when it is of a newer program, or holds
-  // memories of another kind than --memory or the state of another --optimizer.
+  // saved ones. Collective. Throws StatusError, on all ranks the same: kUnavailable when there
+  // is none, kCorrupt when the one named or all in the folder are damaged, kInvalidArgument when
+  // it is of a newer program, or holds memories of another kind than --memory or the state of
+  // another --optimizer.
   static std::unique_ptr<ResumedCheckpoint> Find(const TrainOptions& options, World& world);
 
-  uint64_t step() const { return step_; }
-  const std::string& data_sha256() const { return data_sha256_; }  // empty: an earlier version's
-  const nlohmann::json& shared() const { return shared_; }
-  bool same_world_size() const { return world_size_ == world_.size(); }
+  const SharedState& shared() const { return shared_; }
+  bool same_world_size() const { return shared_.world_size == world_.size(); }
 
   // For MakeTrainingCollective: the plan so far, if `auto` made one for as many ranks.
   const Plan* plan() const { return plan_ ? &*plan_ : nullptr; }
-  bool plan_settled() const { return plan_settled_; }
 
   // In the order in which they are needed. Throw StatusError(kInvalidArgument) that lists
   // what does not fit, and kCorrupt or kUnavailable for unreadable files.
@@ -110,7 +108,7 @@ class ResumedCheckpoint {
  private:
   ResumedCheckpoint(World& world, std::filesystem::path path)
       : world_(world), path_(std::move(path)) {}
-  void ReadShared(const TrainOptions& options);
+  void Read(const TrainOptions& options);
   void RequireSameOptimizer(const TrainOptions& options) const;
   void RequireSameMemory(const TrainOptions& options) const;
   void RequireNoLaterOnes(const TrainOptions& options) const;
@@ -119,13 +117,8 @@ class ResumedCheckpoint {
 
   World& world_;
   std::filesystem::path path_;
-  uint64_t step_ = 0;
-  int world_size_ = 0;
-  std::string data_sha256_;
-  std::map<std::string, std::string> configuration_;
+  SharedState shared_;
   std::optional<Plan> plan_;
-  bool plan_settled_ = false;
-  nlohmann::json shared_;
 };
 
 }  // namespace cddp

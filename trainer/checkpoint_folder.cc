@@ -292,6 +292,4 @@ fs::path LocateCheckpoint(const fs::path& path,
 
 fs::path ModelFile(const fs::path& checkpoint) { return checkpoint / "model.safetensors"; }
 
-fs::path StateFile(const fs::path& checkpoint) { return checkpoint / "state.json"; }
-
 }  // namespace cddp

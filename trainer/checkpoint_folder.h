@@ -19,7 +19,6 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -95,9 +94,5 @@ std::filesystem::path LocateCheckpoint(const std::filesystem::path& path,
 
 // A checkpoint's parameters and buffers.
 std::filesystem::path ModelFile(const std::filesystem::path& checkpoint);
-
-// What its workers agreed on, and how far training had come.
-std::filesystem::path StateFile(const std::filesystem::path& checkpoint);
-inline constexpr uint64_t kMaxStateBytes = uint64_t{1} << 30;
 
 }  // namespace cddp

@@ -6,7 +6,6 @@
 #include <array>
 #include <cstring>
 #include <memory>
-#include <unordered_map>
 
 #include "cddp/status.h"
 #include "ddp/torch_seam.h"

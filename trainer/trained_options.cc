@@ -3,12 +3,10 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
-#include <map>
 #include <set>
 
 #include "cddp/status.h"
-#include "trainer/checkpoint_folder.h"
-#include "trainer/data/file_bytes.h"
+#include "trainer/shared_state.h"
 #include "trainer/train_flags.h"
 
 namespace cddp {
@@ -23,27 +21,17 @@ const std::set<std::string> kFlags = {"--model",   "--stem",  "--channels-last",
 }  // namespace
 
 TrainedSoFar ReadTrainedOptions(const fs::path& checkpoint, TrainOptions* options) {
-  const fs::path file = StateFile(checkpoint);
+  const SharedState state = ReadSharedState(checkpoint);
   const auto corrupt = [&](const std::string& what) {
-    return StatusError(StatusCode::kCorrupt, fmt::format("{}: {}", file.string(), what));
+    return StatusError(StatusCode::kCorrupt,
+                       fmt::format("{}: {}", SharedStateFile(checkpoint).string(), what));
   };
-  TrainedSoFar so_far;
-  std::map<std::string, std::string> configuration;
-  try {
-    const auto state = nlohmann::json::parse(ReadFileBytes(file, kMaxStateBytes));
-    configuration = state.at("configuration");
-    so_far.steps = state.at("step");
-    so_far.data_sha256 = state.value("data_sha256", "");
-    so_far.epochs = static_cast<int>(state.at("loop").at("history").size());
-  } catch (const nlohmann::json::exception& error) {
-    throw corrupt(error.what());
-  }
   std::vector<std::string> arguments;
-  for (const auto& [flag, value] : configuration) {
+  for (const auto& [flag, value] : state.configuration) {
     const bool unset = value.empty() || value == "0";
     if (kFlags.contains(flag) && !unset) arguments.push_back(flag + '=' + value);
   }
-  if (!configuration.contains("--model")) throw corrupt("does not say which model it is of");
+  if (!state.configuration.contains("--model")) throw corrupt("does not say which model it is of");
   CLI::App app;
   AddModelOptions(&app, options);
   AddOptimisationOptions(&app, options);
@@ -52,7 +40,11 @@ TrainedSoFar ReadTrainedOptions(const fs::path& checkpoint, TrainOptions* option
   } catch (const CLI::ParseError& error) {
     throw corrupt(error.what());
   }
-  return so_far;
+  const auto history = state.loop.find("history");
+  if (history == state.loop.end()) throw corrupt("does not say how far training had come");
+  return {.epochs = static_cast<int>(history->size()),
+          .steps = state.step,
+          .data_sha256 = state.data_sha256};
 }
 
 fs::path FolderOfRun(const fs::path& checkpoint) {

@@ -48,7 +48,7 @@ double Seconds(Clock::duration duration) { return std::chrono::duration<double>(
 
 PlanSoFar PlanOf(const ResumedCheckpoint* resumed) {
   return {.plan = resumed ? resumed->plan() : nullptr,
-          .settled = resumed && resumed->plan_settled()};
+          .settled = resumed && resumed->shared().plan_settled};
 }
 
 uint32_t CheckedBatchSize(const TrainOptions& options, int world_size, const DatasetSplits& data) {
@@ -189,16 +189,16 @@ class TrainingRun {
   // After the checkpoint instead of from the beginning.
   void GoOn() {
     const nlohmann::json of_rank = resumed_->LoadRest({*model_, step_->optimizer(), *collective_});
-    step_->engine().ContinueAt(resumed_->step());
-    progress_ = ProgressFromJson(resumed_->shared());
+    step_->engine().ContinueAt(resumed_->shared().step);
+    progress_ = ProgressFromJson(resumed_->shared().loop);
     step_->set_state(progress_.step);
-    if (!resumed_->data_sha256().empty() && resumed_->data_sha256() != data_sha256_) {
+    if (!resumed_->shared().data_sha256.empty() && resumed_->shared().data_sha256 != data_sha256_) {
       spdlog::warn(
           "these are not the data that the checkpoint was trained on: training goes on "
           "with those of now");
     }
     if (of_rank.is_null()) {
-      SeedDropout(resumed_->step());  // other workers than there were
+      SeedDropout(resumed_->shared().step);  // other workers than there were
     } else {
       meter_.GoOn(EpochSumsFromJson(of_rank));
     }

@@ -190,6 +190,7 @@ std::string CheckTraining(World& world, TrainOptions options) {
   const TrainingSummary dense = Train(options, world, data, nullptr);
   options.compress = true;
   options.collective = "gather";
+  options.memory = "dgc";
   options.ratio = 0.01;
   const TrainingSummary sparse = Train(options, world, data, nullptr);
   const double fewer = dense.tx_bytes_per_step / sparse.tx_bytes_per_step;

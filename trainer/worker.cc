@@ -5,9 +5,7 @@
 #include <spdlog/spdlog.h>
 #include <torch/torch.h>
 
-#include <algorithm>
 #include <cstdlib>
-#include <iostream>
 
 #include "cddp/status.h"
 #include "ddp/torch_error.h"

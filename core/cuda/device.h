@@ -5,8 +5,6 @@
 #include <cuda_runtime_api.h>
 
 #include <cstddef>
-#include <span>
-#include <string>
 #include <utility>
 #include <vector>
 

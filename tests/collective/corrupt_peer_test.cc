@@ -2,7 +2,6 @@
 // reaches the gradient.
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <atomic>
 #include <string>
 

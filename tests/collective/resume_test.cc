@@ -5,7 +5,6 @@
 
 #include <cmath>
 #include <numeric>
-#include <optional>
 
 #include "collective/memory_mean.h"
 #include "collective/shards.h"

@@ -4,7 +4,6 @@
 #include <malloc.h>
 
 #include <atomic>
-#include <cstdlib>
 #include <new>
 
 #include "cddp/selection.h"

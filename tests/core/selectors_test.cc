@@ -1,9 +1,6 @@
 // The selectors besides Top-K: random-k, threshold and block.
 #include <gtest/gtest.h>
 
-#include <cmath>
-#include <set>
-
 #include "cddp/memory.h"
 #include "cddp/selection.h"
 #include "tests/core/generators.h"

@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 
 #include <map>
-#include <string>
 
 #include "cddp/memory.h"
 #include "cddp/selection.h"

@@ -1,7 +1,6 @@
 // cddp compare.
 #include <signal.h>
 
-#include <algorithm>
 #include <sstream>
 
 #include "tests/program/program.h"

@@ -8,7 +8,6 @@
 #include <cmath>
 #include <fstream>
 #include <sstream>
-#include <thread>
 
 namespace cddp {
 namespace {
@@ -39,10 +38,9 @@ TEST_F(ProgramTest, ComparisonOfOneWorkerHasNoReduction) {
 }
 
 TEST_F(ProgramTest, JsonHistoryAndConfigurationAreWritten) {
-  Child child =
-      Start(Train({"--workers", "2", "--compress", "--collective", "gather", "--ratio", "0.02",
-                   "--epochs", "2", "--max-train-samples", "1300", "--max-test-samples", "3",
-                   "--json", "result.json"}));
+  Child child = Start(Train({"--workers", "2", "--compress", "--collective", "gather", "--ratio",
+                             "0.02", "--epochs", "2", "--max-train-samples", "1300",
+                             "--max-test-samples", "3", "--json", "result.json"}));
   ASSERT_EQ(child.Wait(), 0) << child.err();
   const nlohmann::json result = Json("result.json");
   for (const char* key :

@@ -3,8 +3,6 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
-#include <memory>
-
 #include "cddp/status.h"
 #include "tests/trainer/data/pictures.h"
 #include "trainer/data/image_samples.h"

@@ -5,7 +5,6 @@
 
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <span>
 
 #include "cddp/status.h"
 #include "trainer/data/cifar10.h"

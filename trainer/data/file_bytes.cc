@@ -6,12 +6,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <string>
 #include <system_error>
-#include <utility>
 
 #include "cddp/status.h"
 #include "ddp/file_descriptor.h"

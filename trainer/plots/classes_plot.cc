@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 
 #include "trainer/plots/plot_style.h"
 #include "trainer/plots/test_plots.h"

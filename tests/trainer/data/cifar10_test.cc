@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 #include <spng.h>
 
-#include <cstdlib>
 #include <string>
 #include <vector>
 

@@ -9,7 +9,6 @@
 #include <nlohmann/json.hpp>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "tests/expect_refusal.h"
 #include "trainer/data/file_bytes.h"
