@@ -191,6 +191,29 @@ TEST_F(CheckpointTest, DamagedOneFallsBackAndSaysSo) {
   // The one that is named is that one.
   Child named = Start(Training(kSplit + Options{"--resume", "checkpoints/step-32"}));
   EXPECT_EQ(named.Wait(), 5) << named.err();
+
+  // Where none is whole, nothing is begun anew over them, and nobody is taken for lost.
+  for (const char* step : {"step-10", "step-16", "step-20"}) {
+    if (fs::exists(folder / step)) flip(folder / step / "state.json");
+  }
+  const auto written = fs::last_write_time(folder / "step-32" / "state.json");
+  Child none =
+      Start(Training(kSplit + Options{"--checkpoint-dir", "checkpoints", "--resume", "auto"}));
+  EXPECT_EQ(none.Wait(), 5) << none.err();
+  EXPECT_NE(none.err().find("checkpoints: all its checkpoints ("), std::string::npos) << none.err();
+  EXPECT_EQ(none.err().find("was lost"), std::string::npos) << none.err();
+  EXPECT_EQ(fs::last_write_time(folder / "step-32" / "state.json"), written);
+}
+
+// What a run wrote last is its folder's name.
+TEST_F(CheckpointTest, ARunsFolderStandsForItsCheckpoints) {
+  Result(kDense + Options{"--epochs", "1"});
+  const fs::path run = Runs().front();
+  Child test = Start({"test", "--checkpoint", run.string(), "--data-dir", CDDP_DATA, "--no-plots",
+                      "--max-test-samples", "100"});
+  EXPECT_EQ(test.Wait(), 0) << test.err();
+  Result(kDense + Options{"--epochs", "1", "--resume", run.string(), "--save-every", "0"});
+  ExpectLogged("nothing is left to train: the checkpoint has all 1 epochs");
 }
 
 TEST_F(CheckpointTest, AnotherNumberOfWorkersGoesOn) {
