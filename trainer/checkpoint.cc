@@ -316,11 +316,14 @@ void ResumedCheckpoint::RequireNoLaterOnes(const TrainOptions& options) const {
 
 void ResumedCheckpoint::LogDifferences(const TrainOptions& options) const {
   std::string differences;
+  // Earlier versions noted what auto would be of dense runs too.
+  const bool dense = !options.compress && MemoryOf(shared_.configuration) == "none";
   for (const auto& [flag, now] : AgreedConfiguration(options)) {
     // These are no hyper-parameters.
     if (flag == "--resume" || flag == "--eval-every-steps" || flag.starts_with("--save-every")) {
       continue;
     }
+    if (dense && (flag == "--memory" || flag == "--momentum-masking")) continue;
     const auto it = shared_.configuration.find(flag);
     const std::string saved = it == shared_.configuration.end() ? "not there" : it->second;
     if (saved != now) differences += fmt::format("\n  {}: {} then, {} now", flag, saved, now);

@@ -86,10 +86,10 @@ class ResumedCheckpoint {
   // What options.resume names: a checkpoint; a folder of them, of which the newest whole one;
   // or "auto": the newest whole one of options.checkpoint_dir, nothing when there is none.
   // Logs on rank 0 what it has chosen, what was damaged, and which options differ from the
-  // saved ones. Collective. Throws StatusError, on all ranks the same: kUnavailable when there
-  // is none, kCorrupt when the one named or all in the folder are damaged, kInvalidArgument when
-  // it is of a newer program, or holds memories of another kind than --memory or the state of
-  // another --optimizer.
+  // saved ones. Collective. Throws StatusError, on all ranks the same unless one does not see the
+  // files: kUnavailable when there is none, kCorrupt when the one named or all in the folder are
+  // damaged, kInvalidArgument when it is of a newer program, or holds memories of another kind
+  // than --memory or the state of another --optimizer.
   static std::unique_ptr<ResumedCheckpoint> Find(const TrainOptions& options, World& world);
 
   const SharedState& shared() const { return shared_; }

@@ -33,37 +33,14 @@ struct Variant {
   TrainOptions options;  // resolved
 };
 
-// The same training without what is of compression.
-TrainOptions Dense(TrainOptions options) {
-  const TrainOptions none;
-  options.compress = false;
-  options.collective = "dense";
-  options.ratio = none.ratio;
-  options.selector = none.selector;
-  options.memory = none.memory;
-  options.no_error_feedback = none.no_error_feedback;
-  options.owner_budget = none.owner_budget;
-  options.clip_norm = none.clip_norm;
-  options.momentum_masking = none.momentum_masking;
-  options.warmup_epochs = none.warmup_epochs;
-  options.warmup_steps = none.warmup_steps;
-  options.adaptive_ratio = none.adaptive_ratio;
-  options.whole_limit = none.whole_limit;
-  options.values = none.values;
-  options.indices = none.indices;
-  options.stochastic_rounding = none.stochastic_rounding;
-  options.plan = none.plan;
-  Resolve(options, PresentDevices());
-  return options;
-}
-
 std::vector<Variant> VariantsOf(const CompareOptions& compare) {
   for (const double ratio : compare.ratios) {
     const Status valid = ValidateRatio(ratio);
     if (!valid.ok()) throw StatusError(valid.code(), "--ratios: " + valid.message());
   }
   std::vector<Variant> variants;
-  const TrainOptions dense = Dense(compare.run);
+  TrainOptions dense = WithoutCompression(compare.run);
+  Resolve(dense, PresentDevices());
   if (compare.baseline) {
     variants.push_back({kBaseline, dense});
     variants.back().options.workers = 1;

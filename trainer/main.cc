@@ -53,6 +53,9 @@ int UsageError(const CLI::App& app, const CLI::ParseError& error) {
                             nearest.empty() ? "" : fmt::format("; did you mean {}?", nearest));
     }
   }
+  if (dynamic_cast<const CLI::ConversionError*>(&error) != nullptr) {
+    message += ": a number is needed, of some options a whole one";
+  }
   std::cerr << "cddp: " << message << "\nRun with --help for what there is.\n";
   return 2;
 }

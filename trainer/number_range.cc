@@ -15,7 +15,7 @@ CLI::Validator NumberRange(double least, double most) {
     const bool good = CLI::detail::lexical_cast(text, number) && number >= least && number <= most;
     return good ? std::string() : fmt::format("a number {} is needed, got {}", wanted, text);
   };
-  return {check, wanted};
+  return {check, ""};
 }
 
 }  // namespace cddp

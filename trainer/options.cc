@@ -231,6 +231,28 @@ bool MomentumInMemory(const TrainOptions& options) {
   return options.compress && options.memory == "dgc";
 }
 
+TrainOptions WithoutCompression(TrainOptions options) {
+  const TrainOptions none;
+  options.compress = false;
+  options.collective = "dense";
+  options.ratio = none.ratio;
+  options.selector = none.selector;
+  options.memory = none.memory;
+  options.no_error_feedback = none.no_error_feedback;
+  options.clip_norm = none.clip_norm;
+  options.momentum_masking = none.momentum_masking;
+  options.warmup_epochs = none.warmup_epochs;
+  options.warmup_steps = none.warmup_steps;
+  options.whole_limit = none.whole_limit;
+  options.adaptive_ratio = none.adaptive_ratio;
+  options.values = none.values;
+  options.indices = none.indices;
+  options.stochastic_rounding = none.stochastic_rounding;
+  options.owner_budget = none.owner_budget;
+  options.plan = none.plan;
+  return options;
+}
+
 void ResolveData(TrainOptions& options) {
   const DatasetInfo& info = RequireDataset(options.dataset);
   RequireName("augmentation", options.augment, {"auto", "none", "crop-flip"});

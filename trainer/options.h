@@ -59,7 +59,7 @@ struct TrainOptions {
   std::string momentum_masking = "auto";  // of memory dgc: on, off
   int warmup_epochs = 0;                  // in which the ratio falls to its value
   int warmup_steps = 0;                   // the same, step by step
-  int whole_limit = 1024;  // elements: of a parameter that is sent whole, at most
+  int whole_limit = 1024;                 // elements: of a parameter that is sent whole, at most
   int adaptive_ratio = 0;  // steps between plans of the parameters' shares; 0: all alike
   std::string values = "int4";
   std::string indices = "auto";
@@ -92,7 +92,7 @@ struct TrainOptions {
   int save_every = 1;          // epochs; 0: none
   int save_every_steps = 0;    // besides; 0: none
   int keep = 3;                // the last ones, and the best
-  std::string resume;          // auto, a checkpoint or a folder of them; empty: a new run
+  std::string resume;          // auto, a checkpoint, a folder of them or a run's; empty: a new run
 };
 
 std::vector<std::string> OptimizerNames();
@@ -101,6 +101,9 @@ std::vector<std::string> OptimizerNames();
 // and weight decay must be in the gradient before the memory sees it
 // (DdpOptions::weight_decay). `options` are resolved.
 bool MomentumInMemory(const TrainOptions& options);
+
+// The same run without compression: all that would be refused then is as in the beginning.
+TrainOptions WithoutCompression(TrainOptions options);
 
 // Checks ranges and names that do not depend on the data. Replaces "auto" and
 // derived values by what they stand for. Throws StatusError(kInvalidArgument)

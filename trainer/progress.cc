@@ -64,7 +64,8 @@ std::string Fit(const ProgressLine& line, size_t columns) {
   };
   if (all(bar).size() <= columns) return all(bar);
   while (!details.empty() && all("").size() > columns) {
-    details.resize(details.find_last_of(' ') == std::string::npos ? 0 : details.find_last_of(' '));
+    const size_t last = details.rfind(", ");
+    details.resize(last == std::string::npos ? 0 : last);
   }
   return all("").substr(0, columns);
 }

@@ -213,7 +213,7 @@ Command AddExportCommand(CLI::App* app) {
       app->add_subcommand("export", "Write a checkpoint's weights as a safetensors file");
   command
       ->add_option("--checkpoint", *checkpoint,
-                   "A checkpoint, or a folder of them: then the newest whole one")
+                   "A checkpoint, or a folder of them or of a run: then the newest whole one")
       ->required();
   command->add_option("--output", *output, "The file, such as weights.safetensors")->required();
   return {command, [checkpoint, output] { return ExportCommand(*checkpoint, *output); }};
@@ -297,10 +297,8 @@ Command AddSyncBench(CLI::App* bench, const Arguments& arguments) {
   AddLaunchOptions(command, &options->run);
   AddReportOptions(command, &options->run);
   const auto run = [options, &arguments] {
-    if (options->run.collective == "dense") {
-      options->run.compress = false;
-      options->run.values = TrainOptions().values;
-    }
+    // So that the same flags measure it beside the others.
+    if (options->run.collective == "dense") options->run = WithoutCompression(options->run);
     Resolve(options->run);
     SetLogLevel(options->run.log_level);
     return SyncBench(*options, arguments);

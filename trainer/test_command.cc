@@ -267,7 +267,7 @@ class TestRun {
 
 void AddTestOptions(CLI::App* app, TestOptions* o) {
   app->add_option("--checkpoint", o->checkpoint,
-                  "A checkpoint, or a folder of them: then the newest whole one")
+                  "A checkpoint, or a folder of them or of a run: then the newest whole one")
       ->required()
       ->group("Model");
   app->add_option("--data-dir", o->run.data_dir,

@@ -47,8 +47,8 @@ void PrintSummary(const TrainOptions& options, const TrainingSummary& s,
     spdlog::info("gradient traffic {} sent, {} received per worker and step (gradient: {}){}",
                  FormatBytes(s.tx_bytes_per_step), FormatBytes(s.rx_bytes_per_step),
                  FormatBytes(dense),
-                 options.compress && options.collective == "auto"
-                     ? "; the steps in which auto tried its ways are among them"
+                 s.collective == "auto" && options.plan.empty()
+                     ? "; steps in which auto tried its ways are among them"
                      : "");
   }
   if (s.void_steps > 0) {

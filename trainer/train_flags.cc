@@ -173,7 +173,7 @@ void AddCompressionOptions(CLI::App* app, TrainOptions* o) {
          "How gradients are combined: dense, gather (every worker's entries to all), split "
          "(to the elements' owners, who send on the largest: traffic does not grow with "
          "the workers), or auto: without --compress dense, with it the one of these that "
-         "makes steps shortest, measured here")
+         "makes steps shortest, measured here (one worker: gather)")
       ->group("Compression");
   app->add_option("--owner-budget", o->owner_budget,
                   "Entries that the owners of split send on together, as a multiple of what a "
@@ -280,8 +280,9 @@ void AddCheckpointOptions(CLI::App* app, TrainOptions* o) {
   add("--save-every-steps", o->save_every_steps, "Besides, every N steps (0: none)");
   add("--keep", o->keep, "How many of the last checkpoints are kept, besides the best one");
   add("--resume", o->resume,
-      "Go on from a checkpoint, or the newest whole one of a folder; auto: of --checkpoint-dir, "
-      "or anew where there is none, so that the same command starts and restarts a run. SIGTERM "
+      "Go on from a checkpoint, or the newest whole one of a folder or run; auto: of "
+      "--checkpoint-dir, or anew where there is none, so that the same command starts and restarts "
+      "a run. SIGTERM "
       "and SIGUSR1 save one and end with code 75");
 }
 

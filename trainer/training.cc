@@ -273,7 +273,7 @@ class TrainingRun {
           const double sent = static_cast<double>(Traffic().sent - before.sent);
           const double samples =
               done * BatchesOf(batches_->sampler(), 0, Accumulated(options_)).samples;
-          return fmt::format("loss {:.4f} acc {:.2f}% {} {}/step", meter_.tally().mean_loss(),
+          return fmt::format("loss {:.4f}, acc {:.2f}%, {}, {}/step", meter_.tally().mean_loss(),
                              meter_.tally().accuracy_percent(),
                              FormatRate(samples / Seconds(Clock::now() - start), is_text()),
                              FormatBytes(sent / done));

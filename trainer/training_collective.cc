@@ -22,7 +22,8 @@ std::unique_ptr<Collective> DeviceCollective(const TrainOptions& options, at::De
       options.collective == "gather" || (options.collective == "auto" && !has_plan);
   const bool tells = transport->rank() == 0;
   std::unique_ptr<Collective> collective;
-  std::string why = fmt::format("--collective {} is the CPU's", options.collective);
+  std::string why = fmt::format("--collective {} is the CPU's",
+                                has_plan ? "auto with a plan" : options.collective);
   if (gathers) {
     try {
       collective = MakeDeviceCollective(device, compression, transport);

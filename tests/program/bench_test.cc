@@ -188,6 +188,23 @@ TEST_F(BenchTest, BadInputOfWireIsRefusedByName) {
   }
 }
 
+// As `cddp scaling` measures them, with the same flags.
+TEST_F(BenchTest, SyncOfDenseGradientsTakesNoNoticeOfCompression) {
+  for (const char* collective : {"dense", "split"}) {
+    Child child = Run({"bench", "sync", "--workers", "2", "--shapes", "simple_cnn", "--steps", "2",
+                       "--warmup", "2", "--ratio", "0.001", "--memory", "dgc", "--collective",
+                       collective, "--json", "-"});
+    ASSERT_EQ(child.Wait(), 0) << child.err();
+    const auto report = nlohmann::json::parse(child.out());
+    const bool dense = collective == std::string("dense");
+    EXPECT_EQ(report["ratio"], dense ? 1.0 : 0.001);
+    EXPECT_EQ(report["memory"], dense ? "none" : "dgc");
+    EXPECT_EQ(report["settled"], true);
+    EXPECT_TRUE(report["nic_tx_bytes_per_step"].is_null());
+    EXPECT_GT(report["tx_bytes_per_step"], dense ? 1'600'000 : 1'000);
+  }
+}
+
 TEST_F(BenchTest, AccuracyIsRepeatable) {
   std::string first;
   for (int run = 0; run < 2; ++run) {

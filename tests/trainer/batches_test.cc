@@ -42,6 +42,20 @@ TEST(BatchesTest, OfTheDeviceAreThoseOfTheHost) {
   }
 }
 
+// More than are uploaded at once, and fewer than there are.
+TEST(BatchesTest, OfTheDeviceAreThoseThatTheSamplerDraws) {
+  const auto samples = MakeImageSamples(Pictures(20'100, 1, 2), {.crop_flip = true, .seed = 5});
+  const DistributedSampler sampler(20'000, 1, 0, 20'000, 9);
+  const auto host = MakeHostBatches(samples, sampler, at::kCPU);
+  const auto device = MakeDeviceBatches(samples, sampler, at::kCPU);
+  host->StartEpoch(0, 0);
+  device->StartEpoch(0, 0);
+  const TensorBatch expected = host->Next();
+  const TensorBatch got = device->Next();
+  EXPECT_TRUE(torch::equal(got.inputs, expected.inputs));
+  EXPECT_TRUE(torch::equal(got.targets, expected.targets));
+}
+
 TEST(BatchesTest, OfTheDeviceNeedAnEpoch) {
   const auto samples = MakeImageSamples(Pictures(8), {});
   const auto batches = MakeDeviceBatches(samples, DistributedSampler(8, 1, 0, 4, 1), at::kCPU);

@@ -8,13 +8,13 @@ namespace {
 const ProgressLine kLine{.title = "epoch 1/3  20%",
                          .share = 0.2,
                          .count = "183/938",
-                         .details = "loss 0.5556 acc 81.40% 5021 images/s 16.9 kB/step",
+                         .details = "loss 0.5556, acc 81.40%, 5021 images/s, 16.9 kB/step",
                          .left = "0:11 left"};
 
 TEST(Progress, HasABarWhereThereIsRoom) {
   EXPECT_EQ(Fit(kLine, 200),
-            "epoch 1/3  20% [====                ] 183/938 loss 0.5556 acc 81.40% 5021 images/s "
-            "16.9 kB/step 0:11 left");
+            "epoch 1/3  20% [====                ] 183/938 loss 0.5556, acc 81.40%, 5021 "
+            "images/s, 16.9 kB/step 0:11 left");
 }
 
 TEST(Progress, TheTimeLeftIsCutLast) {
@@ -27,9 +27,9 @@ TEST(Progress, TheTimeLeftIsCutLast) {
     ASSERT_TRUE(line.ends_with(" 0:11 left")) << line;
   }
   EXPECT_EQ(Fit(kLine, 80),
-            "epoch 1/3  20% 183/938 loss 0.5556 acc 81.40% 5021 images/s 16.9 0:11 left");
-  EXPECT_EQ(Fit(kLine, 40), "epoch 1/3  20% 183/938 loss 0:11 left");
-  EXPECT_EQ(Fit(kLine, 34), "epoch 1/3  20% 183/938 0:11 left");
+            "epoch 1/3  20% 183/938 loss 0.5556, acc 81.40%, 5021 images/s 0:11 left");
+  EXPECT_EQ(Fit(kLine, 50), "epoch 1/3  20% 183/938 loss 0.5556 0:11 left");
+  EXPECT_EQ(Fit(kLine, 40), "epoch 1/3  20% 183/938 0:11 left");
 }
 
 TEST(Progress, Formats) {

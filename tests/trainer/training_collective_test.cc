@@ -25,5 +25,13 @@ TEST(TrainingCollective, CompressesAsTheOptionsSay) {
   }
 }
 
+// Nothing is sent that could be timed, and dense steps would not compress.
+TEST(TrainingCollective, OneWorkerCompressesWithAuto) {
+  TrainOptions options{.compress = true, .memory = "residual", .collective = "auto"};
+  const auto transports = MakeInProcessTransports(1);
+  const auto collective = MakeTrainingCollective(options, at::kCPU, 1, transports[0].get());
+  EXPECT_EQ(collective->name(), "gather");
+}
+
 }  // namespace
 }  // namespace cddp

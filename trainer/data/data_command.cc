@@ -130,6 +130,7 @@ void FetchDatasets(std::span<const std::string> names, const fs::path& data_dir,
 bool VerifyDatasets(std::span<const std::string> names, const fs::path& data_dir,
                     std::ostream& os) {
   bool all_ok = true;
+  bool any = false;
   for (const DatasetInfo* info : Chosen(names)) {
     const std::vector<FileReport> reports = VerifyDataset(*info, data_dir);
     if (names.empty() && std::ranges::all_of(reports, [](const FileReport& report) {
@@ -137,6 +138,7 @@ bool VerifyDatasets(std::span<const std::string> names, const fs::path& data_dir
         })) {
       continue;
     }
+    any = true;
     os << fmt::format("{} in {}\n", info->name, (data_dir / info->name).string());
     size_t at = 0;
     for (const FileReport& report : reports) {
@@ -150,6 +152,10 @@ bool VerifyDatasets(std::span<const std::string> names, const fs::path& data_dir
                           report.sha256);
       }
     }
+  }
+  if (!any) {
+    os << fmt::format("No data set is in {}.\n", data_dir.string());
+    return false;
   }
   if (!all_ok) os << "Not all files are in order; `cddp data fetch` gets them anew.\n";
   return all_ok;

@@ -23,7 +23,8 @@ void ListDatasets(const std::filesystem::path& data_dir, std::ostream& os);
 void FetchDatasets(std::span<const std::string> names, const std::filesystem::path& data_dir,
                    std::ostream& os, bool terminal, bool offline = false);
 
-// Digests every file and prints its state. Returns whether all of them are ok.
+// Digests every file and prints its state; without names, of the data sets that are there.
+// Returns whether there are any, and all of them are ok.
 bool VerifyDatasets(std::span<const std::string> names, const std::filesystem::path& data_dir,
                     std::ostream& os);
 

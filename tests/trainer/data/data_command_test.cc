@@ -35,6 +35,9 @@ TEST(DataCommandTest, ListsAndVerifiesWhatIsThere) {
   std::ostringstream all;
   EXPECT_FALSE(VerifyDatasets({}, folder.path(), all));
   EXPECT_EQ(all.str(), verify.str()) << "those that are not there are no fault";
+  std::ostringstream none;
+  EXPECT_FALSE(VerifyDatasets({}, folder.path() / "nowhere", none));
+  EXPECT_NE(none.str().find("No data set is in"), std::string::npos) << none.str();
 }
 
 TEST(DataCommandTest, UnknownNamesAreToldBeforeAnythingIsDone) {
