@@ -90,8 +90,8 @@ class InProcessTraining {
     report["test_accuracy_percent"] = history.back()["test_accuracy_percent"];
     report["test_loss"] = history.back()["test_loss"];
     report["seconds"] = std::chrono::duration<double>(Clock::now() - start).count();
-    if (const Compressor* compressor = ranks_[0].collective->compressor()) {
-      const CompressionStatistics& statistics = compressor->statistics();
+    if (const Compression* compression = ranks_[0].collective->compression()) {
+      const CompressionStatistics& statistics = compression->statistics();
       report["frame_bytes_per_step"] =
           static_cast<double>(statistics.bytes_out) / static_cast<double>(step_);
       // All that a rank sends to the others, owners' frames and agreed sizes included.
@@ -125,8 +125,8 @@ class InProcessTraining {
                       spdlog::should_log(spdlog::level::info));
       for (uint32_t step = 0; step < steps; ++step) {
         for (Rank& rank : ranks_) {
-          if (Compressor* compressor = rank.collective->compressor()) {
-            ThrowIfError(compressor->SetRatio(WarmUpRatio(options_, epoch, step_)));
+          if (Compression* compression = rank.collective->compression()) {
+            ThrowIfError(compression->SetRatio(WarmUpRatio(options_, epoch, step_)));
           }
         }
         const AccumulatedBatches batches = BatchesOf(ranks_[0].sampler, step, accumulate);

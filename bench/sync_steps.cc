@@ -129,7 +129,7 @@ double SyncSteps::MeanOverRanks(double value) {
 }
 
 double SyncSteps::FloorSeconds() {
-  if (collective_->compressor() == nullptr) return 0;
+  if (collective_->compression() == nullptr) return 0;
   WorkerPool pool(ThreadsPerWorker(options_.run, world_.local_size()));
   AlignedFloats memory(elements_);
   const double sweep = SweepTraffic(options_.run.memory) / SweepTraffic("residual");

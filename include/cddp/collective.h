@@ -72,7 +72,7 @@ class Collective {
 
   // This rank's compressor, or null where nothing is compressed.
   virtual Compression* compression() { return compressor(); }
-  // The same for gradients in the host's memory, or null.
+  // The same where gradients are in the host's memory, or null: for who looks into it.
   virtual Compressor* compressor() { return nullptr; }
 
   // What this rank keeps as an owner of others' entries (split), or null.
