@@ -72,6 +72,14 @@ __device__ inline T BlockScanInPlace(T* values, uint32_t count) {
   return carried;
 }
 
+// A word that one block tells others while they run.
+__device__ inline void Tell(uint64_t* word, uint64_t what) {
+  *const_cast<volatile uint64_t*>(word) = what;
+}
+__device__ inline uint64_t Told(const uint64_t* word) {
+  return *const_cast<const volatile uint64_t*>(word);
+}
+
 // True in every thread of the block that is the last of `blocks` to come here; it then sees
 // what all of them wrote before. Sets *arrived back to 0.
 __device__ inline bool IsLastBlock(uint32_t* arrived, uint32_t blocks) {

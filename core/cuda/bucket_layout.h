@@ -41,7 +41,8 @@ struct alignas(16) Tile {
   uint32_t high;
 };
 
-// Candidates of one parameter that a block of threads ranks, from the `begin`-th of them on.
+// Candidates of one parameter that a block of threads ranks: so many from the `begin`-th on, and
+// where its blocks have not got all of them so, again as many behind those of the last.
 inline constexpr uint32_t kChunkCandidates = 4096;
 struct Chunk {
   uint32_t parameter;

@@ -31,6 +31,7 @@ struct BucketState {
   cuda::FrameEncoder encoder;
   std::vector<size_t> run_ends;
   uint64_t selected_parameters = 0;  // those that do not go whole
+  size_t fetched = 0;                // bytes of a payload that are copied before its size is known
 };
 
 // That the kernels were built for the device.
@@ -73,7 +74,8 @@ struct CudaCompressor::Impl {
   cuda::FrameDecoder decoder;
 
   Status Prepare(const CompressorOptions& options, const Bucket& bucket, BucketState* state);
-  Status Enqueue(const FrameFormat& format, cuda::Thresholds thresholds);
+  Status Enqueue(const FrameFormat& format, cuda::Thresholds thresholds, BucketState* state);
+  Status Fetch(const BucketState& state, size_t begin, size_t end);
 };
 
 Status CudaCompressor::Impl::Prepare(const CompressorOptions& options, const Bucket& bucket,
@@ -81,6 +83,7 @@ Status CudaCompressor::Impl::Prepare(const CompressorOptions& options, const Buc
   state->prepared = false;  // unless all goes well, the next step prepares it again
   state->run_ends.clear();
   state->selected_parameters = 0;
+  state->fetched = 0;
   const bool at_home = state->memory != nullptr &&
                        std::ranges::equal(state->parameters, bucket.parameters) &&
                        memory.AreIn(bucket.parameters, state->memory);
@@ -113,19 +116,29 @@ Status CudaCompressor::Impl::Prepare(const CompressorOptions& options, const Buc
   return Status::Ok();
 }
 
-Status CudaCompressor::Impl::Enqueue(const FrameFormat& format, cuda::Thresholds thresholds) {
+Status CudaCompressor::Impl::Enqueue(const FrameFormat& format, cuda::Thresholds thresholds,
+                                     BucketState* state) {
   cuda::States states;
-  if (current->memory != nullptr) states = current->memory->states();
+  if (state->memory != nullptr) states = state->memory->states();
   if (thresholds != cuda::Thresholds::kForecast) {
-    CDDP_RETURN_IF_ERROR(
-        current->selection.ResolveThresholds(thresholds, gradient, states, stream));
+    CDDP_RETURN_IF_ERROR(state->selection.ResolveThresholds(thresholds, gradient, states, stream));
   }
-  CDDP_RETURN_IF_ERROR(current->selection.Select(thresholds, gradient, states, stream));
-  CDDP_RETURN_IF_ERROR(current->encoder.Encode(current->selection, states.residual_next,
-                                               format.stochastic, key, stream));
-  return StatusOf(cudaMemcpyAsync(outcome.data(), current->selection.outcome(),
-                                  sizeof(cuda::Outcome), cudaMemcpyDeviceToHost, stream),
-                  "copying from the device");
+  CDDP_RETURN_IF_ERROR(state->selection.Select(thresholds, gradient, states, stream));
+  CDDP_RETURN_IF_ERROR(state->encoder.Encode(state->selection, states.residual_next,
+                                             format.stochastic, key, stream));
+  CDDP_RETURN_IF_ERROR(
+      StatusOf(cudaMemcpyAsync(outcome.data(), state->selection.outcome(), sizeof(cuda::Outcome),
+                               cudaMemcpyDeviceToHost, stream),
+               "copying from the device"));
+  return Fetch(*state, 0, state->fetched);
+}
+
+// Bytes [begin, end) of the payload.
+Status CudaCompressor::Impl::Fetch(const BucketState& state, size_t begin, size_t end) {
+  if (begin >= end) return Status::Ok();
+  return StatusOf(cudaMemcpyAsync(staging.data() + begin, state.encoder.payload() + begin,
+                                  end - begin, cudaMemcpyDeviceToHost, stream),
+                  "copying a frame from the device");
 }
 
 CudaCompressor::CudaCompressor(const CompressorOptions& options, std::unique_ptr<Impl> impl)
@@ -201,7 +214,7 @@ Status CudaCompressor::Start(const Bucket& bucket, uint32_t rank) {
   impl.key = DitherKey(options_.format, impl.id);
   if (state.memory != nullptr) state.memory->pending = true;
   return impl.Enqueue(options_.format,
-                      known ? cuda::Thresholds::kForecast : cuda::Thresholds::kExact);
+                      known ? cuda::Thresholds::kForecast : cuda::Thresholds::kExact, &state);
 }
 
 Status CudaCompressor::Finish(std::vector<std::byte>* frame) {
@@ -215,9 +228,7 @@ Status CudaCompressor::Finish(std::vector<std::byte>* frame) {
   CDDP_RETURN_IF_ERROR(wait());
   if (impl.outcome->failed_parameters > 0) {
     statistics_.second_sweeps += impl.outcome->failed_parameters;
-    impl.current = &state;
-    CDDP_RETURN_IF_ERROR(impl.Enqueue(options_.format, cuda::Thresholds::kOfFailed));
-    impl.current = nullptr;
+    CDDP_RETURN_IF_ERROR(impl.Enqueue(options_.format, cuda::Thresholds::kOfFailed, &state));
     CDDP_RETURN_IF_ERROR(wait());
     if (impl.outcome->failed_parameters > 0) {
       return Status::Internal(
@@ -238,10 +249,12 @@ Status CudaCompressor::Finish(std::vector<std::byte>* frame) {
     return Status::Ok();
   }
   const size_t payload = size_t{impl.outcome->index_bytes} + state.encoder.value_bytes();
-  CDDP_RETURN_IF_ERROR(StatusOf(cudaMemcpyAsync(impl.staging.data(), state.encoder.payload(),
-                                                payload, cudaMemcpyDeviceToHost, impl.stream),
-                                "copying a frame from the device"));
-  CDDP_RETURN_IF_ERROR(wait());
+  if (payload > state.fetched) {
+    CDDP_RETURN_IF_ERROR(impl.Fetch(state, state.fetched, payload));
+    CDDP_RETURN_IF_ERROR(wait());
+  }
+  // A little more than now will do the next time, mostly.
+  state.fetched = std::min(payload + payload / 16, state.encoder.max_bytes());
   AssembleFrame(options_.format, impl.id, state.run_ends, {impl.staging.data(), payload}, frame);
   Count(bucket, state.run_ends);
   statistics_.selections += state.selected_parameters;
@@ -261,6 +274,13 @@ Status CudaCompressor::Mean(std::span<const std::span<const std::byte>> frames,
   bool flagged_finite = true;
   for (size_t f = 0; f < frames.size(); ++f) {
     CDDP_RETURN_IF_ERROR(ReadFrameLayout(frames[f], ids[f], max_entries, &views[f]));
+    // Each takes memory, however few its entries are.
+    if (const size_t runs = FrameRunEnds(views[f]).size(); runs > bucket.parameters.size()) {
+      return Status::Corrupt(
+          fmt::format("frame of rank {}, step {}, bucket {}: it has entries of {} parameters, the "
+                      "bucket has {}",
+                      ids[f].rank, ids[f].step, ids[f].bucket, runs, bucket.parameters.size()));
+    }
     flagged_finite &= !views[f].non_finite;
   }
   bool good = false;

@@ -51,9 +51,7 @@ Status FrameDecoder::Upload(std::span<const FrameView> frames, cudaStream_t stre
     }
     blocks.push_back(CodeBlocksOf(FrameRunEnds(view), view.value_format));
     frames_.push_back({.elements = view.id.elements,
-                       .entries = view.entries,
                        .blocks = static_cast<uint32_t>(blocks.back().size()),
-                       .first_entry = static_cast<uint32_t>(entries),
                        .first_block = block_count,
                        .code_blocks = layout.Add(blocks.back().size() * sizeof(CodeBlock)),
                        .indices = layout.Add(view.indices.size()),
@@ -72,7 +70,7 @@ Status FrameDecoder::Upload(std::span<const FrameView> frames, cudaStream_t stre
   layout.Add(kReadAheadBytes);
   CDDP_RETURN_IF_ERROR(staging_.Make(layout.size()));
   CDDP_RETURN_IF_ERROR(uploaded_.Make(layout.size()));
-  CDDP_RETURN_IF_ERROR(offsets_.Make(entries));
+  CDDP_RETURN_IF_ERROR(offsets_.Make(size_t{kBlockEntries} * block_count));
   CDDP_RETURN_IF_ERROR(spans_.Make(block_count));
   CDDP_RETURN_IF_ERROR(block_at_.Make(block_count));
   CDDP_RETURN_IF_ERROR(findings_.Make(1));

@@ -3,6 +3,7 @@
 #include "core/cuda/block_scan.cuh"
 #include "core/cuda/codec.cuh"
 #include "core/cuda/frame_decoder.h"
+#include "core/cuda/overlap.cuh"
 
 namespace cddp::cuda {
 namespace {
@@ -16,6 +17,8 @@ struct DecoderArguments {
   uint32_t* offsets;
   uint64_t* spans;
   uint64_t* block_at;
+  uint32_t* blocks_before;  // of each frame: those that begin before each piece of the sum, and all
+  uint32_t pieces;
   FrameDecoder::Findings* findings;
 };
 
@@ -30,8 +33,15 @@ __device__ const CodeBlock* BlocksOf(const DecoderArguments& a, const FrameDecod
   return reinterpret_cast<const CodeBlock*>(a.bytes + frame.code_blocks);
 }
 
+// Of a block's entries: how far behind its origin each is.
+__device__ uint32_t* OffsetsOf(const DecoderArguments& a, const FrameDecoder::Frame& frame,
+                               uint32_t block) {
+  return a.offsets + size_t{kBlockEntries} * (frame.first_block + block);
+}
+
 // The bytes where each block's indices start, from the first block's.
 __global__ __launch_bounds__(kThreads) void FindBlocks(const __grid_constant__ DecoderArguments a) {
+  LetNextBegin();
   const FrameDecoder::Frame& frame = a.frames[blockIdx.x];
   const std::byte* const lengths = a.bytes + frame.indices;
   uint64_t* const at = a.block_at + frame.first_block;
@@ -54,13 +64,14 @@ class BitReader {
         low_(next_[-3]),
         high_(next_[-2]),
         ahead_(next_[-1]),
-        shift_(skip % 32) {}
+        shift_(skip % 32),
+        first_(next_),
+        skipped_(shift_) {}
 
   // The next 32 bits.
   __device__ uint32_t Peek() const { return __funnelshift_r(low_, high_, shift_); }
   // At most 32.
   __device__ void Drop(unsigned bits) {
-    taken_ += bits;
     shift_ += bits;
     if (shift_ < 32) return;
     shift_ -= 32;
@@ -69,7 +80,9 @@ class BitReader {
     ahead_ = *next_++;
   }
   // Those that were dropped.
-  __device__ uint32_t taken() const { return taken_; }
+  __device__ uint32_t taken() const {
+    return 32 * static_cast<uint32_t>(next_ - first_) + shift_ - skipped_;
+  }
 
  private:
   const uint32_t* next_;
@@ -77,7 +90,8 @@ class BitReader {
   uint32_t high_;
   uint32_t ahead_;
   unsigned shift_;
-  uint32_t taken_ = 0;
+  const uint32_t* const first_;
+  const unsigned skipped_;
 };
 
 __device__ uint32_t LowBits(uint32_t word, unsigned bits) {
@@ -91,8 +105,13 @@ __device__ uint32_t LowBits(uint32_t word, unsigned bits) {
 constexpr uint32_t kStagedWords = 3000;
 constexpr uint32_t kAheadWords = FrameDecoder::kReadAheadBytes / 4;
 constexpr uint32_t kOffsetStride = kWarp + 1;  // no two lanes in one bank, either way
+// Codes that are read before it is looked at whether their bits were there.
+constexpr uint32_t kUnchecked = 8;
+static_assert(FrameDecoder::kReadAheadBytes >= 32 + kUnchecked * kMaxCodeBits / 8);
 
 __global__ __launch_bounds__(kWarp) void ReadGaps(const __grid_constant__ DecoderArguments a) {
+  LetNextBegin();
+  WaitForPrevious();
   __shared__ uint32_t staged[kStagedWords];
   __shared__ uint32_t offsets[kBlockEntries * kOffsetStride];
   const FrameDecoder::Frame& frame = a.frames[blockIdx.y];
@@ -140,22 +159,23 @@ __global__ __launch_bounds__(kWarp) void ReadGaps(const __grid_constant__ Decode
       code = Clusters(code.parameter, LowBits(head >> kHeadBits, kWidthBits) + 1);
     }
     reader.Drop(code.head_bits());
-    for (uint32_t i = 0; i < block.count; ++i) {
-      const uint32_t word = reader.Peek();
-      const unsigned zeros = __ffs(static_cast<int>(word | 1u << code.escape)) - 1;
-      if (zeros < code.escape && zeros + 1 + code.parameter <= 32) {
-        next += zeros << code.parameter | LowBits(word >> (zeros + 1), code.parameter);
-        reader.Drop(zeros + 1 + code.parameter);
-      } else {
-        const bool escaped = zeros == code.escape;
-        const unsigned bits = escaped ? code.width : code.parameter;
-        reader.Drop(escaped ? zeros : zeros + 1);
-        next += LowBits(reader.Peek(), bits) + (escaped ? 0 : uint64_t{zeros} << code.parameter);
-        reader.Drop(bits);
+    for (uint32_t i = 0; i < block.count && reader.taken() <= 8 * length;) {
+      for (const uint32_t stop = min(i + kUnchecked, block.count); i < stop; ++i) {
+        const uint32_t word = reader.Peek();
+        const unsigned zeros = __ffs(static_cast<int>(word | 1u << code.escape)) - 1;
+        if (zeros < code.escape && zeros + 1 + code.parameter <= 32) {
+          next += zeros << code.parameter | LowBits(word >> (zeros + 1), code.parameter);
+          reader.Drop(zeros + 1 + code.parameter);
+        } else {
+          const bool escaped = zeros == code.escape;
+          const unsigned bits = escaped ? code.width : code.parameter;
+          reader.Drop(escaped ? zeros : zeros + 1);
+          next += LowBits(reader.Peek(), bits) + (escaped ? 0 : uint64_t{zeros} << code.parameter);
+          reader.Drop(bits);
+        }
+        offsets[i * kOffsetStride + lane] = static_cast<uint32_t>(next);
+        ++next;
       }
-      offsets[i * kOffsetStride + lane] = static_cast<uint32_t>(next);
-      ++next;
-      if (reader.taken() > 8 * length) break;
     }
     // All bits were there, and what is left is less than a byte and zero.
     const uint32_t taken = reader.taken();
@@ -169,19 +189,42 @@ __global__ __launch_bounds__(kWarp) void ReadGaps(const __grid_constant__ Decode
   __syncwarp();
   for (uint32_t j = 0; j < in_warp; ++j) {
     const uint32_t count = __shfl_sync(kAllLanes, block.count, j);
-    const uint32_t to = __shfl_sync(kAllLanes, block.begin, j) + frame.first_entry;
-    for (uint32_t i = lane; i < count; i += kWarp) {
-      a.offsets[to + i] = offsets[i * kOffsetStride + j];
+    uint32_t* const to = OffsetsOf(a, frame, first + j);
+#pragma unroll
+    for (uint32_t i = 0; i < kEach; ++i) {
+      const uint32_t entry = lane + kWarp * i;
+      if (entry < count) to[entry] = offsets[entry * kOffsetStride + j];
     }
   }
 }
 
-// The element that each block's offsets count from.
+// The sum is made in pieces, each by a block of threads.
+constexpr uint32_t kSumElements = 8192;
+
+// The element that each block's offsets count from, and which blocks lie in which piece.
 __global__ __launch_bounds__(kThreads) void FindOrigins(
     const __grid_constant__ DecoderArguments a) {
+  LetNextBegin();
+  WaitForPrevious();
   const FrameDecoder::Frame& frame = a.frames[blockIdx.x];
+  const uint64_t* const origins = a.spans + frame.first_block;
   const uint64_t total = BlockScanInPlace<kThreads>(a.spans + frame.first_block, frame.blocks);
   if (threadIdx.x == 0 && total > frame.elements) MarkBad(a);
+  uint32_t* const before = a.blocks_before + size_t{a.pieces + 1} * blockIdx.x;
+  // Of bad frames, origins may be anything, and nothing need be summed up.
+  if (__syncthreads_or(IsBad(a))) {
+    for (uint32_t i = threadIdx.x; i <= a.pieces; i += kThreads) before[i] = 0;
+    return;
+  }
+  const auto pieces_to = [&](uint32_t b) {  // that begin before block b does, or with it
+    return static_cast<uint32_t>(min(origins[b], uint64_t{frame.elements}) / kSumElements + 1);
+  };
+  for (uint32_t b = threadIdx.x; b < frame.blocks; b += kThreads) {
+    const uint32_t end = min(pieces_to(b), a.pieces);
+    for (uint32_t i = b > 0 ? pieces_to(b - 1) : 0; i < end; ++i) before[i] = b;
+  }
+  const uint32_t begun = frame.blocks > 0 ? min(pieces_to(frame.blocks - 1), a.pieces) : 0;
+  for (uint32_t i = begun + threadIdx.x; i <= a.pieces; i += kThreads) before[i] = frame.blocks;
 }
 
 // The value of entry i of a block, of which the bytes start at `in`. False when the bytes are
@@ -214,29 +257,10 @@ __device__ bool TakeValue(const std::byte* in, uint32_t i, uint32_t count, float
   return MagnitudeBits(*value) <= __float_as_uint(FLT_MAX);
 }
 
-// How many of `count` ascending numbers are at most `wanted`. All lanes of a warp: each looks
-// at one of 32 places at a time.
-__device__ uint32_t CountAtMost(const uint64_t* numbers, uint32_t count, uint64_t wanted,
-                                int lane) {
-  uint32_t begin = 0;
-  while (count > 0) {
-    const uint32_t each = (count + kWarp - 1) / kWarp;
-    const uint32_t last = min((lane + 1) * each, count) - 1;  // of this lane's share
-    const bool whole = lane * each < count && numbers[begin + last] <= wanted;
-    const uint32_t shares = __popc(__ballot_sync(kAllLanes, whole));
-    const uint32_t skipped = min(shares * each, count);
-    begin += skipped;
-    count = each == 1 ? 0 : min(each, count - skipped);
-    if (each > 1 && count > 0) --count;  // the last of the share is known to be more
-  }
-  return begin;
-}
-
 // The sum of all frames by the divisor for kSumElements elements, in shared memory: the gradient
 // is written once and not read. First, each warp lists the entries of a frame that lie here; then
 // they are added, frame after frame. Elements of one frame are distinct. Where entries are too
 // dense for the lists, the frames are gone through one by one.
-constexpr uint32_t kSumElements = 8192;
 constexpr int kSumThreads = 256;
 constexpr uint32_t kSumFrames = kSumThreads / kWarp;  // at a time: one for each warp
 constexpr uint32_t kListed = 256;                     // entries of a frame
@@ -250,13 +274,15 @@ __device__ void ForEntries(const DecoderArguments& a, uint32_t f, uint32_t begin
   for (uint32_t b = begin; b < end; b += step) {
     const CodeBlock block = BlocksOf(a, frame)[b];
     const uint64_t origin = a.spans[frame.first_block + b];
+    const uint32_t* const offsets = OffsetsOf(a, frame, b);
     const std::byte* const in = a.bytes + frame.values + block.values_at;
+    uint32_t offset[kEach];
+#pragma unroll
+    for (uint32_t j = 0; j < kEach; ++j) offset[j] = offsets[lane + kWarp * j];
     uint64_t elements[kEach];
 #pragma unroll
     for (uint32_t j = 0; j < kEach; ++j) {
-      const uint32_t i = lane + kWarp * j;
-      elements[j] =
-          i < block.count ? origin + a.offsets[frame.first_entry + block.begin + i] : UINT64_MAX;
+      elements[j] = lane + kWarp * j < block.count ? origin + offset[j] : UINT64_MAX;
     }
 #pragma unroll
     for (uint32_t j = 0; j < kEach; ++j) {
@@ -268,10 +294,17 @@ __device__ void ForEntries(const DecoderArguments& a, uint32_t f, uint32_t begin
   }
 }
 
+struct SumArguments {
+  DecoderArguments decoder;
+  uint32_t frames;
+  uint32_t elements;
+  float divisor;
+  float* dense;
+};
+
 template <ValueFormat kFormat>
-__global__ __launch_bounds__(kSumThreads) void SumFrames(const __grid_constant__ DecoderArguments a,
-                                                         uint32_t frame_count, uint32_t elements,
-                                                         float divisor, float* dense) {
+__global__ __launch_bounds__(kSumThreads) void SumFrames(const __grid_constant__ SumArguments s) {
+  const DecoderArguments& a = s.decoder;
   __shared__ float4 sums[kSumElements / 4];
   __shared__ uint16_t listed_elements[kSumFrames][kListed];
   __shared__ float listed_values[kSumFrames][kListed];
@@ -281,21 +314,19 @@ __global__ __launch_bounds__(kSumThreads) void SumFrames(const __grid_constant__
   const uint32_t warp = threadIdx.x / kWarp;
   const int lane = threadIdx.x % kWarp;
   const uint32_t low = blockIdx.x * kSumElements;
-  const uint32_t high = low + min(kSumElements, elements - low);
+  const uint32_t high = low + min(kSumElements, s.elements - low);
   for (uint32_t i = threadIdx.x; i < kSumElements / 4; i += kSumThreads) {
     sums[i] = make_float4(0, 0, 0, 0);
   }
-  for (uint32_t first = 0; first < frame_count; first += kSumFrames) {
-    const uint32_t in_turn = min(kSumFrames, frame_count - first);
+  WaitForPrevious();
+  for (uint32_t first = 0; first < s.frames; first += kSumFrames) {
+    const uint32_t in_turn = min(kSumFrames, s.frames - first);
     uint32_t count = 0;
     if (warp < in_turn) {
       const uint32_t f = first + warp;
-      const FrameDecoder::Frame& frame = a.frames[f];
-      const uint64_t* const origins = a.spans + frame.first_block;
-      const uint32_t usable = IsBad(a) ? 0 : frame.blocks;
-      const uint32_t begin = CountAtMost(origins, usable, low, lane);
-      const uint32_t end = CountAtMost(origins, usable, high - 1, lane);
-      const uint2 range = {begin > 0 ? begin - 1 : 0, end};
+      const uint32_t* const before = a.blocks_before + size_t{a.pieces + 1} * f + blockIdx.x;
+      // The last one that begins before may reach into these elements.
+      const uint2 range = {before[0] > 0 ? before[0] - 1 : 0, before[1]};
       if (lane == 0) blocks[warp] = range;
       // More blocks than that cannot be listed.
       if (range.y - range.x <= kListed / kBlockEntries + 2) {
@@ -334,12 +365,12 @@ __global__ __launch_bounds__(kSumThreads) void SumFrames(const __grid_constant__
   __syncthreads();
   bool finite = true;
   const auto divided = [&](float total) {
-    const float quotient = __fdiv_rn(total, divisor);
+    const float quotient = __fdiv_rn(total, s.divisor);
     finite &= MagnitudeBits(quotient) <= __float_as_uint(FLT_MAX);
     return quotient;
   };
   if (high - low == kSumElements) {
-    float4* const to = reinterpret_cast<float4*>(dense + low);
+    float4* const to = reinterpret_cast<float4*>(s.dense + low);
     for (uint32_t i = threadIdx.x; i < kSumElements / 4; i += kSumThreads) {
       const float4 four = sums[i];
       __stcs(to + i,
@@ -347,7 +378,7 @@ __global__ __launch_bounds__(kSumThreads) void SumFrames(const __grid_constant__
     }
   } else {
     for (uint32_t i = threadIdx.x; i < high - low; i += kSumThreads) {
-      dense[low + i] = divided(sum[i]);
+      s.dense[low + i] = divided(sum[i]);
     }
   }
   if (!finite) a.findings->not_finite = 1;
@@ -358,24 +389,30 @@ uint32_t CeilDiv(uint32_t a, uint32_t b) { return a / b + (a % b != 0); }
 }  // namespace
 
 Status FrameDecoder::SumUploaded(float* dense, float divisor, cudaStream_t stream) {
+  const uint32_t pieces = CeilDiv(elements_, kSumElements);
+  const auto count = static_cast<uint32_t>(frames_.size());
+  CDDP_RETURN_IF_ERROR(blocks_before_.Make(size_t{pieces + 1} * count));
   const DecoderArguments a{.frames = reinterpret_cast<const Frame*>(uploaded_.data()),
                            .bytes = uploaded_.data(),
                            .offsets = offsets_.data(),
                            .spans = spans_.data(),
                            .block_at = block_at_.data(),
+                           .blocks_before = blocks_before_.data(),
+                           .pieces = pieces,
                            .findings = findings_.data()};
   CDDP_RETURN_IF_ERROR(
       StatusOf(cudaMemsetAsync(findings_.data(), 0, sizeof(Findings), stream), "decoding"));
-  const auto count = static_cast<uint32_t>(frames_.size());
+  if (!overlaps_.has_value()) overlaps_ = CanOverlap(FindBlocks);
   FindBlocks<<<count, kThreads, 0, stream>>>(a);
   if (most_blocks_ > 0) {
-    ReadGaps<<<dim3(CeilDiv(most_blocks_, kWarp), count), kWarp, 0, stream>>>(a);
-    FindOrigins<<<count, kThreads, 0, stream>>>(a);
+    Launch(ReadGaps, dim3(CeilDiv(most_blocks_, kWarp), count), kWarp, *overlaps_, stream, a);
   }
+  Launch(FindOrigins, dim3(count), kThreads, *overlaps_, stream, a);
   if (elements_ > 0) {
+    const SumArguments sum{
+        .decoder = a, .frames = count, .elements = elements_, .divisor = divisor, .dense = dense};
     ForValues(value_format_, [&]<ValueFormat kFormat>() {
-      SumFrames<kFormat><<<CeilDiv(elements_, kSumElements), kSumThreads, 0, stream>>>(
-          a, count, elements_, divisor, dense);
+      Launch(SumFrames<kFormat>, dim3(pieces), kSumThreads, *overlaps_, stream, sum);
     });
   }
   CDDP_RETURN_IF_ERROR(StatusOf(cudaGetLastError(), "decoding"));

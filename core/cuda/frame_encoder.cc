@@ -10,6 +10,7 @@ namespace cddp::cuda {
 Status FrameEncoder::Prepare(const BucketSelection& selection, ValueFormat values,
                              cudaStream_t stream) {
   values_ = values;
+  overlaps_ = selection.overlaps();
   std::vector<size_t> run_ends;
   uint64_t elements = 0;
   for (const Parameter& parameter : selection.parameters()) {

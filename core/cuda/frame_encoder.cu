@@ -3,6 +3,7 @@
 #include "core/cuda/block_scan.cuh"
 #include "core/cuda/codec.cuh"
 #include "core/cuda/frame_encoder.h"
+#include "core/cuda/overlap.cuh"
 #include "core/split_mix.h"
 
 namespace cddp::cuda {
@@ -127,6 +128,8 @@ struct EncoderArguments {
 // sums them up.
 __global__ __launch_bounds__(kThreads) void ChooseCodes(
     const __grid_constant__ EncoderArguments a) {
+  LetNextBegin();
+  WaitForPrevious();
   const uint32_t b = blockIdx.x * kWarps + threadIdx.x / kWarp;
   const int lane = threadIdx.x % kWarp;
   if (b < a.block_count && a.outcome->failed_parameters == 0) {
@@ -236,6 +239,7 @@ __device__ void PutValues(const EncoderArguments& a, const CodeBlock& block, uin
 template <ValueFormat kFormat>
 __global__ __launch_bounds__(kThreads) void WriteBlocks(
     const __grid_constant__ EncoderArguments a) {
+  WaitForPrevious();
   __shared__ uint32_t words_of_warps[kWarps][kMaxBlockWords];
   const uint32_t b = blockIdx.x * kWarps + threadIdx.x / kWarp;
   const int lane = threadIdx.x % kWarp;
@@ -316,9 +320,10 @@ Status FrameEncoder::Encode(const BucketSelection& selection, float* residual_ne
                            .residual_next = residual_next,
                            .stochastic = stochastic,
                            .key = key};
-  ChooseCodes<<<CeilDiv(blocks_, kWarps), kThreads, 0, stream>>>(a);
+  const dim3 grid(CeilDiv(blocks_, kWarps));
+  Launch(ChooseCodes, grid, kThreads, overlaps_, stream, a);
   ForValues(values_, [&]<ValueFormat kFormat>() {
-    WriteBlocks<kFormat><<<CeilDiv(blocks_, kWarps), kThreads, 0, stream>>>(a);
+    Launch(WriteBlocks<kFormat>, grid, kThreads, overlaps_, stream, a);
   });
   return StatusOf(cudaGetLastError(), "encoding");
 }

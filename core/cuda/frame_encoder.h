@@ -40,6 +40,7 @@ class FrameEncoder {
  private:
   ValueFormat values_ = ValueFormat::kFp32;
   uint32_t blocks_ = 0;
+  bool overlaps_ = false;  // its kernels do
   uint32_t value_bytes_ = 0;
   size_t max_bytes_ = 0;
   DeviceArray<CodeBlock> code_blocks_;

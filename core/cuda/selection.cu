@@ -1,8 +1,9 @@
-// A step is six launches: thresholds, the sweep, two steps of ranking the candidates, counting
-// those that stay, and moving them. Longer than other files, for these belong together: each
-// relies on what the one before leaves.
+// A step is five launches: thresholds, the sweep, two steps of ranking the candidates, and moving
+// those that stay. Each may begin before the one before has ended. Longer than other files, for
+// these belong together: each relies on what the one before leaves.
 #include <algorithm>
 
+#include "core/cuda/overlap.cuh"
 #include "core/cuda/selection.cuh"
 
 namespace cddp::cuda {
@@ -10,9 +11,10 @@ namespace {
 
 // Candidates are ranked by how far they are above the threshold, in units of 2^kFineBits
 // of the magnitude's bits, then exactly. The last bin is for all beyond: there, the
-// threshold was a third too low, or more.
-constexpr uint32_t kFineBits = 11;
-constexpr uint32_t kFineBins = 1u << kFineBits;
+// threshold was a quarter of what it should have been, or less.
+constexpr uint32_t kFineBits = 12;
+constexpr uint32_t kRankBins = 1u << kFineBits;
+static_assert(kRankBins <= kHistogramBins);
 
 // Four consecutive elements of one array.
 struct Four {
@@ -42,6 +44,7 @@ __device__ inline void StoreFour(float* to, const Four& four, bool all, const bo
 }
 
 __global__ void BeginStep(const __grid_constant__ Arguments a) {
+  LetNextBegin();
   const uint32_t p = blockIdx.x * blockDim.x + threadIdx.x;
   if (p == 0) {
     a.outcome->failed_parameters = 0;
@@ -71,10 +74,15 @@ __global__ __launch_bounds__(kThreads, kMemory == MemoryKind::kDgc ? 2 : 4) void
     const __grid_constant__ Arguments a) {
   constexpr bool kKeeps = kMemory != MemoryKind::kNone;
   constexpr bool kMomentum = kMemory == MemoryKind::kDgc;
+  LetNextBegin();
   const Tile tile = a.tiles[blockIdx.x];
   const Parameter& parameter = a.parameters[tile.parameter];
   const Progress& progress = a.progress[tile.parameter];
-  if (a.thresholds == Thresholds::kOfFailed && progress.skipped) return;
+  if (threadIdx.x == 0 && blockIdx.x < a.group_count) a.group_kept[blockIdx.x] = 0;
+  if (a.thresholds == Thresholds::kOfFailed) {
+    WaitForPrevious();
+    if (progress.skipped) return;
+  }
   const ThreadElements elements(tile);
 
   Four sums[kVectors];
@@ -95,6 +103,7 @@ __global__ __launch_bounds__(kThreads, kMemory == MemoryKind::kDgc ? 2 : 4) void
     }
   }
 
+  WaitForPrevious();  // which wrote nothing of what is loaded
   const uint32_t threshold = progress.threshold;
   const uint32_t tie_end = progress.tie_end;
   const bool mask_velocity = a.rule.masking && !parameter.whole();
@@ -183,47 +192,52 @@ __global__ __launch_bounds__(kThreads, kMemory == MemoryKind::kDgc ? 2 : 4) void
 // One of the two steps of ranking the candidates; `fine` is the second.
 template <bool kFine>
 __global__ __launch_bounds__(kThreads) void RankCandidates(const __grid_constant__ Arguments a) {
-  __shared__ uint32_t bins[kBins];
+  __shared__ uint32_t bins[kRankBins];
+  LetNextBegin();
   const Chunk chunk = a.chunks[blockIdx.x];
   const Parameter& parameter = a.parameters[chunk.parameter];
   Progress& progress = a.progress[chunk.parameter];
+  ClearBins<kRankBins>(bins);
+  WaitForPrevious();
   if (progress.skipped) return;
-  uint32_t* const histogram = a.histograms + size_t{kBins} * chunk.parameter;
+  uint32_t* const histogram = HistogramOf(a, chunk.parameter);
   const uint32_t candidates = progress.candidates;
   const bool failed =
       kFine ? progress.failed != 0 : candidates < parameter.k || candidates > parameter.capacity;
   if (!failed && chunk.begin < candidates) {
-    ClearBins(bins);
-    const uint32_t end = min(chunk.begin + kChunkCandidates, candidates);
     const float* const values = a.candidate_values + parameter.candidates_at;
     const uint32_t threshold = progress.threshold;
     const uint32_t wanted = progress.bin;
     uint32_t beyond = 0;
-    constexpr int kEach = kChunkCandidates / kThreads;
-    uint32_t magnitudes[kEach];
+    for (uint32_t begin = chunk.begin; begin < candidates;
+         begin += parameter.chunks * kChunkCandidates) {
+      const uint32_t end = min(begin + kChunkCandidates, candidates);
+      constexpr int kEach = kChunkCandidates / kThreads;
+      uint32_t magnitudes[kEach];
 #pragma unroll
-    for (int i = 0; i < kEach; ++i) {
-      const uint32_t at = chunk.begin + i * kThreads + threadIdx.x;
-      magnitudes[i] = at < end ? Magnitude(values[at]) : 0;
-    }
+      for (int i = 0; i < kEach; ++i) {
+        const uint32_t at = begin + i * kThreads + threadIdx.x;
+        magnitudes[i] = at < end ? Magnitude(values[at]) : 0;
+      }
 #pragma unroll
-    for (int i = 0; i < kEach; ++i) {
-      if (chunk.begin + i * kThreads + threadIdx.x >= end) continue;
-      const uint32_t excess = magnitudes[i] - threshold;
-      const uint32_t bin = excess >> kFineBits;
-      if constexpr (kFine) {
-        if (bin == wanted) atomicAdd(&bins[excess & (kFineBins - 1)], 1);
-      } else if (bin < kBins - 1) {
-        atomicAdd(&bins[bin], 1);
-      } else {
-        ++beyond;
+      for (int i = 0; i < kEach; ++i) {
+        if (begin + i * kThreads + threadIdx.x >= end) continue;
+        const uint32_t excess = magnitudes[i] - threshold;
+        const uint32_t bin = excess >> kFineBits;
+        if constexpr (kFine) {
+          if (bin == wanted) atomicAdd(&bins[excess & (kRankBins - 1)], 1);
+        } else if (bin < kRankBins - 1) {
+          atomicAdd(&bins[bin], 1);
+        } else {
+          ++beyond;
+        }
       }
     }
     if constexpr (!kFine) {
       beyond = WarpSum(beyond);
-      if (threadIdx.x % kWarp == 0 && beyond > 0) atomicAdd(&bins[kBins - 1], beyond);
+      if (threadIdx.x % kWarp == 0 && beyond > 0) atomicAdd(&bins[kRankBins - 1], beyond);
     }
-    AddBins(bins, histogram);
+    AddBins<kRankBins>(bins, histogram);
   }
   if (!IsLastBlock(&progress.arrived, parameter.chunks)) return;
   if (failed) {
@@ -233,7 +247,7 @@ __global__ __launch_bounds__(kThreads) void RankCandidates(const __grid_constant
     }
     return;
   }
-  const Bin found = TakeBinOfRank(histogram, kFine ? progress.rank : parameter.k);
+  const Bin found = TakeBinOfRank<kRankBins>(histogram, kFine ? progress.rank : parameter.k);
   if (threadIdx.x != 0) return;
   if constexpr (kFine) {
     progress.magnitude = progress.threshold + (progress.bin << kFineBits) + found.bin;
@@ -244,112 +258,179 @@ __global__ __launch_bounds__(kThreads) void RankCandidates(const __grid_constant
   } else {
     progress.bin = found.bin;
     progress.rank = parameter.k - found.above;
-    if (found.bin == kBins - 1) {
+    if (found.bin == kRankBins - 1) {
       progress.failed = 1;
       atomicAdd(&a.outcome->failed_parameters, 1);
     }
   }
 }
 
-// How many candidates are above the k-th largest magnitude and how many equal it: before
-// each tile of a group of tiles, which a block of threads counts, and before each group,
-// which the last block sums up.
-constexpr uint32_t kGroupTiles = 32;
+// Moves the k largest of the candidates to where they are taken, in index order, and puts
+// the others back into the new memory. Where a tile's go follows from how many candidates of the
+// tiles before it are above the k-th largest magnitude, and how many equal it. A block of threads
+// has a group of tiles; it adds up what the groups before it have told (Merrill and Garland,
+// Single-pass Parallel Prefix Scan with Decoupled Look-back, 2016, who also rely on blocks being
+// begun in their order; all of a parameter's groups are read, of which there are some hundreds).
+// What a group tells is only of its last parameter: no other goes on behind it.
+constexpr uint32_t kGroupTiles = 16;
+constexpr uint64_t kTold = uint64_t{1} << 63;  // of a group's counts; ties from bit 32 on
 
-__global__ __launch_bounds__(kThreads) void CountKept(const __grid_constant__ Arguments a) {
+// The candidates of a tile, as a warp sees them: the first ones of each lane, which are mostly
+// all, are loaded once.
+class TileCandidates {
+ public:
+  __device__ void Load(const float* values, const uint32_t* indices, uint32_t count, int lane) {
+    values_ = values;
+    indices_ = indices;
+    count_ = count;
+#pragma unroll
+    for (uint32_t h = 0; h < kHeld; ++h) {
+      const uint32_t i = lane + kWarp * h;
+      held_[h] = i < count ? Candidate{values[i], indices[i]} : Candidate{};
+    }
+  }
+
+  // Calls visit(is one, value, index) for each of the lane's, all lanes of the warp at once.
+  template <typename Visit>
+  __device__ void ForEach(int lane, Visit visit) const {
+#pragma unroll
+    for (uint32_t h = 0; h < kHeld; ++h) {
+      if (kWarp * h < count_) visit(lane + kWarp * h < count_, held_[h].value, held_[h].index);
+    }
+    for (uint32_t i = lane + kWarp * kHeld; i - lane < count_; i += kWarp) {
+      const bool is_one = i < count_;
+      visit(is_one, is_one ? values_[i] : 0.0f, is_one ? indices_[i] : 0u);
+    }
+  }
+
+ private:
+  static constexpr uint32_t kHeld = 4;
+  struct Candidate {
+    float value;
+    uint32_t index;
+  };
+
+  const float* values_ = nullptr;
+  const uint32_t* indices_ = nullptr;
+  uint32_t count_ = 0;
+  Candidate held_[kHeld];
+};
+
+// What the groups from `first` on to this block's have told. All threads of a block.
+__device__ uint64_t KeptBefore(const uint64_t* group_kept, uint32_t first) {
+  __shared__ uint64_t sums[kWarps];
+  uint64_t told = 0;
+  for (uint32_t g = first + threadIdx.x; g < blockIdx.x; g += kThreads) {
+    uint64_t word;
+    while (((word = Told(&group_kept[g])) & kTold) == 0) {
+    }
+    told += word & ~kTold;
+  }
+  uint64_t total;
+  BlockExclusiveSum<kThreads>(told, sums, &total);
+  return total;
+}
+
+template <MemoryKind kMemory>
+__global__ __launch_bounds__(kThreads) void KeepLargest(const __grid_constant__ Arguments a) {
   constexpr uint32_t kEach = kGroupTiles / kWarps;  // tiles of a warp
   __shared__ uint64_t kept[kGroupTiles];
+  __shared__ uint32_t parameter_of[kGroupTiles];
+  LetNextBegin();
   const int warp = threadIdx.x / kWarp;
   const int lane = threadIdx.x % kWarp;
   const uint32_t first = blockIdx.x * kGroupTiles;
+  const uint32_t in_group = min(kGroupTiles, a.tile_count - first);
+  if (threadIdx.x < in_group) parameter_of[threadIdx.x] = a.tiles[first + threadIdx.x].parameter;
+  __syncthreads();
+  const uint32_t first_parameter = parameter_of[0];
+  WaitForPrevious();
+
+  TileCandidates candidates[kEach];
 #pragma unroll
   for (uint32_t i = 0; i < kEach; ++i) {
-    const uint32_t t = first + warp * kEach + i;
+    const uint32_t in = warp * kEach + i;
+    if (in >= in_group) continue;
+    const uint32_t p = parameter_of[in];
+    if (a.progress[p].failed || a.progress[p].skipped) continue;
+    const uint2 of_tile = a.tile_candidates[first + in];
+    const uint64_t at = a.parameters[p].candidates_at + of_tile.x;
+    candidates[i].Load(a.candidate_values + at, a.candidate_indices + at, of_tile.y, lane);
+  }
+#pragma unroll
+  for (uint32_t i = 0; i < kEach; ++i) {
+    const uint32_t in = warp * kEach + i;
+    if (in >= in_group) continue;
+    const uint32_t kth = a.progress[parameter_of[in]].magnitude;
     uint32_t above = 0;
     uint32_t ties = 0;
-    if (t < a.tile_count) {
-      const uint32_t p = a.tiles[t].parameter;
-      const uint32_t magnitude = a.progress[p].magnitude;
-      const uint2 candidates = a.tile_candidates[t];
-      const bool counts = !a.progress[p].failed && !a.progress[p].skipped;
-      const uint32_t count = counts ? candidates.y : 0;
-      const float* const values = a.candidate_values + a.parameters[p].candidates_at + candidates.x;
-      for (uint32_t c = lane; c < count; c += kWarp) {
-        const uint32_t of_candidate = Magnitude(values[c]);
-        above += of_candidate > magnitude;
-        ties += of_candidate == magnitude;
-      }
-    }
+    candidates[i].ForEach(lane, [&](bool is_one, float value, uint32_t) {
+      above += is_one && Magnitude(value) > kth;
+      ties += is_one && Magnitude(value) == kth;
+    });
     above = WarpSum(above);
     ties = WarpSum(ties);
-    if (lane == 0) kept[warp * kEach + i] = static_cast<uint64_t>(ties) << 32 | above;
+    if (lane == 0) kept[in] = static_cast<uint64_t>(ties) << 32 | above;
   }
   __syncthreads();
+
   if (warp == 0) {
-    static_assert(kGroupTiles == kWarp);
-    const uint64_t inclusive = WarpInclusiveSum(kept[lane], lane);
-    if (first + lane < a.tile_count) a.tile_kept[first + lane] = inclusive - kept[lane];
-    if (lane == kWarp - 1) a.group_kept[blockIdx.x] = inclusive;
+    const bool of_last = lane < in_group && parameter_of[lane] == parameter_of[in_group - 1];
+    const uint64_t own = WarpInclusiveSum(of_last ? kept[lane] : 0, lane);
+    if (lane == kWarp - 1) Tell(&a.group_kept[blockIdx.x], kTold | own);
   }
-  if (!IsLastBlock(a.arrived, gridDim.x)) return;
-  BlockScanInPlace<kThreads>(a.group_kept, gridDim.x);
-}
+  const uint64_t before_group =
+      KeptBefore(a.group_kept, a.parameters[first_parameter].first_tile / kGroupTiles);
 
-__device__ inline uint64_t KeptBefore(const Arguments& a, uint32_t t) {
-  return a.group_kept[t / kGroupTiles] + a.tile_kept[t];
-}
-
-// Moves the k largest of the candidates to where they are taken, in index order, and puts
-// the others back into the new memory.
-template <MemoryKind kMemory>
-__global__ __launch_bounds__(kThreads) void KeepLargest(const __grid_constant__ Arguments a) {
-  const uint32_t t = blockIdx.x * kWarps + threadIdx.x / kWarp;
-  const int lane = threadIdx.x % kWarp;
-  if (t >= a.tile_count) return;
-  const uint32_t p = a.tiles[t].parameter;
-  const Progress& progress = a.progress[p];
-  if (progress.failed || progress.skipped) return;
-  const Parameter& parameter = a.parameters[p];
-  const uint64_t before = KeptBefore(a, t) - KeptBefore(a, parameter.first_tile);
-  uint32_t above_before = static_cast<uint32_t>(before);
-  uint32_t ties_before = static_cast<uint32_t>(before >> 32);
-  const uint2 candidates = a.tile_candidates[t];
-  const uint32_t* const indices = a.candidate_indices + parameter.candidates_at + candidates.x;
-  const float* const values = a.candidate_values + parameter.candidates_at + candidates.x;
-  for (uint32_t i = lane; i - lane < candidates.y; i += kWarp) {
-    const bool valid = i < candidates.y;
-    const float value = valid ? values[i] : 0.0f;
-    const uint32_t index = valid ? indices[i] : 0;
-    const uint32_t magnitude = Magnitude(value);
-    const bool above = valid && magnitude > progress.magnitude;
-    const bool tie = valid && magnitude == progress.magnitude;
-    const unsigned above_lanes = __ballot_sync(kAllLanes, above);
-    const unsigned tie_lanes = __ballot_sync(kAllLanes, tie);
-    const unsigned lower = (1u << lane) - 1;
-    const uint32_t above_rank = above_before + __popc(above_lanes & lower);
-    const uint32_t tie_rank = ties_before + __popc(tie_lanes & lower);
-    if (above || (tie && tie_rank < progress.ties)) {
-      const uint32_t to = parameter.taken_at + above_rank + min(tie_rank, progress.ties);
-      a.taken_indices[to] = index;
-      a.taken_values[to] = value;
-    } else if (valid && kMemory != MemoryKind::kNone) {
-      a.states.residual_next[index] = value;
-      if (kMemory == MemoryKind::kDgc) {
-        a.states.velocity_next[index] =
-            Accumulate(a.rule, a.gradient[index], 0.0f, a.states.velocity_old[index]).velocity;
+#pragma unroll
+  for (uint32_t i = 0; i < kEach; ++i) {
+    const uint32_t in = warp * kEach + i;
+    if (in >= in_group) continue;
+    const uint32_t p = parameter_of[in];
+    const uint32_t taken_at = a.parameters[p].taken_at;
+    const uint32_t kth = a.progress[p].magnitude;
+    const uint32_t ties = a.progress[p].ties;
+    uint64_t before = p == first_parameter ? before_group : 0;
+    for (uint32_t j = 0; j < in; ++j) before += parameter_of[j] == p ? kept[j] : 0;
+    uint32_t above_before = static_cast<uint32_t>(before);
+    uint32_t ties_before = static_cast<uint32_t>(before >> 32);
+    candidates[i].ForEach(lane, [&](bool is_one, float value, uint32_t index) {
+      const bool above = is_one && Magnitude(value) > kth;
+      const bool tie = is_one && Magnitude(value) == kth;
+      const unsigned above_lanes = __ballot_sync(kAllLanes, above);
+      const unsigned tie_lanes = __ballot_sync(kAllLanes, tie);
+      const unsigned lower = (1u << lane) - 1;
+      const uint32_t above_rank = above_before + __popc(above_lanes & lower);
+      const uint32_t tie_rank = ties_before + __popc(tie_lanes & lower);
+      if (above || (tie && tie_rank < ties)) {
+        const uint32_t to = taken_at + above_rank + min(tie_rank, ties);
+        a.taken_indices[to] = index;
+        a.taken_values[to] = value;
+      } else if (is_one && kMemory != MemoryKind::kNone) {
+        a.states.residual_next[index] = value;
+        if (kMemory == MemoryKind::kDgc) {
+          a.states.velocity_next[index] =
+              Accumulate(a.rule, a.gradient[index], 0.0f, a.states.velocity_old[index]).velocity;
+        }
       }
-    }
-    above_before += __popc(above_lanes);
-    ties_before += __popc(tie_lanes);
+      above_before += __popc(above_lanes);
+      ties_before += __popc(tie_lanes);
+    });
   }
 }
 
-// Room for candidates: four times what is taken while that is little of the parameter, and
-// not less than a 32nd of it: thresholds of small shares are the least certain.
+// Room for candidates: an eighth of the parameter more than what is taken, since thresholds are
+// set lower the less certain they are; and all of a small one.
 uint32_t CapacityOf(const Parameter& parameter) {
-  const uint64_t k = parameter.k;
-  const uint64_t n = parameter.count;
-  return static_cast<uint32_t>(std::min(n, std::max(std::min(4 * k, k + n / 8), n / 32) + 1024));
+  constexpr uint64_t kSmall = 65536;
+  return static_cast<uint32_t>(std::min<uint64_t>(
+      parameter.count, std::max(uint64_t{parameter.k} + parameter.count / 8, kSmall)));
+}
+
+// Blocks of threads that rank them, enough for four times what is taken to be ranked at once.
+uint32_t ChunksOf(const Parameter& parameter) {
+  const uint64_t at_once = std::min<uint64_t>(parameter.capacity, 4 * uint64_t{parameter.k});
+  return CeilDiv(static_cast<uint32_t>(at_once), kChunkCandidates);
 }
 
 }  // namespace
@@ -358,6 +439,7 @@ Status BucketSelection::Prepare(MemoryKind memory, const MomentumRule& rule,
                                 std::vector<Parameter> parameters, cudaStream_t stream) {
   memory_ = memory;
   rule_ = rule;
+  overlaps_ = CanOverlap(BeginStep);
   parameters_ = std::move(parameters);
   std::vector<Tile> tiles;
   std::vector<Chunk> chunks;
@@ -380,10 +462,10 @@ Status BucketSelection::Prepare(MemoryKind memory, const MomentumRule& rule,
     parameter.capacity = CapacityOf(parameter);
     parameter.candidates_at = candidates;
     candidates += parameter.capacity;
-    for (uint64_t begin = 0; begin < parameter.capacity; begin += kChunkCandidates) {
-      chunks.push_back({p, static_cast<uint32_t>(begin)});
+    parameter.chunks = ChunksOf(parameter);
+    for (uint32_t chunk = 0; chunk < parameter.chunks; ++chunk) {
+      chunks.push_back({p, chunk * kChunkCandidates});
     }
-    parameter.chunks = CeilDiv(parameter.capacity, kChunkCandidates);
   }
   tiles_ = static_cast<uint32_t>(tiles.size());
   chunks_ = static_cast<uint32_t>(chunks.size());
@@ -393,13 +475,12 @@ Status BucketSelection::Prepare(MemoryKind memory, const MomentumRule& rule,
   CDDP_RETURN_IF_ERROR(device_chunks_.Fill(chunks, stream));
   CDDP_RETURN_IF_ERROR(progress_.MakeZero(count, stream));
   CDDP_RETURN_IF_ERROR(forecasts_.MakeZero(count, stream));
-  CDDP_RETURN_IF_ERROR(histograms_.MakeZero(kBins * count, stream));
+  CDDP_RETURN_IF_ERROR(histograms_.MakeZero(kHistogramBins * count, stream));
   CDDP_RETURN_IF_ERROR(candidate_indices_.Make(candidates));
   CDDP_RETURN_IF_ERROR(candidate_values_.Make(candidates));
   CDDP_RETURN_IF_ERROR(tile_candidates_.Make(tiles_));
-  CDDP_RETURN_IF_ERROR(tile_kept_.Make(tiles_));
+  CDDP_RETURN_IF_ERROR(tile_ties_.Make(tiles_));
   CDDP_RETURN_IF_ERROR(group_kept_.Make(CeilDiv(tiles_, kGroupTiles)));
-  CDDP_RETURN_IF_ERROR(arrived_.MakeZero(1, stream));
   CDDP_RETURN_IF_ERROR(taken_indices_.Make(entries_));
   CDDP_RETURN_IF_ERROR(taken_values_.Make(entries_));
   return outcome_.MakeZero(1, stream);
@@ -419,9 +500,9 @@ BucketSelection::Arguments BucketSelection::ArgumentsOf(Thresholds thresholds,
           .candidate_indices = candidate_indices_.data(),
           .candidate_values = candidate_values_.data(),
           .tile_candidates = tile_candidates_.data(),
-          .tile_kept = tile_kept_.data(),
+          .tile_ties = tile_ties_.data(),
           .group_kept = group_kept_.data(),
-          .arrived = arrived_.data(),
+          .group_count = CeilDiv(tiles_, kGroupTiles),
           .taken_indices = taken_indices_.data(),
           .taken_values = taken_values_.data(),
           .outcome = outcome_.data(),
@@ -437,16 +518,15 @@ Status BucketSelection::Select(Thresholds thresholds, const float* gradient, con
     return StatusOf(cudaMemsetAsync(outcome_.data(), 0, sizeof(Outcome), stream),
                     "a bucket without elements");
   const Arguments a = ArgumentsOf(thresholds, gradient, states);
+  // What is read before the kernel before has ended was there before the first of them began.
   BeginStep<<<CeilDiv(a.parameter_count, kThreads), kThreads, 0, stream>>>(a);
-  ForMemory(memory_,
-            [&]<MemoryKind kMemory>() { SweepTiles<kMemory><<<tiles_, kThreads, 0, stream>>>(a); });
-  if (chunks_ > 0) {
-    RankCandidates<false><<<chunks_, kThreads, 0, stream>>>(a);
-    RankCandidates<true><<<chunks_, kThreads, 0, stream>>>(a);
-  }
-  CountKept<<<CeilDiv(tiles_, kGroupTiles), kThreads, 0, stream>>>(a);
   ForMemory(memory_, [&]<MemoryKind kMemory>() {
-    KeepLargest<kMemory><<<CeilDiv(tiles_, kWarps), kThreads, 0, stream>>>(a);
+    Launch(SweepTiles<kMemory>, dim3(tiles_), kThreads, overlaps_, stream, a);
+    if (chunks_ > 0) {
+      Launch(RankCandidates<false>, dim3(chunks_), kThreads, overlaps_, stream, a);
+      Launch(RankCandidates<true>, dim3(chunks_), kThreads, overlaps_, stream, a);
+    }
+    Launch(KeepLargest<kMemory>, dim3(a.group_count), kThreads, overlaps_, stream, a);
   });
   return StatusOf(cudaGetLastError(), "selecting");
 }

@@ -13,7 +13,7 @@ constexpr int kThreads = 256;
 constexpr int kWarps = kThreads / kWarp;
 constexpr int kVectors = kTileElements / (4 * kThreads);  // that a thread sweeps of a tile
 constexpr uint32_t kNoTieEnd = 0xffffffffu;
-constexpr uint32_t kBins = 2048;
+constexpr uint32_t kHistogramBins = 4096;  // that a parameter has room for
 
 __device__ inline uint32_t Magnitude(float value) {
   return __float_as_uint(value) & kMagnitudeMask;
@@ -28,13 +28,13 @@ struct BucketSelection::Arguments {
   const Chunk* chunks;
   Progress* progress;
   ThresholdForecast* forecasts;
-  uint32_t* histograms;  // kBins for each parameter, zero between kernels
+  uint32_t* histograms;  // kHistogramBins for each parameter, zero between kernels
   uint32_t* candidate_indices;
   float* candidate_values;
   uint2* tile_candidates;
-  uint64_t* tile_kept;
+  uint32_t* tile_ties;
   uint64_t* group_kept;
-  uint32_t* arrived;
+  uint32_t group_count;
   uint32_t* taken_indices;
   float* taken_values;
   Outcome* outcome;
@@ -103,44 +103,61 @@ struct Bin {
   uint32_t count;
 };
 
+__device__ inline uint32_t* HistogramOf(const Arguments& a, uint32_t parameter) {
+  return a.histograms + size_t{kHistogramBins} * parameter;
+}
+
 // The bin with the rank-th largest, ranks from 1; the bins are left zero. All threads of a
 // block.
+template <uint32_t kBins>
 __device__ inline Bin TakeBinOfRank(uint32_t* histogram, uint32_t rank) {
   constexpr int kEach = kBins / kThreads;
   __shared__ uint32_t sums[kWarps];
   __shared__ Bin found;
   if (threadIdx.x == 0) found = {0, 0, 0};
-  // Bins from the top down.
-  const uint32_t last = kBins - 1 - threadIdx.x * kEach;
+  // Bins from the top down, four at a time.
+  const uint32_t first = kBins - (threadIdx.x + 1) * kEach;
+  auto* const fours = reinterpret_cast<uint4*>(histogram + first);
   uint32_t counts[kEach];
   uint32_t sum = 0;
 #pragma unroll
-  for (int i = 0; i < kEach; ++i) counts[i] = histogram[last - i];
+  for (int i = 0; i < kEach; i += 4) {
+    const uint4 four = fours[i / 4];
+    counts[i] = four.x;
+    counts[i + 1] = four.y;
+    counts[i + 2] = four.z;
+    counts[i + 3] = four.w;
+  }
 #pragma unroll
-  for (int i = 0; i < kEach; ++i) {
-    histogram[last - i] = 0;
-    sum += counts[i];
+  for (int i = 0; i < kEach; i += 4) {
+    fours[i / 4] = make_uint4(0, 0, 0, 0);
+    sum += counts[i] + counts[i + 1] + counts[i + 2] + counts[i + 3];
   }
   uint32_t total;
   uint32_t above = BlockExclusiveSum<kThreads>(sum, sums, &total);
-  for (int i = 0; i < kEach; ++i) {
-    if (above < rank && rank <= above + counts[i]) {
-      found = {last - i, above, counts[i]};
-    }
+#pragma unroll
+  for (int i = kEach - 1; i >= 0; --i) {
+    if (above < rank && rank <= above + counts[i]) found = {first + i, above, counts[i]};
     above += counts[i];
   }
   __syncthreads();
   return found;
 }
 
+template <uint32_t kBins>
 __device__ inline void ClearBins(uint32_t* bins) {
   for (uint32_t b = threadIdx.x; b < kBins; b += kThreads) bins[b] = 0;
   __syncthreads();
 }
 
+// Each block begins elsewhere: they would all wait for the same bins.
+template <uint32_t kBins>
 __device__ inline void AddBins(const uint32_t* bins, uint32_t* histogram) {
   __syncthreads();
-  for (uint32_t b = threadIdx.x; b < kBins; b += kThreads) {
+  const uint32_t begin = blockIdx.x * kThreads + threadIdx.x;
+#pragma unroll
+  for (uint32_t i = 0; i < kBins; i += kThreads) {
+    const uint32_t b = (begin + i) % kBins;
     if (bins[b] > 0) atomicAdd(&histogram[b], bins[b]);
   }
 }

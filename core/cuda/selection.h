@@ -78,6 +78,7 @@ class BucketSelection {
   const uint32_t* indices() const { return taken_indices_.data(); }
   float* values() const { return taken_values_.data(); }
   Outcome* outcome() const { return outcome_.data(); }
+  bool overlaps() const { return overlaps_; }  // its kernels do (overlap.cuh)
 
   struct Arguments;  // of the kernels
 
@@ -88,6 +89,7 @@ class BucketSelection {
   uint32_t entries_ = 0;
   uint32_t tiles_ = 0;
   uint32_t chunks_ = 0;
+  bool overlaps_ = false;
 
   Arguments ArgumentsOf(Thresholds thresholds, const float* gradient, const States& states) const;
 
@@ -100,11 +102,8 @@ class BucketSelection {
   DeviceArray<uint32_t> candidate_indices_;
   DeviceArray<float> candidate_values_;
   DeviceArray<uint2> tile_candidates_;  // where a tile's start, and how many there are
-  // Ties in the upper half, larger ones in the lower: of a group of tiles, before each, and
-  // before each group.
-  DeviceArray<uint64_t> tile_kept_;
-  DeviceArray<uint64_t> group_kept_;
-  DeviceArray<uint32_t> arrived_;
+  DeviceArray<uint32_t> tile_ties_;
+  DeviceArray<uint64_t> group_kept_;  // of groups of tiles: what KeepLargest tells of each
   DeviceArray<uint32_t> taken_indices_;
   DeviceArray<float> taken_values_;
   DeviceArray<Outcome> outcome_;

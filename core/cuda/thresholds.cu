@@ -8,6 +8,7 @@ namespace {
 // ResolveThresholds goes through the bits of a magnitude by 11, 10 and 10.
 constexpr uint32_t kDigitBits = 10;
 constexpr int kResolveLevels = 3;
+constexpr uint32_t kBins = 2048;  // of the first digit
 __host__ __device__ constexpr uint32_t ResolveShift(int level) {
   return level == 0 ? 20 : level == 1 ? 10 : 0;
 }
@@ -32,7 +33,7 @@ __global__ __launch_bounds__(kThreads) void ResolveDigit(const __grid_constant__
   const uint32_t digit_mask = level == 0 ? kBins - 1 : (1u << kDigitBits) - 1;
   const uint32_t prefix = level == 0 ? 0 : progress.magnitude;  // the digits so far
   const uint32_t prefix_shift = level == 0 ? 31 : ResolveShift(level - 1);
-  ClearBins(bins);
+  ClearBins<kBins>(bins);
 #pragma unroll
   for (int v = 0; v < kVectors; ++v) {
     for (int e = 0; e < 4; ++e) {
@@ -43,10 +44,10 @@ __global__ __launch_bounds__(kThreads) void ResolveDigit(const __grid_constant__
       atomicAdd(&bins[magnitude >> shift & digit_mask], 1);
     }
   }
-  uint32_t* const histogram = a.histograms + size_t{kBins} * tile.parameter;
-  AddBins(bins, histogram);
+  uint32_t* const histogram = HistogramOf(a, tile.parameter);
+  AddBins<kBins>(bins, histogram);
   if (!IsLastBlock(&progress.arrived, parameter.tiles)) return;
-  const Bin found = TakeBinOfRank(histogram, level == 0 ? parameter.k : progress.rank);
+  const Bin found = TakeBinOfRank<kBins>(histogram, level == 0 ? parameter.k : progress.rank);
   if (threadIdx.x != 0) return;
   progress.rank = (level == 0 ? parameter.k : progress.rank) - found.above;
   if (level == 0) {
@@ -80,7 +81,7 @@ __global__ __launch_bounds__(kThreads) void CountTies(const __grid_constant__ Ar
   }
   uint32_t total;
   BlockExclusiveSum<kThreads>(ties, sums, &total);
-  if (threadIdx.x == 0) a.tile_kept[blockIdx.x] = total;
+  if (threadIdx.x == 0) a.tile_ties[blockIdx.x] = total;
 }
 
 // Where the last tie ends that is among the k largest: the lowest indices are. A block of
@@ -97,8 +98,7 @@ __global__ __launch_bounds__(kThreads) void FindTieEnd(const __grid_constant__ A
   uint32_t before = 0;
   for (uint32_t first = 0; first < parameter.tiles && before < wanted; first += kThreads) {
     const uint32_t t = first + threadIdx.x;
-    const auto ties =
-        t < parameter.tiles ? static_cast<uint32_t>(a.tile_kept[parameter.first_tile + t]) : 0u;
+    const uint32_t ties = t < parameter.tiles ? a.tile_ties[parameter.first_tile + t] : 0;
     uint32_t total;
     const uint32_t here = before + BlockExclusiveSum<kThreads>(ties, sums, &total);
     if (here < wanted && wanted <= here + ties) {

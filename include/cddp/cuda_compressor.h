@@ -3,8 +3,9 @@
 //
 // Selection is exact Top-K per parameter with one sweep of the memory in the usual case
 // (core/cuda/selection.h). GPU memory: 8 bytes per element with `residual`, 16 with `dgc`,
-// twice that for a moment when DDP regroups its buckets; 32 for each entry sent, or a quarter
-// of a byte per element if that is more; 8 KiB for each parameter.
+// twice that for a moment when DDP regroups its buckets; for what may be sent, 1 byte per element
+// and 8 for each entry, of parameters of up to 65,536 elements 8 bytes per element; 16 KiB for each
+// parameter; of all ranks' frames 4 bytes for each entry, and at least 1 KiB for each parameter.
 //
 // One object per rank and stream. Needs a GPU of compute capability 8.0 or later. Pointers are
 // void and float: no CUDA types here.

@@ -292,8 +292,11 @@ std::vector<std::span<const std::byte>> Spans(const std::vector<FrameBytes>& fra
 }
 
 Bucket In(const DeviceArray<float>& dense, const FrameId& id) {
-  return {
-      .step = id.step, .index = id.bucket, .values = {dense.data(), id.elements}, .parameters = {}};
+  static const std::vector<BucketParameter> parameters(64);  // as many as frames have runs
+  return {.step = id.step,
+          .index = id.bucket,
+          .values = {dense.data(), id.elements},
+          .parameters = parameters};
 }
 
 std::vector<float> ToHost(const DeviceArray<float>& array, size_t size) {
@@ -507,6 +510,77 @@ TEST_F(CudaCompressorTest, ManyTies) {
     twins.EndStep(true);
     ASSERT_TRUE(twins.SameMemory()) << step;
   }
+}
+
+// Where a tile's entries go follows from all tiles before it, more than a block has threads for.
+TEST_F(CudaCompressorTest, ManyTiles) {
+  Twins twins(OptionsOf("residual", ValueFormat::kInt4));
+  OwnedBucket bucket(0, {5, 18'000'000, 70'000});
+  DeviceBucket device(&bucket);
+  for (uint64_t step = 0; step < 3; ++step) {
+    bucket.values =
+        ValuesOf({Pattern::kUniform, static_cast<uint32_t>(step), bucket.values.size()});
+    FrameBytes frame;
+    ASSERT_TRUE(twins.Compress(&bucket, &device, step, &frame)) << step;
+    twins.EndStep(true);
+    ASSERT_TRUE(twins.SameMemory()) << step;
+  }
+}
+
+// Of a parameter of two elements at least one stays, where such are not sent whole.
+TEST_F(CudaCompressorTest, SmallParametersThatAreNotWhole) {
+  for (const std::vector<uint32_t>& counts :
+       std::vector<std::vector<uint32_t>>{{2, 3, 4, 5, 2}, {3}, {20'000, 3, 2, 9000, 4, 7}}) {
+    CompressorOptions options = OptionsOf("residual", ValueFormat::kFp32);
+    options.whole_limit = 0;
+    Twins twins(options);
+    OwnedBucket bucket(0, counts);
+    DeviceBucket device(&bucket);
+    for (uint64_t step = 0; step < 6; ++step) {
+      bucket.values =
+          ValuesOf({Pattern::kUniform, static_cast<uint32_t>(step), bucket.values.size()});
+      FrameBytes frame;
+      ASSERT_TRUE(twins.Compress(&bucket, &device, step, &frame)) << counts.size() << " " << step;
+      twins.EndStep(true);
+      ASSERT_TRUE(twins.SameMemory()) << counts.size() << " " << step;
+    }
+  }
+}
+
+// A step's work is enqueued without waiting for the device: a graph can hold it.
+TEST_F(CudaCompressorTest, StartCanBeCaptured) {
+  cudaStream_t stream = nullptr;
+  ASSERT_EQ(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), cudaSuccess);
+  {
+    Twins twins(OptionsOf("residual", ValueFormat::kInt4), stream);
+    OwnedBucket bucket(0, kCounts);
+    DeviceBucket device(&bucket);
+    bucket.values = ValuesOf({Pattern::kUniform, 1, bucket.values.size()});
+    FrameBytes frame;
+    ASSERT_TRUE(twins.Compress(&bucket, &device, 0, &frame));
+    twins.EndStep(true);
+
+    bucket.values = ValuesOf({Pattern::kUniform, 2, bucket.values.size()});
+    const Bucket of_device = device.At(1);
+    ASSERT_EQ(cudaStreamBeginCapture(stream, cudaStreamCaptureModeRelaxed), cudaSuccess);
+    const Status started = twins.gpu->Start(of_device, 3);
+    cudaGraph_t graph = nullptr;
+    ASSERT_EQ(cudaStreamEndCapture(stream, &graph), cudaSuccess);
+    ASSERT_TRUE(started.ok()) << started.message();
+    cudaGraphExec_t program = nullptr;
+    ASSERT_EQ(cudaGraphInstantiate(&program, graph, 0), cudaSuccess);
+    ASSERT_EQ(cudaGraphLaunch(program, stream), cudaSuccess);
+    ASSERT_TRUE(twins.gpu->Finish(&frame).ok());
+
+    FrameBytes want;
+    ASSERT_TRUE(twins.cpu->Compress(bucket.At(1), 3, &want).ok());
+    EXPECT_EQ(frame, want);
+    twins.EndStep(true);
+    EXPECT_TRUE(twins.SameMemory());
+    cudaGraphExecDestroy(program);
+    cudaGraphDestroy(graph);
+  }
+  cudaStreamDestroy(stream);
 }
 
 TEST_F(CudaCompressorTest, AnotherStreamAndEmptyBuckets) {
