@@ -25,9 +25,16 @@ Pipeline::~Pipeline() {
 void Pipeline::Submit(PipelineJob job) {
   auto owned = std::make_unique<PipelineJob>(std::move(job));
   owned->bucket.parameters = owned->parameters;
+  const uint64_t step = owned->bucket.step;
+  Enqueue(std::move(owned), step);
+}
+
+void Pipeline::Begin(uint64_t step) { Enqueue(nullptr, step); }
+
+void Pipeline::Enqueue(std::unique_ptr<PipelineJob> job, uint64_t step) {
   {
     const std::lock_guard lock(mutex_);
-    submitted_.push_back(std::move(owned));
+    submitted_.push_back({.job = std::move(job), .step = step});
   }
   changed_.notify_all();
 }
@@ -70,7 +77,7 @@ void Pipeline::BeginStep(uint64_t step) {
 void Pipeline::PrepareLoop() {
   std::optional<uint64_t> step;
   for (;;) {
-    std::unique_ptr<PipelineJob> job;
+    Item item;
     {
       std::unique_lock lock(mutex_);
       changed_.wait(lock, [this] { return stop_ || !submitted_.empty(); });
@@ -79,13 +86,15 @@ void Pipeline::PrepareLoop() {
         changed_.notify_all();
         return;
       }
-      job = std::move(submitted_.front());
+      item = std::move(submitted_.front());
       submitted_.pop_front();
     }
-    if (step != job->bucket.step) {
-      step = job->bucket.step;
+    if (step != item.step) {
+      step = item.step;
       BeginStep(*step);
     }
+    if (!item.job) continue;
+    const std::unique_ptr<PipelineJob>& job = item.job;
     // An error is kept; the exchange thread tells the job in its turn.
     (void)Guarded(fmt::format("preparing bucket {}", job->bucket.index), [&] {
       if (job->before) job->before();
@@ -93,7 +102,7 @@ void Pipeline::PrepareLoop() {
     });
     {
       const std::lock_guard lock(mutex_);
-      prepared_.push_back({.job = std::move(job)});
+      prepared_.push_back(std::move(item));
     }
     changed_.notify_all();
   }

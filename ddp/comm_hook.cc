@@ -31,7 +31,25 @@ void AddWeightDecay(const at::Tensor& buffer, const std::vector<at::Tensor>& par
 }  // namespace
 
 CommHook::CommHook(Collective* collective, CommHookOptions options)
-    : options_(std::move(options)), side_(options_.device), pipeline_(collective) {}
+    : collective_(*collective),
+      options_(std::move(options)),
+      side_(options_.device),
+      pipeline_(collective) {}
+
+void CommHook::BeginStep(uint64_t step, double unscale) {
+  step_ = step;
+  unscale_ = unscale;
+  parameters_ = 0;
+  if (!collective_.enqueues()) pipeline_.Begin(step);
+}
+
+void CommHook::OnStream(const c10::Event* mark, const std::function<void()>& work) const {
+  if (collective_.enqueues()) {
+    work();
+  } else {
+    side_.Run(mark, work);
+  }
+}
 
 CommHook::FuturePtr CommHook::NewFuture() const {
   std::vector<c10::Device> devices;
@@ -70,7 +88,7 @@ PipelineJob CommHook::MakeJob(c10d::GradBucket& bucket, const FuturePtr& future)
     job.parameters.push_back({options_.names.at(parameter.unsafeGetTensorImpl()), offset, count});
     offset += count;
   }
-  const auto mark = side_.Mark();
+  const auto mark = collective_.enqueues() ? nullptr : side_.Mark();
   if (mark || options_.staged || unscale_ != 1 || options_.weight_decay != 0) {
     job.before = [this, buffer, values, parameters, mark, unscale = unscale_] {
       const auto prepare = [&] {
@@ -78,7 +96,7 @@ PipelineJob CommHook::MakeJob(c10d::GradBucket& bucket, const FuturePtr& future)
         if (options_.weight_decay != 0) AddWeightDecay(buffer, parameters, options_.weight_decay);
         if (options_.staged) values.copy_(buffer, /*non_blocking=*/buffer.is_cuda());
       };
-      NamingOutOfMemory([&] { side_.Run(mark.get(), prepare); });
+      NamingOutOfMemory([&] { OnStream(mark.get(), prepare); });
     };
   }
   job.done = [this, buffer, values, future](const Status& status) {
@@ -95,12 +113,23 @@ PipelineJob CommHook::MakeJob(c10d::GradBucket& bucket, const FuturePtr& future)
   return job;
 }
 
+void CommHook::Run(PipelineJob job) {
+  job.bucket.parameters = job.parameters;
+  if (job.before) job.before();
+  NamingOutOfMemory([&] { ThrowIfError(collective_.AllReduceMean(job.bucket)); });
+  job.done(Status::Ok());
+}
+
 CommHook::FuturePtr CommHook::runHook(c10d::GradBucket& bucket) {
   try {
     const FuturePtr future = NewFuture();
     PipelineJob job = MakeJob(bucket, future);
     parameters_ += job.parameters.size();
-    pipeline_.Submit(std::move(job));
+    if (collective_.enqueues()) {
+      Run(std::move(job));
+    } else {
+      pipeline_.Submit(std::move(job));
+    }
     last_bucket_ = std::chrono::steady_clock::now();
     return future;
   } catch (const StatusError& error) {

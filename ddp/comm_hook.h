@@ -4,13 +4,14 @@
 // order on every rank.
 //
 // Gradients of a device go to the collective where they are, or staged: copied to the host for
-// it, and back.
+// it, and back. A collective that only enqueues is called at once, by backward's own thread.
 #pragma once
 
 #include <torch/torch.h>
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <torch/csrc/distributed/c10d/comm.hpp>
@@ -42,11 +43,7 @@ class CommHook final : public c10d::CommHookInterface {
 
   // Buckets handed over from now on belong to `step`; their gradients are multiplied by
   // `unscale` before anything else.
-  void BeginStep(uint64_t step, double unscale) {
-    step_ = step;
-    unscale_ = unscale;
-    parameters_ = 0;
-  }
+  void BeginStep(uint64_t step, double unscale);
 
   // Parameters whose gradients were handed over in this step.
   size_t parameters() const { return parameters_; }
@@ -63,9 +60,14 @@ class CommHook final : public c10d::CommHookInterface {
   PipelineJob MakeJob(c10d::GradBucket& bucket, const FuturePtr& future);
   // Host memory for a staged bucket, the same in every step.
   at::Tensor StagingOf(uint32_t bucket, int64_t elements);
+  // On the current stream, or on the side one and waiting for it.
+  void OnStream(const c10::Event* mark, const std::function<void()>& work) const;
+  // What the pipeline does with a job, on this thread.
+  void Run(PipelineJob job);
   FuturePtr NewFuture() const;
   FuturePtr Failed(const Status& status);
 
+  Collective& collective_;
   const CommHookOptions options_;
   const SideStream side_;
   std::map<uint32_t, at::Tensor> staging_;

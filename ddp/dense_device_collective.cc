@@ -1,5 +1,7 @@
+#include <algorithm>
 #include <cmath>
 #include <utility>
+#include <vector>
 
 #include "collective/lap.h"
 #include "ddp/device_collective.h"
@@ -9,10 +11,52 @@
 namespace cddp {
 namespace {
 
+at::Tensor ValuesOf(const Bucket& bucket, at::Device device) {
+  return torch::from_blob(bucket.values.data(), {static_cast<int64_t>(bucket.values.size())},
+                          torch::TensorOptions().dtype(torch::kFloat).device(device));
+}
+
+// Adds the least and the largest, which is what a value that is not a number is.
+void AddEnds(const at::Tensor& values, std::vector<at::Tensor>* ends) {
+  const auto [least, largest] = at::aminmax(values);
+  ends->insert(ends->end(), {least, largest});
+}
+
+// Waits for the device.
+bool AllFinite(const std::vector<at::Tensor>& numbers) {
+  if (numbers.empty()) return true;
+  const at::Tensor on_host = torch::stack(numbers).to(at::kCPU);
+  const float* const number = on_host.data_ptr<float>();
+  return std::all_of(number, number + on_host.numel(), [](float x) { return std::isfinite(x); });
+}
+
+// Of one worker, whose gradients are their own mean: they are only looked at.
+class LocalDevice final : public Collective {
+ public:
+  explicit LocalDevice(at::Device device) : device_(device) {}
+
+  std::string_view name() const override { return "dense"; }
+  bool on_device() const override { return true; }
+  bool enqueues() const override { return true; }
+  Status BeginStep(uint64_t) override { return Status::Ok(); }
+  Status Prepare(const Bucket&) override { return Status::Ok(); }
+  Status Exchange(const Bucket& bucket) override {
+    if (!bucket.values.empty()) AddEnds(ValuesOf(bucket, device_), &ends_);
+    return Status::Ok();
+  }
+  StepOutcome EndStep() override {
+    return AllFinite(std::exchange(ends_, {})) ? StepOutcome::kCommitted : StepOutcome::kVoid;
+  }
+
+ private:
+  const at::Device device_;
+  std::vector<at::Tensor> ends_;  // of the step's gradients
+};
+
 class DenseDevice final : public Collective {
  public:
   DenseDevice(at::Device device, DeviceTransport* transport)
-      : device_(device), transport_(transport), side_(device) {}
+      : device_(device), transport_(*transport), side_(device) {}
 
   std::string_view name() const override { return "dense"; }
   bool on_device() const override { return true; }
@@ -21,20 +65,17 @@ class DenseDevice final : public Collective {
 
   Status Exchange(const Bucket& bucket) override {
     if (bucket.values.empty()) return Status::Ok();
-    const at::Tensor values =
-        torch::from_blob(bucket.values.data(), {static_cast<int64_t>(bucket.values.size())},
-                         torch::TensorOptions().dtype(torch::kFloat).device(device_));
-    if (transport_ != nullptr) {
+    const at::Tensor values = ValuesOf(bucket, device_);
+    {
       const Lap lap(&times_.exchange);
-      CDDP_RETURN_IF_ERROR(transport_->AllReduceSum(values));
+      CDDP_RETURN_IF_ERROR(transport_.AllReduceSum(values));
     }
     const Lap lap(&times_.apply);
     const auto divide = [&] {
-      if (transport_ != nullptr) values.div_(transport_->world_size());
-      // Not a number is the least and the largest; it spreads through the sum.
-      const auto [least, largest] = at::aminmax(values);
-      const at::Tensor ends = torch::stack({least, largest}).to(at::kCPU);
-      if (std::isfinite(ends[0].item<float>()) && std::isfinite(ends[1].item<float>())) return;
+      values.div_(transport_.world_size());
+      std::vector<at::Tensor> ends;
+      AddEnds(values, &ends);
+      if (AllFinite(ends)) return;
       void_ = true;
       values.fill_(std::nanf(""));
     };
@@ -50,7 +91,7 @@ class DenseDevice final : public Collective {
 
  private:
   const at::Device device_;
-  DeviceTransport* const transport_;
+  DeviceTransport& transport_;
   const SideStream side_;
   CollectiveTimes times_;
   bool void_ = false;
@@ -60,6 +101,7 @@ class DenseDevice final : public Collective {
 
 std::unique_ptr<Collective> MakeDenseDeviceCollective(at::Device device,
                                                       DeviceTransport* transport) {
+  if (transport == nullptr) return std::make_unique<LocalDevice>(device);
   return std::make_unique<DenseDevice>(device, transport);
 }
 

@@ -21,7 +21,8 @@ std::unique_ptr<Collective> MakeDeviceCollective(at::Device device,
                                                  Transport* transport);
 
 // Of dense gradients on that device: their sum over `transport`, divided by the number of ranks.
-// One worker needs no transport.
+// `transport` must outlive it. One worker needs none: its gradients stay as they are, those of a
+// void step, too, and the device is waited for in EndStep only.
 std::unique_ptr<Collective> MakeDenseDeviceCollective(at::Device device,
                                                       DeviceTransport* transport = nullptr);
 

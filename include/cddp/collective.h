@@ -3,8 +3,8 @@
 // Replicas stay bit-identical: every rank adds the same bytes in rank order.
 //
 // A step commits or voids whole (see memory.h). When any rank's gradient is not
-// finite, every rank finds NaN in the affected bucket, EndStep tells so on every
-// rank, and the memories are as if the step had not been.
+// finite, every rank finds something that is not finite in the affected bucket, EndStep tells so on
+// every rank, and the memories are as if the step had not been.
 //
 // One object per rank. A bucket takes two stages, so that the next one can be selected
 // while it is on the wire (pipeline.h):
@@ -69,6 +69,11 @@ class Collective {
 
   // Whether bucket.values are to be in a device's memory, not the host's.
   virtual bool on_device() const { return false; }
+
+  // Whether all that BeginStep, Prepare and Exchange do is to enqueue work on the calling thread's
+  // current stream of that device: they are then called where gradients are made, and only EndStep
+  // waits for the device.
+  virtual bool enqueues() const { return false; }
 
   // This rank's compressor, or null where nothing is compressed.
   virtual Compression* compression() { return compressor(); }

@@ -39,6 +39,9 @@ class Pipeline {
 
   // Never blocks. Any thread.
   void Submit(PipelineJob job);
+  // Begins a step ahead of its first bucket: ranks agree while gradients are still computed.
+  // Otherwise that bucket begins it. Never blocks. Any thread.
+  void Begin(uint64_t step);
 
   // Makes every later bucket fail with this error, unless there was one already.
   void Fail(const Status& status);
@@ -56,11 +59,12 @@ class Pipeline {
   // Runs `work` unless there was an error; keeps its error.
   Status Guarded(const std::string& what, const std::function<Status()>& work);
   void BeginStep(uint64_t step);
+  void Enqueue(std::unique_ptr<PipelineJob> job, uint64_t step);
 
   Collective* collective_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
-  std::deque<std::unique_ptr<PipelineJob>> submitted_;
+  std::deque<Item> submitted_;
   std::deque<Item> prepared_;
   bool stop_ = false;             // nothing more is submitted
   bool all_prepared_ = false;     // and nothing more is prepared

@@ -104,6 +104,21 @@ TEST(Pipeline, NextBucketsArePreparedDuringAnExchange) {
   for (uint32_t bucket = 0; bucket < 3; ++bucket) pipeline.Submit(JobOf(0, bucket));
 }
 
+TEST(Pipeline, AStepMayBeginBeforeItsBuckets) {
+  NotingCollective collective;
+  {
+    Pipeline pipeline(&collective);
+    pipeline.Begin(7);
+    ASSERT_TRUE(collective.WaitFor("begin 7.0"));
+    pipeline.Submit(JobOf(7, 0));
+    pipeline.Begin(8);
+    pipeline.Submit(JobOf(8, 0));
+  }
+  EXPECT_EQ(collective.calls(),
+            (std::vector<std::string>{"begin 7.0", "prepare 7.0", "exchange 7.0", "begin 8.0",
+                                      "prepare 8.0", "exchange 8.0"}));
+}
+
 TEST(Pipeline, FirstErrorIsThatOfAllThatFollow) {
   for (const char* where : {"begin 0.0", "prepare 0.1", "exchange 0.1"}) {
     for (const bool throws : {false, true}) {

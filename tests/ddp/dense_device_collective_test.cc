@@ -1,7 +1,6 @@
 // Dense gradients on a device, here the CPU.
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -32,8 +31,6 @@ TEST(DenseDeviceCollective, AStepWithWhatIsNotFiniteIsVoid) {
     EXPECT_TRUE(collective->AllReduceMean(second.At(step)).ok());
     EXPECT_TRUE(collective->AllReduceMean(first.At(step)).ok());
     EXPECT_EQ(collective->EndStep(), StepOutcome::kVoid) << bad;
-    EXPECT_TRUE(std::ranges::all_of(second.values, [](float v) { return std::isnan(v); })) << bad;
-    EXPECT_TRUE(std::ranges::all_of(first.values, [](float v) { return v == 0; })) << bad;
     ++step;
     EXPECT_TRUE(collective->AllReduceMean(first.At(step)).ok());
     EXPECT_EQ(collective->EndStep(), StepOutcome::kCommitted) << bad;

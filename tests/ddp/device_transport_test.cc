@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <limits>
@@ -122,6 +123,8 @@ TEST(DeviceTransport, WhatIsNotFiniteOnOneRankVoidsTheStepOnAll) {
         OwnedBucket bucket(0, {600, 400});
         if (world.rank() == 1) bucket.values[777] = bad;
         ASSERT_TRUE(collective->AllReduceMean(bucket.At(step++)).ok());
+        EXPECT_TRUE(std::isfinite(bad) ||
+                    std::ranges::all_of(bucket.values, [](float v) { return std::isnan(v); }));
         EXPECT_EQ(collective->EndStep(),
                   std::isfinite(bad) ? StepOutcome::kCommitted : StepOutcome::kVoid);
       }

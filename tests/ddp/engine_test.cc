@@ -9,6 +9,7 @@
 #include "cddp/collective.h"
 #include "core/oracle.h"
 #include "ddp/c10d_transport.h"
+#include "ddp/device_collective.h"
 #include "tests/ddp/random_tensor.h"
 #include "tests/ddp/threaded_world.h"
 
@@ -193,6 +194,30 @@ TEST_P(EngineTest, NonFiniteGradientVoidsTheStepOnEveryRank) {
     EXPECT_EQ(collective->compressor()->memory().Save(), before);
     EXPECT_EQ(SeededStep(engine, *net, 20 + rank), StepOutcome::kCommitted);
     EXPECT_NE(collective->compressor()->memory().Save(), before);
+  });
+}
+
+// The collective of one worker on a device, which is called by backward's own thread.
+TEST(EngineAlone, GradientsAreThoseOfBackward) {
+  RunRanks(1, [](World& world) {
+    C10dTransport transport(world);
+    const auto collective = MakeDenseDeviceCollective(at::kCPU);
+    ASSERT_TRUE(collective->enqueues());
+    const auto net = SeededNet(0);
+    DdpEngine engine(*net, world, transport, collective.get(), SmallBuckets());
+    for (const double scale : {1.0, 8.0}) {
+      const auto expected = LocalGradients(*net, 5);
+      engine.BeginStep(scale);
+      const auto output = net->forward(Random({8, 1, 8, 8}, 5));
+      engine.Backward(output, output.pow(2).mean() * scale);
+      EXPECT_EQ(engine.EndStep(), StepOutcome::kCommitted);
+      std::vector<torch::Tensor> gradients;
+      for (const auto& parameter : net->parameters()) gradients.push_back(parameter.grad());
+      EXPECT_LT((Flat(gradients) - Flat(expected)).abs().max().item<double>(), 1e-6) << scale;
+    }
+    constexpr double kInfinity = std::numeric_limits<double>::infinity();
+    EXPECT_EQ(SeededStep(engine, *net, 6, kInfinity), StepOutcome::kVoid);
+    EXPECT_EQ(SeededStep(engine, *net, 6), StepOutcome::kCommitted);
   });
 }
 
