@@ -49,6 +49,7 @@ void RequireSameModule(const torch::nn::Module& module, World& world) {
   const auto add = [&](const std::string& name, const at::Tensor& tensor, bool synchronised) {
     layout += fmt::format("{} {} {} {}\n", name, fmt::join(tensor.sizes(), "x"),
                           c10::toString(tensor.scalar_type()), synchronised);
+    if (tensor.layout() == at::kStrided) layout += fmt::to_string(fmt::join(tensor.strides(), ","));
     ++tensors;
     elements += tensor.numel();
   };
@@ -60,8 +61,9 @@ void RequireSameModule(const torch::nn::Module& module, World& world) {
   if (differing == 0) return;
   throw StatusError(
       StatusCode::kInvalidArgument,
-      fmt::format("the modules of {} of {} ranks differ from rank 0's in the names, shapes or "
-                  "types of parameters or buffers; rank {} has {} of them with {} elements",
+      fmt::format("the modules of {} of {} ranks differ from rank 0's in the names, shapes, "
+                  "types or order in memory of parameters or buffers; rank {} has {} of them with "
+                  "{} elements",
                   differing, world.size(), world.rank(), tensors, elements));
 }
 

@@ -24,8 +24,8 @@ struct Architecture {
   // resnet18, resnet50: cifar (the default) for images of about 32 x 32 pixels,
   // imagenet (torchvision's) for those of about 224 x 224.
   std::string stem;
-  // resnet8, resnet18, resnet50: channels are the last dimension in memory. The
-  // weights' layout stays.
+  // resnet8, resnet18, resnet50: channels are the last dimension in memory, of images and
+  // of the convolutions' weights. Files hold weights as without.
   bool channels_last = false;
   // transformer: blocks; attention heads of each; features, a multiple of the heads.
   int64_t layers = 0;  // 4

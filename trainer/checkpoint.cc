@@ -1,3 +1,4 @@
+// Longer than other files: what is written of a checkpoint and what is read stand side by side.
 #include "trainer/checkpoint.h"
 
 #include <fmt/format.h>
@@ -12,6 +13,7 @@
 #include "collective/memory_mean.h"
 #include "trainer/data/file_bytes.h"
 #include "trainer/failure.h"
+#include "trainer/memory_order.h"
 #include "trainer/model.h"
 #include "trainer/plan_file.h"
 #include "trainer/rank_state.h"
@@ -62,6 +64,9 @@ RankState StateOfRank(const TrainedState& trained, const Json& of_rank) {
   Collective& collective = trained.collective;
   if (const Compression* compression = collective.compression()) {
     ThrowIfError(compression->Save(&state.compressor));
+    if (HasChannelsLast(trained.module)) {
+      ToRowMajor(trained.module, compression->memory_name(), &state.compressor.memory);
+    }
   }
   if (collective.owner_memory() != nullptr) state.owner = collective.owner_memory()->Save();
   return state;
@@ -150,6 +155,7 @@ void CheckpointWriter::WriteShared(const TrainedState& state, const LoopState& l
                            .data_sha256 = loop.data_sha256,
                            .plan = plan == nullptr ? Json() : ToJson(*plan),
                            .plan_settled = state.collective.settled(),
+                           .channels_last_shares = HasChannelsLast(state.module),
                            .loop = loop.shared};
   const fs::path state_file = SharedStateFile(folder);
   (*files)[state_file.filename()] = WriteCheckpointFile(state_file, ToJson(shared));
@@ -339,27 +345,40 @@ void ResumedCheckpoint::LoadModule(torch::nn::Module& module) const {
   OnAllRanks([&] { CopyInto(tensors, file.string(), ModuleTensors(module)); });
 }
 
-void ResumedCheckpoint::LoadMean(const TrainedState& state) const {
+void ResumedCheckpoint::LoadCompression(const TrainedState& state, CompressorState loaded) const {
   Compression& compression = *state.collective.compression();
+  if (HasChannelsLast(state.module)) {
+    ToChannelsLast(state.module, compression.memory_name(), &loaded.memory);
+  }
+  ThrowIfError(compression.Load(loaded));
+}
+
+void ResumedCheckpoint::LoadMean(const TrainedState& state) const {
+  const std::string_view memory = state.collective.compression()->memory_name();
   std::map<std::string, uint32_t> parameters;
   for (const auto& item : state.module.named_parameters()) {
     parameters[item.key()] = static_cast<uint32_t>(item.value().numel());
   }
-  MemoryMean mean(shared_.world_size, compression.memory_name(), std::move(parameters));
+  MemoryMean mean(shared_.world_size, memory, std::move(parameters));
+  const bool channels_last = shared_.channels_last_shares;
   CompressorState loaded;
   for (int r = 0; r < shared_.world_size; ++r) {
     RankState of_rank = ReadRankState(path_ / RankFile(r));
+    if (channels_last) ToChannelsLast(state.module, memory, &of_rank.compressor.memory);
     ThrowIfError(mean.Add(of_rank.compressor.memory, of_rank.owner));
     // Budgets and draws are the same on all ranks, energies add up.
     if (r == world_.rank() % shared_.world_size) loaded = std::move(of_rank.compressor);
   }
   loaded.memory = mean.Mean();
-  ThrowIfError(compression.Load(loaded));
+  if (channels_last) ToRowMajor(state.module, memory, &loaded.memory);
+  LoadCompression(state, std::move(loaded));
   spdlog::info(
       "the checkpoint is of {} worker(s){}, there are {}{}: each begins with the mean of what the "
       "memories held, so that what is owed to the parameters stays the same",
       shared_.world_size, same_world_size() ? " that own entries" : "", world_.size(),
-      same_world_size() ? " that own none" : "");
+      !same_world_size()                           ? ""
+      : state.collective.owner_memory() == nullptr ? " that own none"
+                                                   : " that own others");
 }
 
 Json ResumedCheckpoint::LoadRest(const TrainedState& state) const {
@@ -370,16 +389,18 @@ Json ResumedCheckpoint::LoadRest(const TrainedState& state) const {
     if (has_memory) LoadMean(state);
     return nullptr;
   }
-  const RankState own = ReadRankState(path_ / RankFile(world_.rank()));
+  RankState own = ReadRankState(path_ / RankFile(world_.rank()));
   if (has_memory) {
     Memory* owner = state.collective.owner_memory();
     // All ranks decide alike: where one owned something, all of them may have.
     std::vector<double> owned{own.owner.empty() ? 0.0 : 1.0};
     world_.Sum(owned);
-    if (owner == nullptr && owned[0] > 0) {
+    const bool same_shares =
+        owner != nullptr && shared_.channels_last_shares == HasChannelsLast(state.module);
+    if (!same_shares && owned[0] > 0) {
       LoadMean(state);
     } else {
-      ThrowIfError(state.collective.compression()->Load(own.compressor));
+      LoadCompression(state, std::move(own.compressor));
       if (owner != nullptr) ThrowIfError(owner->Load(own.owner));
     }
   }

@@ -11,7 +11,9 @@
 //
 // Every rank writes its own file, so the folder must be the same on all machines.
 //
-// With another number of ranks, or when nobody owns entries any more, each rank begins with
+// Nothing in it depends on --channels-last but the owners' shares, of which state.json says so.
+//
+// With another number of ranks, or when nobody owns the same entries, each rank begins with
 // the mean of what the old ones kept (collective/memory_mean.h), which conserves what is owed
 // to the parameters.
 #pragma once
@@ -113,6 +115,8 @@ class ResumedCheckpoint {
   void RequireSameMemory(const TrainOptions& options) const;
   void RequireNoLaterOnes(const TrainOptions& options) const;
   void LogDifferences(const TrainOptions& options) const;
+  // `loaded` as in the checkpoint.
+  void LoadCompression(const TrainedState& state, CompressorState loaded) const;
   void LoadMean(const TrainedState& state) const;
 
   World& world_;

@@ -10,7 +10,8 @@
 //     bytes of the name        u32, 1 to 4096
 //     elements                 u32, at least 1
 //     name of the parameter    UTF-8
-//     gradient                 f32 per element, finite
+//     gradient                 f32 per element, finite, in the order in which it is compressed:
+//                              the parameter's in memory, which --channels-last changes
 //
 // and nothing behind it. Records of one step are neighbours; steps ascend. Every
 // step has the same parameters with the same numbers of elements, each once; their

@@ -18,6 +18,7 @@ nlohmann::json ToJson(const SharedState& state) {
           {"data_sha256", state.data_sha256},
           {"plan", state.plan},
           {"plan_settled", state.plan_settled},
+          {"channels_last_shares", state.channels_last_shares},
           {"loop", state.loop}};
 }
 
@@ -32,6 +33,7 @@ SharedState ReadSharedState(const std::filesystem::path& checkpoint) {
             .data_sha256 = json.value("data_sha256", ""),
             .plan = json.at("plan"),
             .plan_settled = json.at("plan_settled"),
+            .channels_last_shares = json.value("channels_last_shares", false),
             .loop = json.at("loop")};
   } catch (const nlohmann::json::exception& error) {
     throw StatusError(StatusCode::kCorrupt, fmt::format("{}: {}", file.string(), error.what()));

@@ -16,6 +16,7 @@ struct SharedState {
   std::string data_sha256;                           // DatasetSplits::sha256; empty: not known
   nlohmann::json plan;                               // of `auto` (plan_file.h), else null
   bool plan_settled = false;
+  bool channels_last_shares = false;  // owners' shares are of parameters in that order
   nlohmann::json loop;  // what the training loop wants to find again (training_progress.h)
 };
 

@@ -21,7 +21,7 @@ void AddArchitectureOptions(CLI::App* app, Architecture* a) {
                   "32x32, imagenet (7x7 with stride 2, pooling) for those of about 224x224")
       ->group("Model");
   app->add_flag("--channels-last", a->channels_last,
-                "resnet8, resnet18, resnet50: images with the channels last in memory")
+                "resnet8, resnet18, resnet50: images and weights with the channels last in memory")
       ->group("Model");
   size("--layers", &a->layers, "transformer: blocks (4 unless given)");
   size("--heads", &a->heads, "transformer: attention heads of a block (4 unless given)");

@@ -62,6 +62,19 @@ TEST(EngineErrors, DifferentModulesAreRefusedOnEveryRank) {
   });
 }
 
+// Their entries would be taken for others.
+TEST(EngineErrors, ParametersInAnotherOrderAreRefused) {
+  RunRanks(2, [&](World& world) {
+    torch::nn::Conv2d layer(torch::nn::Conv2dOptions(3, 4, 2));
+    if (world.rank() == 1) {
+      layer->weight.set_data(layer->weight.contiguous(at::MemoryFormat::ChannelsLast));
+    }
+    const Status failure = EngineFailure(*layer, world);
+    EXPECT_EQ(failure.code(), StatusCode::kInvalidArgument) << failure.message();
+    EXPECT_NE(failure.message().find("order in memory"), std::string::npos) << failure.message();
+  });
+}
+
 // Fails as it is told, in the second step.
 class FailingCollective final : public Collective {
  public:

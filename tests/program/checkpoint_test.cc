@@ -67,10 +67,12 @@ const Options kGather{"--compress", "--collective",    "gather", "--memory",
                       "6",          "--warmup-epochs", "1"};
 const Options kSplit{"--compress",     "--collective", "split",         "--stochastic-rounding",
                      "--warmup-steps", "20",           "--whole-limit", "2048"};
+const Options kChannelsLast{"--compress",      "--model",      "resnet8",
+                            "--channels-last", "--collective", "split"};
 
 // From the middle of an epoch, and with what keeps the most also from its end and the run's.
 TEST_F(CheckpointTest, GoesOnToTheBit) {
-  for (const Options& how : {kDense, kGather, kSplit}) {
+  for (const Options& how : {kDense, kGather, kSplit, kChannelsLast}) {
     SCOPED_TRACE(how.empty() ? "dense" : how[2]);
     const nlohmann::json whole = Result(how + Options{"--save-every", "0"});
     const Options into = how + Options{"--checkpoint-dir", "checkpoints"};

@@ -96,6 +96,7 @@ class ResNet final : public Model {
     for (const auto& module : modules(/*include_self=*/false)) {
       if (auto* convolution = module->as<nn::Conv2d>()) {
         nn::init::kaiming_normal_(convolution->weight, 0.0, torch::kFanOut, torch::kReLU);
+        if (channels_last_) PutChannelsLast(convolution->weight);
       }
     }
   }
@@ -110,6 +111,13 @@ class ResNet final : public Model {
   }
 
  private:
+  // Else each convolution would convert its weight in each step. With the strides that gradients
+  // have, of a 1x1 filter too: the optimiser adds up all at once where strides are the same.
+  static void PutChannelsLast(at::Tensor& weight) {
+    const torch::NoGradGuard no_grad;
+    weight.set_data(torch::empty_like(weight, at::MemoryFormat::ChannelsLast).copy_(weight));
+  }
+
   bool large_stem_, channels_last_;
   nn::Conv2d conv1_{nullptr};
   nn::BatchNorm2d bn1_{nullptr};
