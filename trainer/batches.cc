@@ -39,100 +39,115 @@ class DeviceBatches final : public Batches {
                 at::Device device)
       : owned_(std::move(images)), images_(*owned_), sampler_(std::move(sampler)), device_(device) {
     const ImageDataset& data = images_.data();
-    const auto bytes = [](const std::vector<uint8_t>& values, at::IntArrayRef sizes) {
-      return torch::from_blob(const_cast<uint8_t*>(values.data()), sizes, torch::kByte);
-    };
     const at::Tensor on_host =
-        bytes(data.pixels, {data.count, data.channels, data.rows, data.cols});
+        torch::from_blob(const_cast<uint8_t*>(data.pixels.data()),
+                         {data.count, data.channels, data.rows, data.cols}, torch::kByte);
     const int64_t count = sampler_.samples();
-    const int64_t margin = images_.crops() ? int64_t{kCropPadding} : 0;
-    pixels_ = torch::zeros({count, data.rows + 2 * margin, data.cols + 2 * margin, data.channels},
+    pixels_ = torch::zeros({count, data.rows + 2 * margin(), width(), data.channels},
                            torch::TensorOptions(torch::kByte).device(device));
     const at::Tensor within =
-        pixels_.narrow(1, margin, data.rows).narrow(2, margin, data.cols).permute({0, 3, 1, 2});
+        pixels_.narrow(1, margin(), data.rows).narrow(2, margin(), data.cols).permute({0, 3, 1, 2});
     constexpr int64_t kAtOnce = 8192;  // of which the device has two copies for a moment
     for (int64_t at = 0; at < count; at += kAtOnce) {
       const int64_t images = std::min(kAtOnce, count - at);
       within.narrow(0, at, images).copy_(on_host.narrow(0, at, images));
     }
-    labels_ = bytes(data.labels, {data.count}).narrow(0, 0, count).to(device).to(torch::kLong);
     const auto channels = [&](const std::vector<float>& values) {
       return torch::tensor(values).to(device);
     };
     scale_ = channels(images_.scale());
     shift_ = channels(images_.shift());
-    const auto to_device = torch::TensorOptions().dtype(torch::kLong).device(device);
-    rows_ = torch::arange(int64_t{data.rows}, to_device);
-    cols_ = torch::arange(int64_t{data.cols}, to_device);
-    mirrored_ = cols_.flip(0);
+    const at::Tensor rows = torch::arange(int64_t{data.rows}).unsqueeze(1) * width();
+    const at::Tensor cols = torch::arange(int64_t{data.cols});
+    within_ = torch::stack({rows + cols, rows + cols.flip(0)}).to(device);
   }
 
   void StartEpoch(uint64_t epoch, uint32_t first_step) override {
     sampler_.SetEpoch(epoch);
-    step_ = first_step;
-    constexpr int64_t kFirst = 0;
-    std::vector<int64_t> chosen;
+    step_ = first_step_ = first_step;
+    made_ = {0, 0};
     begins_.assign(1, 0);
+    std::vector<int64_t> corners, mirrored, targets;
+    constexpr int64_t kFirst = 0;
     for (uint32_t step = first_step; step < sampler_.steps_per_epoch(); ++step) {
       const std::span<const int64_t> batch = sampler_.Batch(step);
       for (const int64_t number : batch.empty() ? std::span(&kFirst, 1) : batch) {
-        chosen.push_back(number);
-        if (!images_.crops()) continue;
-        const Crop crop = images_.CropOf(epoch, number);
-        chosen.insert(chosen.end(), {crop.down + int64_t{kCropPadding},
-                                     crop.right + int64_t{kCropPadding}, crop.mirrored});
+        const Crop crop = images_.crops() ? images_.CropOf(epoch, number) : Crop{};
+        const int64_t row = number * pixels_.size(1) + margin() + crop.down;
+        corners.push_back(row * width() + margin() + crop.right);
+        mirrored.push_back(crop.mirrored);
+        targets.push_back(images_.data().labels[static_cast<size_t>(number)]);
       }
-      begins_.push_back(static_cast<int64_t>(chosen.size()) / fields());
+      begins_.push_back(static_cast<int64_t>(corners.size()));
     }
-    first_step_ = first_step;
-    chosen_ = torch::from_blob(chosen.data(), {begins_.back(), fields()}, torch::kLong)
-                  .t()
-                  .clone(at::MemoryFormat::Contiguous)
-                  .to(device_);
+    const auto on_device = [&](const std::vector<int64_t>& of_samples) {
+      return torch::tensor(of_samples, torch::kLong).to(device_);
+    };
+    corners_ = on_device(corners);
+    mirrored_ = on_device(mirrored);
+    targets_ = on_device(targets);
   }
 
   TensorBatch Next() override {
-    if (!chosen_.defined() || step_ >= sampler_.steps_per_epoch()) {
+    if (!corners_.defined() || step_ >= sampler_.steps_per_epoch()) {
       throw StatusError(StatusCode::kInternal,
                         fmt::format("there is no batch of step {}: the epoch has {} steps", step_,
                                     sampler_.steps_per_epoch()));
     }
     const uint32_t i = step_++ - first_step_;
-    const at::Tensor chosen = chosen_.narrow(1, begins_[i], begins_[i + 1] - begins_[i]);
-    const at::Tensor numbers = chosen[0];
-    at::Tensor images = images_.crops() ? Crops(chosen) : pixels_.index_select(0, numbers);
-    images = images.to(torch::kFloat).mul_(scale_).sub_(shift_).permute({0, 3, 1, 2});
-    if (images_.format().layout == ImageLayout::kChannelsFirst) {
-      // One channel lies as in both layouts: its strides must say which one is meant.
-      images = images.contiguous().flatten().view(images.sizes());
-    }
-    return {.inputs = images, .targets = labels_.index_select(0, numbers)};
+    const int64_t begin = begins_[i];
+    const int64_t count = begins_[i + 1] - begin;
+    if (begin == made_.end) Make(i);
+    return {.inputs = inputs_.narrow(0, begin - made_.begin, count),
+            .targets = targets_.narrow(0, begin, count)};
   }
 
   const DistributedSampler& sampler() const override { return sampler_; }
 
  private:
-  // Of each sample: its number, and of one that is cropped how far down and to the right its
-  // crop begins, and whether it is mirrored.
-  int64_t fields() const { return images_.crops() ? 4 : 1; }
+  struct Range {
+    int64_t begin, end;
+  };
 
-  at::Tensor Crops(const at::Tensor& chosen) const {
-    const at::Tensor rows = rows_ + chosen[1].unsqueeze(1);
-    const at::Tensor cols =
-        torch::where(chosen[3].unsqueeze(1) == 1, mirrored_, cols_) + chosen[2].unsqueeze(1);
-    return pixels_.index({chosen[0].view({-1, 1, 1}), rows.unsqueeze(2), cols.unsqueeze(1)});
+  int64_t margin() const { return images_.crops() ? int64_t{kCropPadding} : 0; }
+  int64_t width() const { return images_.data().cols + 2 * margin(); }
+
+  // The inputs of step `i` from first_step_ on and of some behind it: the device, which cuts out
+  // many images in the time of one, is asked once.
+  void Make(uint32_t i) {
+    constexpr int64_t kValuesAtOnce = 1 << 24;
+    const int64_t at_once = kValuesAtOnce / (pixels_.numel() / pixels_.size(0));
+    made_.begin = begins_[i];
+    const auto behind =
+        std::upper_bound(begins_.begin() + i + 2, begins_.end(), made_.begin + at_once);
+    made_.end = *(behind - 1);
+    const auto of = [&](const at::Tensor& samples) {
+      return samples.narrow(0, made_.begin, made_.end - made_.begin);
+    };
+    const at::Tensor at =
+        within_.index_select(0, of(mirrored_)).add_(of(corners_).view({-1, 1, 1}));
+    at::Tensor images = pixels_.view({-1, pixels_.size(3)}).index_select(0, at.flatten());
+    images = images.mul(scale_).sub_(shift_).view({at.size(0), at.size(1), at.size(2), -1});
+    inputs_ = images.permute({0, 3, 1, 2});
+    if (images_.format().layout == ImageLayout::kChannelsFirst) {
+      // One channel lies as in both layouts: its strides must say which one is meant.
+      inputs_ = inputs_.contiguous().flatten().view(inputs_.sizes());
+    }
   }
 
   const std::shared_ptr<const ImageSamples> owned_;
   const ImageSamples& images_;
   DistributedSampler sampler_;
   const at::Device device_;
-  at::Tensor pixels_;                  // bytes (samples, rows, cols, channels), with margins
-  at::Tensor labels_;                  // (samples)
-  at::Tensor scale_, shift_;           // (channels)
-  at::Tensor rows_, cols_, mirrored_;  // of an image: 0, 1, ...; the last one backwards
-  at::Tensor chosen_;                  // (fields, samples): of the epoch from first_step_ on
-  std::vector<int64_t> begins_;        // of each step in chosen_
+  at::Tensor pixels_;         // bytes (samples, rows, cols, channels), with margins
+  at::Tensor within_;         // (2, rows, cols): pixels behind an image's first, also mirrored
+  at::Tensor scale_, shift_;  // (channels)
+  // Of the epoch's samples from first_step_ on: the pixel in which each begins; 1 where it is
+  // mirrored; its label.
+  at::Tensor corners_, mirrored_, targets_;
+  std::vector<int64_t> begins_;  // of each step among them
+  Range made_{0, 0};             // of them: those of inputs_
+  at::Tensor inputs_;
   uint32_t first_step_ = 0;
   uint32_t step_ = 0;
 };

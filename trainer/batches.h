@@ -32,8 +32,8 @@ std::unique_ptr<Batches> MakeHostBatches(std::shared_ptr<const Samples> samples,
                                          DistributedSampler sampler, at::Device device);
 
 // Cut out of the images, and augmented, by the device, which keeps those that the sampler draws
-// from in its memory: a byte for each pixel, with the margins that crops reach into. The same bits
-// as the host's.
+// from in its memory: a byte for each pixel, with the margins that crops reach into. It makes the
+// batches of several steps at once. The same bits as the host's.
 std::unique_ptr<Batches> MakeDeviceBatches(std::shared_ptr<const ImageSamples> images,
                                            DistributedSampler sampler, at::Device device);
 

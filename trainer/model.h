@@ -55,7 +55,7 @@ int64_t CountParameters(const torch::nn::Module& module);
 at::Tensor CrossEntropySum(const at::Tensor& logits, const at::Tensor& targets,
                            double label_smoothing = 0);
 
-// For how many of the targets the logit is the largest: int64, on their device.
+// For how many of the targets the logit is the largest: int32, on their device.
 at::Tensor CountCorrect(const at::Tensor& logits, const at::Tensor& targets);
 
 }  // namespace cddp

@@ -1,5 +1,6 @@
 #include "trainer/prediction.h"
 
+#include <bit>
 #include <cmath>
 
 #include "ddp/torch_seam.h"
@@ -33,10 +34,13 @@ class Autocast {
 }  // namespace
 
 void Tally::Add(const at::Tensor& logits, const at::Tensor& targets, const at::Tensor& loss_sum) {
-  // A GPU is waited for once both are under way.
-  const at::Tensor right = CountCorrect(logits, targets);
-  loss += loss_sum.item<double>();
-  correct += right.item<double>();
+  // A GPU is waited for once: the loss's bits go with the count.
+  const at::Tensor sums =
+      torch::stack({loss_sum.detach().view(torch::kInt), CountCorrect(logits, targets)})
+          .to(torch::kCPU);
+  const auto* of_host = sums.data_ptr<int32_t>();
+  loss += std::bit_cast<float>(of_host[0]);
+  correct += of_host[1];
   samples += static_cast<double>(targets.numel());
 }
 

@@ -16,6 +16,7 @@ struct Tally {
   double correct = 0;
   double samples = 0;
 
+  // Of a Prediction; waits for its device.
   void Add(const at::Tensor& logits, const at::Tensor& targets, const at::Tensor& loss_sum);
   Tally& operator+=(const Tally& other);
   // Of no samples there is no mean: not a number, null in JSON.

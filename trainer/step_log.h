@@ -33,7 +33,7 @@ namespace cddp {
 enum class StepPhase {
   kData,       // taking the samples, augmenting included where it is waited for
   kForward,    // the loss included
-  kBackward,   // until the last gradient is there
+  kBackward,   // until the last gradient is there, or on a GPU under way
   kExposed,    // from then on, until all gradients are synchronised
   kOptimizer,  // the end of the step included
 };

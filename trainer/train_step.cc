@@ -42,17 +42,26 @@ StepOutcome TrainStep::Run(double rate, const Work& work, Tally* tally) {
   // the mean over the targets of the global batch.
   const double weight = loss_scale * world_size_ / static_cast<double>(work.targets);
   Tally seen;
+  LocalBatch batch;
+  Prediction prediction;
+  const auto count_it = [&] {
+    if (!batch.empty) seen.Add(prediction.logits, batch.targets, prediction.loss_sum);
+    prediction = {};
+  };
   engine_->BeginStep(loss_scale);
   for (uint32_t i = 0; i < work.batches; ++i) {
-    const LocalBatch batch = work.take(i);
+    if (i > 0) count_it();
+    batch = work.take(i);
     Lap(work.log, StepPhase::kData);
-    Batch(batch, weight, i + 1 == work.batches, work.log, &seen);
+    prediction = Batch(batch, weight, i + 1 == work.batches, work.log);
   }
   const StepOutcome outcome = engine_->EndStep();
   if (options_.amp == "fp16") scaler_.Update(outcome);
   if (outcome == StepOutcome::kCommitted) {
     TakeStep(*optimizer_, rate, options_);
     void_in_a_row_ = 0;
+    // Only now, so that a GPU, which is waited for, has the optimiser's work meanwhile.
+    count_it();
     // The loss of a void step may be anything, and would be that of the whole epoch.
     *tally += seen;
   } else {
@@ -62,11 +71,10 @@ StepOutcome TrainStep::Run(double rate, const Work& work, Tally* tally) {
   return outcome;
 }
 
-void TrainStep::Batch(const LocalBatch& batch, double weight, bool last, StepLog* log,
-                      Tally* tally) {
+Prediction TrainStep::Batch(const LocalBatch& batch, double weight, bool last, StepLog* log) {
   // One sample that is not of this batch must not move the statistics.
   if (batch.empty) model_->eval();
-  const Prediction prediction =
+  Prediction prediction =
       Predict(*model_, batch.inputs, batch.targets, options_.amp, options_.label_smoothing);
   if (batch.empty) model_->train();
   const at::Tensor loss = prediction.loss_sum * (batch.empty ? 0.0 : weight);
@@ -80,9 +88,7 @@ void TrainStep::Batch(const LocalBatch& batch, double weight, bool last, StepLog
   if (last && log != nullptr) {
     log->Move(StepPhase::kBackward, StepPhase::kExposed, engine_->exposed());
   }
-  if (!batch.empty) {
-    tally->Add(prediction.logits, batch.targets, prediction.loss_sum);
-  }
+  return prediction;
 }
 
 void TrainStep::set_state(const StepState& state) {

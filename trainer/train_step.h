@@ -62,7 +62,7 @@ class TrainStep {
 
  private:
   // Forward and backward of one batch.
-  void Batch(const LocalBatch& batch, double weight, bool last, StepLog* log, Tally* tally);
+  Prediction Batch(const LocalBatch& batch, double weight, bool last, StepLog* log);
   void CountVoidStep();
 
   const TrainOptions& options_;

@@ -42,18 +42,25 @@ TEST(BatchesTest, OfTheDeviceAreThoseOfTheHost) {
   }
 }
 
-// More than are uploaded at once, and fewer than there are.
+// More than are uploaded at once, and fewer than there are; batches of which one, or several but
+// not all, are made at once.
 TEST(BatchesTest, OfTheDeviceAreThoseThatTheSamplerDraws) {
   const auto samples = MakeImageSamples(Pictures(20'100, 1, 2), {.crop_flip = true, .seed = 5});
-  const DistributedSampler sampler(20'000, 1, 0, 20'000, 9);
-  const auto host = MakeHostBatches(samples, sampler, at::kCPU);
-  const auto device = MakeDeviceBatches(samples, sampler, at::kCPU);
-  host->StartEpoch(0, 0);
-  device->StartEpoch(0, 0);
-  const TensorBatch expected = host->Next();
-  const TensorBatch got = device->Next();
-  EXPECT_TRUE(torch::equal(got.inputs, expected.inputs));
-  EXPECT_TRUE(torch::equal(got.targets, expected.targets));
+  for (const uint32_t size : {20'000u, 2'500u, 1'500u}) {
+    const DistributedSampler sampler(20'000, 1, 0, size, 9);
+    const auto host = MakeHostBatches(samples, sampler, at::kCPU);
+    const auto device = MakeDeviceBatches(samples, sampler, at::kCPU);
+    for (const uint32_t first_step : {0u, sampler.steps_per_epoch() / 3}) {
+      host->StartEpoch(first_step, first_step);
+      device->StartEpoch(first_step, first_step);
+      for (uint32_t step = first_step; step < sampler.steps_per_epoch(); ++step) {
+        const TensorBatch expected = host->Next();
+        const TensorBatch got = device->Next();
+        EXPECT_TRUE(torch::equal(got.inputs, expected.inputs)) << size << " " << step;
+        EXPECT_TRUE(torch::equal(got.targets, expected.targets)) << size << " " << step;
+      }
+    }
+  }
 }
 
 TEST(BatchesTest, OfTheDeviceNeedAnEpoch) {

@@ -45,7 +45,7 @@ at::Tensor CrossEntropySum(const at::Tensor& logits, const at::Tensor& targets,
 }
 
 at::Tensor CountCorrect(const at::Tensor& logits, const at::Tensor& targets) {
-  return logits.flatten(0, -2).argmax(1).eq(targets.flatten()).sum();
+  return logits.flatten(0, -2).argmax(1).eq(targets.flatten()).sum(torch::kInt);
 }
 
 }  // namespace cddp
