@@ -1,5 +1,6 @@
 #include "trainer/optimizer.h"
 
+#include "trainer/adam.h"
 #include "trainer/gradient_norm.h"
 #include "trainer/lars.h"
 #include "trainer/sgd.h"
@@ -22,10 +23,10 @@ std::unique_ptr<torch::optim::Optimizer> MakeOptimizer(const TrainOptions& optio
                                                        const std::vector<at::Tensor>& parameters) {
   namespace optim = torch::optim;
   if (options.optimizer == "adam") {
-    return std::make_unique<optim::Adam>(parameters, AdamOptionsOf<optim::AdamOptions>(options));
+    return std::make_unique<Adam>(parameters, AdamOptionsOf<optim::AdamOptions>(options));
   }
   if (options.optimizer == "adamw") {
-    return std::make_unique<optim::AdamW>(parameters, AdamOptionsOf<optim::AdamWOptions>(options));
+    return std::make_unique<AdamW>(parameters, AdamOptionsOf<optim::AdamWOptions>(options));
   }
   if (options.optimizer == "lars") {
     return std::make_unique<Lars>(parameters, LarsOptions(options.lr)

@@ -19,6 +19,7 @@
 #include <cmath>
 #include <sstream>
 
+#include "trainer/adam.h"
 #include "trainer/gradient_norm.h"
 #include "trainer/lars.h"
 #include "trainer/sgd.h"
@@ -60,30 +61,44 @@ TEST(Optimizer, Sgd) {
   ExpectNear(Trained({.nesterov = true}), {0.968410015, -1.99632001, 0.486229986});
 }
 
+// After four steps, and with a parameter that has no gradient in the first.
+template <class Own, class Libtorchs, class Options>
+void ExpectSameBits(const Options& options) {
+  torch::manual_seed(3);
+  std::vector<at::Tensor> own, expected;
+  for (const int64_t size : {1, 3, 1000}) {
+    own.push_back(torch::randn({size}).set_requires_grad(true));
+    expected.push_back(own.back().detach().clone().set_requires_grad(true));
+  }
+  Own of_ours(own, options);
+  Libtorchs of_libtorch(expected, options);
+  for (int step = 0; step < 4; ++step) {
+    for (size_t i = 0; i < own.size(); ++i) {
+      if (i == 1 && step == 0) continue;
+      own[i].mutable_grad() = torch::randn_like(own[i].detach());
+      expected[i].mutable_grad() = own[i].grad().clone();
+    }
+    of_ours.step();
+    of_libtorch.step();
+  }
+  for (size_t i = 0; i < own.size(); ++i) EXPECT_TRUE(own[i].equal(expected[i])) << i;
+}
+
 TEST(Optimizer, SgdIsThatOfLibtorchToTheBit) {
-  using torch::optim::SGD;
   using torch::optim::SGDOptions;
   for (const SGDOptions& options : {SGDOptions(0.1), SGDOptions(0.1).momentum(0.9),
                                     SGDOptions(0.1).momentum(0.9).nesterov(true),
                                     SGDOptions(0.1).momentum(0.9).weight_decay(0.01)}) {
-    torch::manual_seed(3);
-    std::vector<at::Tensor> own, expected;
-    for (const int64_t size : {1, 3, 1000}) {
-      own.push_back(torch::randn({size}).set_requires_grad(true));
-      expected.push_back(own.back().detach().clone().set_requires_grad(true));
-    }
-    Sgd sgd(own, options);
-    SGD libtorchs(expected, options);
-    for (int step = 0; step < 4; ++step) {
-      for (size_t i = 0; i < own.size(); ++i) {
-        if (i == 1 && step == 0) continue;  // has no gradient yet
-        own[i].mutable_grad() = torch::randn_like(own[i].detach());
-        expected[i].mutable_grad() = own[i].grad().clone();
-      }
-      sgd.step();
-      libtorchs.step();
-    }
-    for (size_t i = 0; i < own.size(); ++i) EXPECT_TRUE(own[i].equal(expected[i])) << i;
+    ExpectSameBits<Sgd, torch::optim::SGD>(options);
+  }
+}
+
+TEST(Optimizer, AdamIsThatOfLibtorchToTheBit) {
+  for (const double decay : {0.0, 0.01}) {
+    ExpectSameBits<Adam, torch::optim::Adam>(
+        torch::optim::AdamOptions(0.1).betas({0.8, 0.99}).weight_decay(decay));
+    ExpectSameBits<AdamW, torch::optim::AdamW>(
+        torch::optim::AdamWOptions(0.1).betas({0.8, 0.99}).weight_decay(decay));
   }
 }
 
