@@ -147,6 +147,16 @@ RunFolder::RunFolder(const fs::path& log_dir, const std::string& name,
   WriteWhole(path_ / "config.json", config.dump(2) + '\n');
 }
 
+RunFolder::~RunFolder() {
+  std::error_code error;
+  for (const fs::directory_entry& entry : fs::directory_iterator(path_, error)) {
+    const fs::path name = entry.path().filename();
+    // (What is no file has no size, which counts as the largest.)
+    if (name != "config.json" && name != "config.yaml" && entry.file_size(error) > 0) return;
+  }
+  fs::remove_all(path_, error);
+}
+
 void RunFolder::Write(const TrainingSummary& summary) const {
   const nlohmann::json report = ToJson(summary);
   WriteWhole(path_ / "history.csv", HistoryCsv(summary.history));

@@ -98,6 +98,10 @@ class RunFolder {
   // Writes config.json. Throws StatusError(kUnavailable) when that can't be done.
   RunFolder(const std::filesystem::path& log_dir, const std::string& name,
             const nlohmann::json& config);
+  // Of a run that was refused before it had anything to say, nothing is left.
+  ~RunFolder();
+  RunFolder(const RunFolder&) = delete;
+  RunFolder& operator=(const RunFolder&) = delete;
 
   // Rewrites the files; each is whole at any moment.
   void Write(const TrainingSummary& summary) const;

@@ -234,9 +234,11 @@ TEST_F(CheckpointTest, WhatDoesNotFitIsNamed) {
   Result(kSplit + Options{"--checkpoint-dir", "checkpoints", "--epochs", "1"});
   Result(kSplit + Options{"--resume", "checkpoints", "--lr", "0.01", "--save-every", "0"});
   ExpectLogged("--lr: 0.05 then, 0.01 now");
+  const size_t runs = Runs().size();
   const auto refused = [&](const Options& options) {
     Child child = Start(Training(options));
     EXPECT_EQ(child.Wait(), 2) << child.err();
+    EXPECT_EQ(Runs().size(), runs) << "no folder of a run that never began";
     return child.err();
   };
   EXPECT_NE(refused({"--resume", "checkpoints"}).find("--compress --memory dgc"),
@@ -245,9 +247,7 @@ TEST_F(CheckpointTest, WhatDoesNotFitIsNamed) {
   EXPECT_NE(refused(kSplit + Options{"--optimizer", "lars", "--resume", "checkpoints"})
                 .find("go on with --optimizer sgd"),
             std::string::npos);
-  const size_t runs = Runs().size();
   EXPECT_NE(refused({"--resume", "nowhere"}).find("nowhere"), std::string::npos);
-  EXPECT_EQ(Runs().size(), runs) << "no folder of a run that never began";
   EXPECT_NE(refused({"--resume", "auto"}).find("--checkpoint-dir"), std::string::npos);
   EXPECT_NE(refused(kSplit + Options{"--checkpoint-dir", "checkpoints"}).find("--resume auto"),
             std::string::npos)
