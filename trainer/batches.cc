@@ -116,7 +116,7 @@ class DeviceBatches final : public Batches {
   // many images in the time of one, is asked once.
   void Make(uint32_t i) {
     constexpr int64_t kValuesAtOnce = 1 << 24;
-    const int64_t at_once = kValuesAtOnce / (pixels_.numel() / pixels_.size(0));
+    const int64_t at_once = kValuesAtOnce / (within_[0].numel() * pixels_.size(3));
     made_.begin = begins_[i];
     const auto behind =
         std::upper_bound(begins_.begin() + i + 2, begins_.end(), made_.begin + at_once);

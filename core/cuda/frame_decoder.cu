@@ -1,5 +1,6 @@
 // Each thread reads the gaps of a block, which is one code after the other; that makes up
-// for the many blocks of all frames. Then sums are made for a few elements at a time.
+// for the many blocks of all frames. Then sums are made for a few elements at a time. Longer than
+// other files: the kernels of one pass, each of which relies on what the one before leaves.
 #include "core/cuda/block_scan.cuh"
 #include "core/cuda/codec.cuh"
 #include "core/cuda/frame_decoder.h"

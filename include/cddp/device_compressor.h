@@ -45,9 +45,10 @@ class DeviceCompressor : public Compression {
   virtual Status Finish(std::vector<std::byte>* frame) = 0;
 
   // Replaces bucket.values by the mean of the frames, one of each rank with its id, which are
-  // added in the order given. Each frame is validated, with the id and the most entries that are
-  // expected of it; Corrupt names the one that is not good, and the values are unspecified then.
-  // Where a sender's gradient or the mean is not finite, *finite becomes false and all values NaN.
+  // added in the order given; bucket.parameters are those that their entries are of. Each frame is
+  // validated, with the id and the most entries that are expected of it; Corrupt names the one that
+  // is not good, and the values are unspecified then. Where a sender's gradient or the mean is not
+  // finite, *finite becomes false and all values NaN.
   virtual Status Mean(std::span<const std::span<const std::byte>> frames,
                       std::span<const FrameId> ids, size_t max_entries, const Bucket& bucket,
                       bool* finite) = 0;
