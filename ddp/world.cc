@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <net/if.h>
+#include <sched.h>
 
 #include <algorithm>
 #include <charconv>
@@ -121,6 +122,44 @@ std::string FirstFew(const std::vector<int>& ranks) {
   }
   if (ranks.size() > kShown) list += fmt::format(" and {} more", ranks.size() - kShown);
   return list;
+}
+
+// While it lives, threads that the calling one starts are scheduled as batch work: when one
+// can run, whoever runs goes on until it waits or its turn is over.
+class StartBatchThreads {
+ public:
+  StartBatchThreads() : policy_(sched_getscheduler(0)) {
+    if (policy_ == SCHED_OTHER) Set(SCHED_BATCH);
+  }
+  ~StartBatchThreads() {
+    if (policy_ == SCHED_OTHER) Set(SCHED_OTHER);
+  }
+  StartBatchThreads(const StartBatchThreads&) = delete;
+  StartBatchThreads& operator=(const StartBatchThreads&) = delete;
+
+ private:
+  // Where it is forbidden all stays as it was.
+  static void Set(int policy) {
+    const sched_param none{};
+    sched_setscheduler(0, policy, &none);
+  }
+
+  const int policy_;
+};
+
+// Gloo's thread for a device polls its sockets, and when the lock of one that is ready is
+// held by a sender, it tries again at once. A sender wakes the receiver's thread while it
+// holds that lock; the answer wakes its own thread, which, were it to take the sender's
+// place, would spin for milliseconds on the lock that the sender can now not give back.
+std::shared_ptr<gloo::transport::Device> NewDevice(const WorldOptions& options) {
+  using c10d::ProcessGroupGloo;
+  const StartBatchThreads polling;
+  if (!options.interface.empty()) {
+    return ProcessGroupGloo::createDeviceForInterface(options.interface);
+  }
+  const bool local = !options.meeting_file.empty() || IsLoopback(options.launch.master_address);
+  return local ? ProcessGroupGloo::createDeviceForHostname("127.0.0.1")
+               : ProcessGroupGloo::createDefaultDevice();
 }
 
 struct Endpoint {
@@ -257,15 +296,8 @@ ProcessGroupPtr World::NewGroup(const std::string& name) {
   using c10d::ProcessGroupGloo;
   auto gloo = ProcessGroupGloo::Options::create(collective_timeout());
   gloo->threads = 2;
-  const bool local = !options_.meeting_file.empty() || IsLoopback(options_.launch.master_address);
   try {
-    if (!options_.interface.empty()) {
-      gloo->devices.push_back(ProcessGroupGloo::createDeviceForInterface(options_.interface));
-    } else if (local) {
-      gloo->devices.push_back(ProcessGroupGloo::createDeviceForHostname("127.0.0.1"));
-    } else {
-      gloo->devices.push_back(ProcessGroupGloo::createDefaultDevice());
-    }
+    gloo->devices.push_back(NewDevice(options_));
   } catch (const std::exception& error) {
     throw StatusError(
         StatusCode::kInvalidArgument,

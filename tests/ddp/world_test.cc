@@ -2,7 +2,9 @@
 #include "ddp/world.h"
 
 #include <gtest/gtest.h>
+#include <sched.h>
 
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <thread>
 #include <torch/csrc/distributed/c10d/FileStore.hpp>
@@ -59,6 +61,20 @@ TEST(WorldTest, RankZerosTextIsEveryones) {
   RunRanks(3, [](World& world) {
     EXPECT_EQ(world.AgreeOnText(world.rank() == 0 ? "runs/a" : "another, longer one"), "runs/a");
     EXPECT_EQ(world.AgreeOnText(world.rank() == 0 ? "" : "x"), "");
+  });
+}
+
+// As senders that they take the place of would hold them up; see NewDevice.
+TEST(WorldTest, ThreadsThatPollSocketsTakeNobodysPlace) {
+  RunRanks(2, [](World& world) {
+    world.Barrier();
+    int batch = 0;
+    for (const auto& thread : std::filesystem::directory_iterator("/proc/self/task")) {
+      batch += sched_getscheduler(std::stoi(thread.path().filename())) == SCHED_BATCH ? 1 : 0;
+    }
+    EXPECT_EQ(batch, 2);  // one for each rank's control group
+    EXPECT_EQ(sched_getscheduler(0), SCHED_OTHER);
+    world.Barrier();
   });
 }
 
