@@ -75,6 +75,17 @@ Status PathCollective::Change(const std::vector<Way>& ways) {
   return Status::Ok();
 }
 
+// In a run that goes on owners may hold what they kept of buckets that went by split then and do
+// not now: nobody would send it.
+Status PathCollective::LeaveOwners() {
+  for (const auto& [index, bucket] : known_) {
+    Path* const split = paths_[static_cast<size_t>(Way::kSplit)].get();
+    if (&PathOf(index) == split) continue;
+    CDDP_RETURN_IF_ERROR(split->Leave(bucket.parameters));
+  }
+  return Status::Ok();
+}
+
 Path& PathCollective::PathOf(uint32_t bucket) {
   return *paths_[static_cast<size_t>(ways_.empty() ? way_ : ways_[bucket])];
 }
@@ -124,7 +135,9 @@ StepOutcome PathCollective::EndStep() {
   const bool is_void = std::exchange(void_, false);
   if (parts_.compressor) parts_.compressor->EndStep(/*commit=*/!is_void);
   if (parts_.owner) parts_.owner->EndStep(/*commit=*/!is_void);
-  if (planner_ && planner_->frozen()) {
+  // After the first step, when all buckets are known and nothing is in flight.
+  if (planner_ && !std::exchange(owners_left_, true)) changed_ = LeaveOwners();
+  if (changed_.ok() && planner_ && planner_->frozen()) {
     // Now and not in the next BeginStep: what is saved in between is then as the next step
     // finds it, and buckets that are not known yet have nothing to leave.
     const std::vector<Way> next = planner_->WaysAt(step_ + 1);

@@ -42,6 +42,7 @@ class PathCollective final : public Collective {
   Path& PathOf(uint32_t bucket);
   Status Learn(const Bucket& bucket);
   Status Change(const std::vector<Way>& ways);
+  Status LeaveOwners();
 
   PathParts parts_;
   std::array<std::unique_ptr<Path>, kWays> paths_;
@@ -50,6 +51,7 @@ class PathCollective final : public Collective {
   std::vector<Way> ways_;            // by bucket; empty: way_
   std::map<uint32_t, Known> known_;  // with a planner
   Status changed_;                   // of the last EndStep
+  bool owners_left_ = false;
   bool begun_ = false;
   uint64_t step_ = 0;
   bool void_ = false;

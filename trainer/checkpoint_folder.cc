@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 #include <stdio.h>
 #include <unistd.h>
 #include <xxhash.h>
@@ -210,11 +211,14 @@ void CheckpointFolder::Publish(uint64_t step, const FileDigests& files, bool is_
   manifest["xxh3"] = HashOf(manifest);
   WriteCheckpointFile(unfinished / kManifest, manifest);
   FlushFolder(unfinished);
-  OnDisk([&] {
-    Replace(unfinished, PathOf(step));
+  OnDisk([&] { Replace(unfinished, PathOf(step)); });
+  // It is there now, found by its name; not every file system has links.
+  try {
     PointTo(folder_ / kLast, PathOf(step).filename());
     if (is_best) PointTo(folder_ / kBest, PathOf(step).filename());
-  });
+  } catch (const fs::filesystem_error& error) {
+    spdlog::warn("no link points to the checkpoint of step {}: {}", step, error.what());
+  }
   FlushFolder(folder_);
 }
 

@@ -46,9 +46,21 @@ std::string TestedWords(const EpochRecord& record) {
 
 double Seconds(Clock::duration duration) { return std::chrono::duration<double>(duration).count(); }
 
-PlanSoFar PlanOf(const ResumedCheckpoint* resumed) {
-  return {.plan = resumed ? resumed->plan() : nullptr,
-          .settled = resumed && resumed->shared().plan_settled};
+// A plan stays settled while what it was made for stays: the ratio of the last step, and what
+// else decides about the bytes.
+PlanSoFar PlanOf(const TrainOptions& options, const ResumedCheckpoint* resumed) {
+  if (resumed == nullptr || resumed->plan() == nullptr) return {};
+  const SharedState& shared = resumed->shared();
+  const TrainingProgress progress = ProgressFromJson(shared.loop);
+  const int epoch = progress.samples > 0 ? progress.epoch : progress.epoch - 1;
+  bool settled = shared.plan_settled && shared.step > 0 &&
+                 WarmUpRatio(options, epoch, shared.step - 1) == options.ratio;
+  const auto now = AgreedConfiguration(options);
+  for (const char* flag : {"--ratio", "--values", "--whole-limit", "--owner-budget"}) {
+    const auto then = shared.configuration.find(flag);
+    settled &= then != shared.configuration.end() && then->second == now.at(flag);
+  }
+  return {.plan = resumed->plan(), .settled = settled};
 }
 
 uint32_t CheckedBatchSize(const TrainOptions& options, int world_size, const DatasetSplits& data) {
@@ -85,7 +97,7 @@ class TrainingRun {
         transport_(world),
         nccl_(options.backend == "nccl" ? MakeNcclTransport(world, device_) : nullptr),
         collective_(MakeTrainingCollective(options, device_, torch::get_num_threads(), &transport_,
-                                           PlanOf(resumed_.get()), nccl_.get())),
+                                           PlanOf(options, resumed_.get()), nccl_.get())),
         folder_(folder),
         output_(folder, options, collective_.get()),
         log_(output_.metrics(), options.log_every, collective_.get(), [this] { return Traffic(); }),
@@ -226,9 +238,10 @@ class TrainingRun {
     progress_.samples = 0;
     progress_.void_steps = 0;
     const std::optional<double> best_before = progress_.best;
-    const bool is_best = checkpoints->DueAfter(record.epoch) &&
-                         (!progress_.best || MeritOf(record) > *progress_.best);
-    if (is_best) progress_.best = MeritOf(record);
+    const double merit = MeritOf(record);
+    const bool is_best = checkpoints->DueAfter(record.epoch) && std::isfinite(merit) &&
+                         (!progress_.best || merit > *progress_.best);
+    if (is_best) progress_.best = merit;
     LoopState loop = StateOfLoop({});
     loop.is_best = is_best;
     if (!checkpoints->AfterEpoch(record.epoch, loop)) progress_.best = best_before;
@@ -338,7 +351,7 @@ class TrainingRun {
                   .loss = own.loss,
                   .correct = own.correct,
                   .samples = own.samples,
-                  .global_samples = static_cast<double>(targets)});
+                  .global_samples = static_cast<double>(batches.samples)});
     step_ms_.push_back(1e3 * Seconds(Clock::now() - start));
     return outcome;
   }

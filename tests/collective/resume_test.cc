@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
 #include <numeric>
 
@@ -125,6 +126,45 @@ TEST(Resume, GoesOnToTheBit) {
       }
     });
   }
+}
+
+double Total(const MemoryState& state, bool magnitudes = false) {
+  double total = 0;
+  for (const auto& [name, values] : state) {
+    for (float value : values) total += magnitudes ? std::abs(value) : value;
+  }
+  return total;
+}
+
+// A run that goes on with another plan: what owners kept of its buckets is their ranks' again.
+TEST(Resume, OwnersKeepNothingOfBucketsThatAreSplitNoMore) {
+  constexpr int kRanks = 3;
+  const Case split{"split, residual", {.ratio = 0.02}, Way::kSplit};
+  const Plan plan{.world_size = kRanks, .first = Way::kGather, .elements = {40'003, 2'000}};
+  RunRanks(kRanks, [&](Transport& transport) {
+    const auto before = MakeCase(split, &transport);
+    TrainSteps(transport, *before, 3, 7);
+    const Saved saved = Save(*before);
+    std::array<std::array<float, 3>, 2> all;  // what ranks keep, what was owned, its magnitude
+    for (const bool with_owned : {false, true}) {
+      std::unique_ptr<Collective> resumed;
+      ASSERT_TRUE(
+          MakeAutoCollective(&transport, {.compression = split.options, .frozen = &plan}, &resumed)
+              .ok());
+      Load({saved.own, with_owned ? saved.owner : MemoryState()}, resumed.get());
+      TrainSteps(transport, *resumed, 8, 9);
+      const Saved after = Save(*resumed);
+      EXPECT_EQ(Total(after.owner, true), 0);
+      auto& sums = all[with_owned ? 1 : 0];
+      sums = {static_cast<float>(Total(after.own.memory)), static_cast<float>(Total(saved.owner)),
+              static_cast<float>(Total(saved.owner, true))};
+      ASSERT_TRUE(transport.AllReduceSum(sums).ok());
+    }
+    const float magnitude = all[0][2];
+    EXPECT_GT(magnitude, 0);
+    EXPECT_GT(std::abs(all[0][1]), 1e-4f * magnitude);
+    EXPECT_NEAR(all[1][0] - all[0][0], all[0][1], 1e-5f * magnitude);
+  });
 }
 
 TEST(Resume, CompressorRefusesABudgetOutOfRange) {

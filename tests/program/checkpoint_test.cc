@@ -121,6 +121,12 @@ TEST_F(CheckpointTest, PlanOfAutoGoesOn) {
     EXPECT_EQ(plan_of(runs[1]), plan);
     EXPECT_EQ(resumed["parameters_xxh3"], whole["parameters_xxh3"]);
   }
+  // Of another ratio it says nothing: that is tried anew.
+  Result({"--compress", "--epochs", std::to_string(settled / 16 + 1), "--ratio", "0.1", "--resume",
+          "checkpoints/step-" + std::to_string(settled), "--checkpoint-dir", "other",
+          "--save-every-steps", "1", "--keep", "100"});
+  EXPECT_EQ(Json("other/step-" + std::to_string(settled + 1) + "/state.json")["plan_settled"],
+            false);
 }
 
 TEST_F(CheckpointTest, KilledAtAnyMomentGoesOn) {

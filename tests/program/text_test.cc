@@ -1,8 +1,11 @@
 // A language model on a text of the user's own.
+#include <algorithm>
 #include <cmath>
 #include <fstream>
+#include <map>
 
 #include "tests/program/program.h"
+#include "tests/trainer/read_metrics.h"
 
 namespace cddp {
 namespace {
@@ -52,11 +55,19 @@ TEST_F(TextTest, WhatIsTestedAndGoneOnWithIsWhatWasTrainedOn) {
   for (int i = 0; i < 400; ++i) text += "some line, " + std::to_string(i % 10) + "\n";
   const std::string file = Write(text);
   std::vector<std::string> training = Training(file, "bytes");
-  training.insert(training.end(), {"--epochs", "1", "--checkpoint-dir", "checkpoints"});
+  training.insert(training.end(),
+                  {"--epochs", "1", "--checkpoint-dir", "checkpoints", "--log-every", "4"});
   Child trained = Start(training);
   ASSERT_EQ(trained.Wait(), 0) << trained.err();
   EXPECT_NE(trained.err().find(" windows/s"), std::string::npos) << trained.err();
   EXPECT_EQ(trained.err().find("images/s"), std::string::npos) << trained.err();
+  // Windows of 16 bytes, of steps and of epochs: the slowest steps are no faster than the epoch.
+  std::map<std::string, double> slowest;
+  for (const auto& record : ReadJsonLines(Runs().at(0) / "metrics.jsonl")) {
+    double& rate = slowest.try_emplace(record["kind"], record["images_per_s"]).first->second;
+    rate = std::min<double>(rate, record["images_per_s"]);
+  }
+  EXPECT_LT(slowest.at("step"), 2 * slowest.at("epoch"));
 
   const auto test = [&](const std::vector<std::string>& more) {
     std::vector<std::string> arguments{"test", "--data-dir", "none", "--checkpoint", "checkpoints"};

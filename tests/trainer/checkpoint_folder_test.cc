@@ -80,6 +80,13 @@ TEST_F(Checkpoints, NewestIsFound) {
   EXPECT_FALSE(IsCheckpoint(folder_.path()));
 }
 
+// As on a file system that has none.
+TEST_F(Checkpoints, WithoutLinksTheyAreThere) {
+  fs::create_directories(folder_.path() / "last" / "in the way");
+  Write(3, /*is_best=*/true);
+  EXPECT_EQ(Newest(), folder_.PathOf(3));
+}
+
 // A checkpoint that is cut off, changed in any bit, or not complete is not taken.
 TEST_F(Checkpoints, DamagedOneFallsBackToTheOneBefore) {
   Write(1);
