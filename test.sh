@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds everything and runs all tests: under the
-# sanitizers all rooms as far as they need no libtorch, with a minute of fuzzing, then the
-# release build, where there is nvcc with what is for GPUs: of that the tests that
-# need no GPU.
+# sanitizers all rooms as far as they need no libtorch, but for pictures and projections, with a
+# minute of fuzzing, then the release build, where there is nvcc with what is for GPUs: of that the
+# tests that need no GPU.
 #
 #   ./test.sh            all of it
 #   ./test.sh release    only one preset: release, asan, tsan or cuda

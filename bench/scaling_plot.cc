@@ -97,8 +97,8 @@ std::string Curves(const ScalingReport& report, int column) {
   return plots + '\n';
 }
 
-// Three panels beside each other; the page's height follows from the keys below.
-constexpr double kPageWidth = 3000;
+// Panels beside each other; the page's height follows from the keys below.
+constexpr double kPanelWidth = 1000;
 constexpr const char* kHead =
     "set lmargin 11\n"
     "set tmargin 3\n"
@@ -158,20 +158,26 @@ std::string ScalingPlotScript(const ScalingReport& report, const std::string& st
   // touch.
   const size_t key_lines = 2 + 2 * report.studies.size();
   const int tic_size = std::clamp(22 * 20 / places, 10, static_cast<int>(kFontSize));
-  std::string script = PageHead(stem, kPageWidth, static_cast<double>(950 + 40 * key_lines));
+  // Without a baseline there is nothing but the bars.
+  const int panels = report.baseline.step_ms > 0 ? 3 : 1;
+  std::string script =
+      PageHead(stem, panels * kPanelWidth, static_cast<double>(950 + 40 * key_lines));
   script += PanelStyle() + CollectiveLines() + kHead;
-  script += fmt::format(
-      "set multiplot layout 1,3\n"
-      "set bmargin {}\nset logscale x 2\nset xrange [1:{}]\n"
-      "set title 'Speed-up over one worker' font ',22'\nset ylabel 'speed-up (times)'\n"
-      "set logscale y 2\nset yrange [*:{}]\n"
-      "plot x with lines lw 2 lc rgb '#999999' title 'ideal'{}",
-      5.5 + 1.1 * static_cast<double>(key_lines), most, most, Curves(report, 2));
-  script +=
-      "unset logscale y\nset yrange [0:105<*] noextend\n"
-      "set title 'Efficiency: speed-up per worker' font ',22'\nset ylabel 'efficiency (%)'\n"
-      "plot 100 with lines lw 2 lc rgb '#999999' title 'ideal'" +
-      Curves(report, 3);
+  script += fmt::format("set multiplot layout 1,{}\nset bmargin {}\n", panels,
+                        5.5 + 1.1 * static_cast<double>(key_lines));
+  if (panels > 1) {
+    script += fmt::format(
+        "set logscale x 2\nset xrange [1:{}]\n"
+        "set title 'Speed-up over one worker' font ',22'\nset ylabel 'speed-up (times)'\n"
+        "set logscale y 2\nset yrange [*:{}]\n"
+        "plot x with lines lw 2 lc rgb '#999999' title 'ideal'{}",
+        most, most, Curves(report, 2));
+    script +=
+        "unset logscale y\nset yrange [0:105<*] noextend\n"
+        "set title 'Efficiency: speed-up per worker' font ',22'\nset ylabel 'efficiency (%)'\n"
+        "plot 100 with lines lw 2 lc rgb '#999999' title 'ideal'" +
+        Curves(report, 3);
+  }
   // Room for the names above the bars.
   return script + fmt::format(kBars, tic_size) +
          fmt::format("set xrange [0.3:{}]\nset yrange [0:{}]\n", places + 0.7, 1.15 * tallest) +

@@ -83,6 +83,7 @@ Baseline BaselineOf(const std::vector<SyncPoint>& points) {
     compute.push_back(point.compute_ms);
     if (point.workers == 1) fastest = std::min(point.step_ms, fastest.value_or(point.step_ms));
   }
+  if (std::ranges::max(compute) == 0) return {};
   if (fastest) return {*fastest, false};
   return {MedianOf(compute), true};
 }

@@ -23,7 +23,8 @@ struct Baseline {
   bool projected = false;  // no one-worker point: the median computation alone
 };
 
-// The fastest one-worker step of any collective: one worker has nothing to compress.
+// The fastest one-worker step of any collective: one worker has nothing to compress. 0 where
+// no point has computation: without it one worker has nothing to do.
 Baseline BaselineOf(const std::vector<SyncPoint>& points);
 
 struct ScalingRow {

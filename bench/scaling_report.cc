@@ -199,8 +199,8 @@ std::vector<std::string> ScalingWarnings(const ScalingReport& report) {
   std::vector<std::string> warnings;
   if (report.baseline.step_ms == 0) {
     warnings.push_back(
-        "no point of one worker and no computation: there are no speed-ups; measure with "
-        "--compute-ms or one worker");
+        "no computation: there are no speed-ups; measure with --compute-ms, the time of a "
+        "worker's backward");
   } else if (report.baseline.projected) {
     warnings.push_back(
         "no point of one worker: speed-ups take its step to be the median computation alone");

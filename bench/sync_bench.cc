@@ -28,9 +28,13 @@ void Print(std::FILE* out, const nlohmann::json& r) {
     fmt::print(out, "  step, median             {:10.2f} ms, of it {:.2f} ms of backward\n",
                number("step_ms_median"), number("compute_ms"));
   }
-  fmt::print(out, "  synchronisation, median  {:10.2f} ms, {:.2f} times the floor of {:.2f} ms{}\n",
-             number("sync_ms_median"), number("ratio_to_floor"), number("floor_ms"),
-             number("ratio_to_floor") < 1 ? " (something disturbed its measurement)" : "");
+  if (r["ratio_to_floor"].is_null()) {
+    fmt::print(out, "  not hidden behind it     {:10.2f} ms\n", number("sync_ms_median"));
+  } else {
+    fmt::print(out, "  synchronisation, median  {:10.2f} ms, {:.2f} times the floor of {:.2f} ms{}\n",
+               number("sync_ms_median"), number("ratio_to_floor"), number("floor_ms"),
+               number("ratio_to_floor") < 1 ? " (something disturbed its measurement)" : "");
+  }
   fmt::print(out,
              "  of a worker              select {:.2f}, encode {:.2f}, exchange {:.2f} (bare "
              "{:.2f}), decode {:.2f}, apply {:.2f} ms\n",
@@ -75,9 +79,10 @@ void AddSyncBenchOptions(CLI::App* app, SyncBenchOptions* o) {
   app->footer(
       "Each worker runs this command, started by torchrun, by scripts/lab.sh on shaped links, or\n"
       "with --workers N on this machine. Steps start together; times are medians of the mean\n"
-      "over the workers, from when all gradients are there (or the first, with --compute-ms)\n"
-      "until they are synchronised. The floor is what the memory traffic of all workers takes\n"
-      "at the triad's rate, and the exchange of the same messages with nothing in between.\n"
+      "over the workers, from when all gradients are there until they are synchronised. With\n"
+      "--compute-ms a step begins with the backward that makes them. The floor, of a step\n"
+      "without one, is what the memory traffic of all workers takes at the triad's rate, and\n"
+      "the exchange of the same messages with nothing in between.\n"
       "Examples:\n"
       "  cddp bench sync --workers 2 --shapes resnet18 --collective split\n"
       "  scripts/lab.sh up 8 1gbit\n"

@@ -214,6 +214,10 @@ nlohmann::json SyncSteps::Report(const Measured& measured) {
   const double bare_ms = 1e3 * BareSeconds();
   const double step_median = MedianOf(measured.step_ms);
   const double sync_median = step_median - options_.compute_ms;
+  // What backward hides the floor would hide too: there is no telling how much of it.
+  const nlohmann::json ratio = options_.compute_ms > 0
+                                   ? nlohmann::json()
+                                   : nlohmann::json(sync_median / (floor_ms + bare_ms));
   const double bytes_per_step = MeanOverRanks(measured.nic_bytes) / steps;
   const double packets_per_step = MeanOverRanks(measured.nic_packets) / steps;
   const auto counted = [&](double per_step) {
@@ -243,7 +247,7 @@ nlohmann::json SyncSteps::Report(const Measured& measured) {
           {"floor_ms", floor_ms + bare_ms},
           {"floor_memory_ms", floor_ms},
           {"bare_exchange_ms", bare_ms},
-          {"ratio_to_floor", sync_median / (floor_ms + bare_ms)},
+          {"ratio_to_floor", ratio},
           {"select_ms", mean_ms(&CollectiveTimes::select)},
           {"encode_ms", mean_ms(&CollectiveTimes::encode)},
           {"exchange_ms", mean_ms(&CollectiveTimes::exchange)},

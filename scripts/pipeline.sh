@@ -8,7 +8,8 @@
 #
 # Options are those of `cddp compare`; without them --workers is 2, --ratios 0.1,0.01,0.001,
 # --log-dir runs/pipeline- and the time, a new folder for all that is written, and --data-dir
-# data. Takes build/release/cddp, or $CDDP.
+# data. These, and --text-file, are flags here: in a --config or --set they are refused. Takes
+# build/release/cddp, or $CDDP.
 set -Eeuo pipefail
 cd "$(dirname "$0")/.."
 step="starting"
@@ -24,11 +25,33 @@ if [ ! -x "$cddp" ]; then
 fi
 workers=(--workers 2)
 ratios=(--ratios 0.1,0.01,0.001)
+text=()
+own='workers|ratios|log[-_]dir|data[-_]dir|text[-_]file'
+
+# refuse WHERE SETTING: if the setting is one of the pipeline's own.
+refuse() {
+  if [[ $2 =~ ^($own)[=:] ]]; then
+    echo "$1 has $2: give that as --${BASH_REMATCH[1]//_/-}" >&2
+    exit 2
+  fi
+}
+
+# read_config FILE: refuses it if it has one. What else is wrong with it, compare says.
+read_config() {
+  [ -r "$1" ] || return 0
+  while IFS= read -r line; do
+    refuse "$1" "$line"
+  done < "$1"
+}
+
 flag=
 for argument in "$@"; do
   case $flag in
     --data-dir) data=$argument ;;
     --log-dir) out=$argument ;;
+    --text-file) text=(--text-file "$argument") ;;
+    --set) refuse --set "$argument" ;;
+    --config) read_config "$argument" ;;
   esac
   flag=$argument
   case $argument in
@@ -36,6 +59,9 @@ for argument in "$@"; do
     --ratios | --ratios=*) ratios=() ;;
     --data-dir=*) data=${argument#*=} ;;
     --log-dir=*) out=${argument#*=} ;;
+    --text-file=*) text=(--text-file "${argument#*=}") ;;
+    --set=*) refuse --set "${argument#*=}" ;;
+    --config=*) read_config "${argument#*=}" ;;
   esac
 done
 if compgen -G "$out/*/" > /dev/null; then
@@ -51,7 +77,7 @@ step="training"
 for run in "$out"/*/; do
   [ -d "$run/checkpoints" ] || continue
   step="testing $run"
-  "$cddp" test --checkpoint "$run/checkpoints" --data-dir "$data"
+  "$cddp" test --checkpoint "$run/checkpoints" --data-dir "$data" "${text[@]}"
 done
 
 step="drawing"

@@ -68,6 +68,14 @@ TEST_F(ScalingPlotTest, ThePictureIsWhole) {
   EXPECT_TRUE(std::filesystem::exists(folder_.path() / "it's.png"));
 }
 
+TEST_F(ScalingPlotTest, WithoutSpeedUpsThereAreOnlyBars) {
+  for (double compute_ms : {100.0, 0.0}) {
+    const std::string script = ScalingPlotScript(PlottedReport(compute_ms), "a");
+    EXPECT_NE(script.find("Step-time breakdown"), std::string::npos) << script;
+    EXPECT_EQ(script.find("speed-up") != std::string::npos, compute_ms > 0) << script;
+  }
+}
+
 TEST_F(ScalingPlotTest, WithoutGnuplotDataAndScriptAreWritten) {
   setenv("PATH", "/nowhere", 1);
   ExpectRefusal([&] { PlotScaling(PlottedReport(), folder_.path() / "a.png"); },

@@ -96,8 +96,14 @@ TEST(ScalingProjectionTest, TheBaselineIsTheFastestOfOneWorker) {
 }
 
 TEST(ScalingProjectionTest, WithoutABaselineThereAreNoSpeedups) {
-  const auto report = MakeScalingReport(Points("dense", kLink, {2, 4}, 0), {});
-  for (const ScalingRow& row : report.rows) EXPECT_FALSE(row.speedup);
+  std::vector<SyncPoint> points = Points("dense", kLink, {2, 4}, 0);
+  for (const bool one_worker : {false, true}) {
+    // Its step, which computes and sends nothing, is none to compare with.
+    if (one_worker) points.push_back(Point("dense", 1, 4, 4, 0, 0));
+    const auto report = MakeScalingReport(points, {});
+    EXPECT_EQ(report.baseline.step_ms, 0);
+    for (const ScalingRow& row : report.rows) EXPECT_FALSE(row.speedup);
+  }
 }
 
 TEST(ScalingProjectionTest, TheRangeIsThatOfModelsWithoutAPoint) {

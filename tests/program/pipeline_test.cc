@@ -1,5 +1,6 @@
 // scripts/pipeline.sh: the folders and ratios that its options name. The program is a shell
 // script that notes how it was called.
+#include <array>
 #include <fstream>
 
 #include "tests/program/program.h"
@@ -64,6 +65,28 @@ TEST_F(PipelineTest, AFolderOfOtherRunsIsRefused) {
   ASSERT_EQ(Pipeline({"--log-dir", out}), 0) << said_;
   EXPECT_EQ(Pipeline({"--log-dir", out}), 2);
   EXPECT_NE(said_.find("holds folders already"), std::string::npos) << said_;
+}
+
+// Its tests would be of another text, or none, and its defaults would win.
+TEST_F(PipelineTest, WhatItPassesOnItselfAreFlags) {
+  const std::string out = (folder_.path() / "out").string();
+  ASSERT_EQ(Pipeline({"--dataset", "text", "--text-file", "a b.txt", "--log-dir", out}), 0)
+      << said_;
+  const std::string calls = ReadText(folder_.path() / "calls");
+  EXPECT_NE(calls.find(" --data-dir data --text-file a b.txt\n"), std::string::npos) << calls;
+  std::filesystem::remove(folder_.path() / "calls");
+
+  const std::string file = (folder_.path() / "config.yaml").string();
+  std::ofstream(file) << "epochs: 1\ntext_file: novel.txt\n";
+  for (const auto& [option, value, flag] :
+       std::vector<std::array<std::string, 3>>{{"--set", "workers=4", "--workers"},
+                                               {"--set", "log-dir=runs", "--log-dir"},
+                                               {"--config", file, "--text-file"}}) {
+    EXPECT_EQ(Pipeline({option, value}), 2) << value;
+    EXPECT_NE(said_.find("give that as " + flag), std::string::npos) << said_;
+    EXPECT_EQ(Pipeline({option + "=" + value}), 2) << value;
+  }
+  EXPECT_FALSE(std::filesystem::exists(folder_.path() / "calls"));
 }
 
 }  // namespace

@@ -255,18 +255,20 @@ function curves() {
 
   const note = el("p", {class: "muted"});
   const names = Object.keys(kAxes).filter((name) => runs.some((run) => reaches(run, name)));
-  const choose = (i) => {
-    axis = names[i];
-    zoom = null;
-    resetButton.hidden = true;
+  const over = (name) => {
+    axis = name;
     const without = runs.filter((run) => !reaches(run, axis)).map((run) => run.label);
     note.textContent = without.length
       ? "Not drawn over " + kAxes[axis].name + ", of which it has none: " + without.join(", ") + "." : "";
     note.hidden = !without.length;
+  };
+  const choose = (i) => {
+    zoom = null;
+    resetButton.hidden = true;
+    over(names[i]);
     drawCharts();
   };
-  axis = names[0] || "epoch";
-  note.hidden = true;
+  over(names[0] || "epoch");
   const bar = el("div", {class: "bar"}, legend(),
     el("div", {class: "axis"}, resetButton, el("span", {class: "muted"}, "over"),
       choice(names.map((name) => kAxes[name].name), 0, choose, "Horizontal axis")));

@@ -51,13 +51,16 @@ function way(name) {
   return el("span", {class: "way " + name}, name);
 }
 
+// The plan counts steps from 0, the page from 1.
 function planOf(run) {
   const {plan} = run;
-  const spans = plan.changes.map((change, i) => {
-    const next = plan.changes[i + 1];
-    const end = next ? next.step - 1 : null;
-    return {...change, name: end == null ? "from step " + grouped(change.step)
-      : end === change.step ? "step " + grouped(end) : "steps " + grouped(change.step) + "–" + grouped(end)};
+  const changes = plan.changes.length && plan.changes[0].step > 0
+    ? [{step: 0, ways: plan.bucket_elements.map(() => plan.first)}, ...plan.changes] : plan.changes;
+  const spans = changes.map((change, i) => {
+    const start = change.step + 1;
+    const end = changes[i + 1] ? changes[i + 1].step : null;
+    return {...change, name: end == null ? "from step " + grouped(start)
+      : end === start ? "step " + grouped(end) : "steps " + grouped(start) + "–" + grouped(end)};
   });
   const rows = plan.bucket_elements.map((elements, bucket) => el("tr", {}, el("td", {}, "bucket " + (bucket + 1)),
     el("td", {}, grouped(elements)), spans.map((span) => el("td", {class: "text"}, way(span.ways[bucket])))));
