@@ -270,11 +270,12 @@ class SplitPath final : public Path {
 Status SplitPath::Leave(std::span<const BucketParameter> parameters) {
   const Shards shards({.parameters = parameters}, static_cast<int>(ranks_));
   const auto layout = shards.Layout(static_cast<int>(self_));
-  std::vector<float> spread(parameters.back().offset + parameters.back().count, 0.0f);
+  std::vector<float> spread;
   for (size_t p = 0; p < parameters.size(); ++p) {
     const BucketParameter& parameter = parameters[p];
     const std::vector<float> kept = parts_.owner->memory().TakeResidual(parameter.name);
     if (kept.empty()) continue;
+    spread.resize(parameters.back().offset + parameters.back().count);
     std::vector<uint32_t> indices(layout[p].count);
     std::iota(indices.begin(), indices.end(), layout[p].offset);
     shards.ToBucket(static_cast<int>(self_), indices);
