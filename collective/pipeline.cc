@@ -7,19 +7,27 @@
 
 namespace cddp {
 
-Pipeline::Pipeline(Collective* collective)
-    : collective_(collective),
-      prepare_thread_([this] { PrepareLoop(); }),
-      exchange_thread_([this] { ExchangeLoop(); }) {}
+Pipeline::Pipeline(Collective* collective) : collective_(collective) {
+  try {
+    prepare_thread_ = std::thread([this] { PrepareLoop(); });
+    exchange_thread_ = std::thread([this] { ExchangeLoop(); });
+  } catch (...) {
+    Stop();
+    throw;
+  }
+}
 
-Pipeline::~Pipeline() {
+Pipeline::~Pipeline() { Stop(); }
+
+void Pipeline::Stop() {
   {
     const std::lock_guard lock(mutex_);
     stop_ = true;
   }
   changed_.notify_all();
-  prepare_thread_.join();
-  exchange_thread_.join();
+  for (std::thread* thread : {&prepare_thread_, &exchange_thread_}) {
+    if (thread->joinable()) thread->join();
+  }
 }
 
 void Pipeline::Submit(PipelineJob job) {

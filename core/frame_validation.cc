@@ -152,6 +152,7 @@ Status TakeRuns(const FrameId& expected, uint32_t entries, std::span<const std::
       return BadFrame(expected, fmt::format("run {} of {} has no entries", run, runs));
     }
     in_runs += count;
+    if (in_runs > entries) break;  // before it can overflow
   }
   return RequireEqual(expected, "entries of all runs", entries, in_runs);
 }

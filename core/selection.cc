@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <system_error>
 
 #include "cddp/memory.h"
 
@@ -47,7 +48,12 @@ Status MakeSelector(const SelectorOptions& options, std::unique_ptr<Selector>* s
         fmt::format("a selector needs at least one thread, got {}", options.threads));
   }
   if (options.name == "topk") {
-    *selector = MakeTopKSelector(options.threads);
+    try {
+      *selector = MakeTopKSelector(options.threads);
+    } catch (const std::system_error& error) {
+      return Status::Unavailable(fmt::format("cannot start {} threads to select with: {}",
+                                             options.threads, error.what()));
+    }
   } else if (options.name == "randomk") {
     *selector = MakeRandomKSelector(options.seed);
   } else if (options.name == "threshold") {

@@ -14,7 +14,8 @@ namespace cddp {
 // One owner at a time.
 class WorkerPool {
  public:
-  // The caller of Run is one of the `threads` workers (at least 1).
+  // The caller of Run is one of the `threads` workers (at least 1). Throws std::system_error
+  // when the system starts no more threads.
   explicit WorkerPool(int threads);
   ~WorkerPool();
 
@@ -25,6 +26,7 @@ class WorkerPool {
   void Run(const std::function<void(int)>& work);
 
  private:
+  void Stop();
   void Loop(int worker);
   void Work(const std::function<void(int)>& work, int worker);
 

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <system_error>
 #include <utility>
 
 #include "cddp/status.h"
@@ -50,8 +51,16 @@ Liveness::Watch::Watch(LivenessOptions options, uint64_t token, FileDescriptor l
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  thread_ = std::thread([this] { Run(); });
+  std::string failure;
+  try {
+    thread_ = std::thread([this] { Run(); });
+  } catch (const std::system_error& error) {
+    failure = error.what();
+  }
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  if (!failure.empty()) {
+    throw StatusError(StatusCode::kUnavailable, "liveness: cannot start a thread: " + failure);
+  }
 }
 
 Liveness::Watch::~Watch() {

@@ -60,6 +60,7 @@ class Pipeline {
   Status Guarded(const std::string& what, const std::function<Status()>& work);
   void BeginStep(uint64_t step);
   void Enqueue(std::unique_ptr<PipelineJob> job, uint64_t step);
+  void Stop();
 
   Collective* collective_;
   mutable std::mutex mutex_;
@@ -70,7 +71,7 @@ class Pipeline {
   bool all_prepared_ = false;     // and nothing more is prepared
   std::optional<uint64_t> step_;  // of the last BeginStep that has ended
   Status status_;
-  std::thread prepare_thread_;  // last: they start when the rest is there
+  std::thread prepare_thread_;
   std::thread exchange_thread_;
 };
 
