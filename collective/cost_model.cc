@@ -65,8 +65,8 @@ double StepSeconds(std::span<const StageSeconds> buckets) {
   return exchanged;
 }
 
-std::vector<Candidate> CandidatePlans(const MachineCosts& costs, double owner_budget,
-                                      std::span<const PlannedBucket> buckets) {
+std::vector<PredictedPlan> CandidatePlans(const MachineCosts& costs, double owner_budget,
+                                          std::span<const PlannedBucket> buckets) {
   std::vector<std::array<StageSeconds, kWays>> predicted;
   for (const PlannedBucket& bucket : buckets) {
     auto& ways = predicted.emplace_back();
@@ -80,16 +80,16 @@ std::vector<Candidate> CandidatePlans(const MachineCosts& costs, double owner_bu
     return StepSeconds(stages);
   };
 
-  std::vector<Candidate> candidates;
+  std::vector<PredictedPlan> candidates;
   for (size_t w = 0; w < kWays; ++w) {
     std::vector<Way> ways(buckets.size(), static_cast<Way>(w));
     const double seconds = seconds_of(ways);
     candidates.push_back({std::move(ways), seconds});
   }
-  std::ranges::stable_sort(candidates, {}, &Candidate::seconds);
+  std::ranges::stable_sort(candidates, {}, &PredictedPlan::seconds);
 
   // From the best uniform plan on, a bucket at a time.
-  Candidate mixture = candidates.front();
+  PredictedPlan mixture = candidates.front();
   for (size_t b = 0; b < buckets.size(); ++b) {
     for (size_t w = 0; w < kWays; ++w) {
       std::vector<Way> ways = mixture.ways;

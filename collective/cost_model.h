@@ -54,14 +54,14 @@ StageSeconds Predict(const MachineCosts& costs, double owner_budget, const Plann
 // consecutive buckets overlap (a flow shop of two machines, Johnson 1954).
 double StepSeconds(std::span<const StageSeconds> buckets);
 
-struct Candidate {
+struct PredictedPlan {
   std::vector<Way> ways;  // by bucket
   double seconds = 0;
 };
 
 // The plans worth trying: all buckets one way, for each way, and the mixture that the
 // model thinks best if it is better than all of them. Fastest first.
-std::vector<Candidate> CandidatePlans(const MachineCosts& costs, double owner_budget,
-                                      std::span<const PlannedBucket> buckets);
+std::vector<PredictedPlan> CandidatePlans(const MachineCosts& costs, double owner_budget,
+                                          std::span<const PlannedBucket> buckets);
 
 }  // namespace cddp

@@ -15,7 +15,7 @@ class DensePath final : public Path {
 
   Status Prepare(const Bucket& bucket) override {
     const Lap lap(&parts_.prepare_times.select);
-    return parts_.compressor ? parts_.compressor->TakeAll(bucket) : Status::Ok();
+    return parts_.compressor ? parts_.compressor->AccumulateAll(bucket) : Status::Ok();
   }
 
   Status Exchange(const Bucket& bucket, bool* finite) override {

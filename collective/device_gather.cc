@@ -27,25 +27,20 @@ class DeviceGather final : public Collective {
 
   Status Exchange(const Bucket& bucket) override {
     const auto ranks = static_cast<size_t>(transport_.world_size());
-    const std::vector<std::byte>& own = frames_[bucket.index];
     const size_t max_entries = compressor_->EntryCount(bucket);
     {
       const Lap lap(&exchange_times_.exchange);
-      outgoing_.assign(ranks, own);
       capacities_.assign(
           ranks, MaxFrameBytes(compressor_->format(), static_cast<uint32_t>(bucket.values.size()),
                                max_entries, bucket.parameters.size()));
-      CDDP_RETURN_IF_ERROR(exchange_.Run(outgoing_, capacities_));
+      CDDP_RETURN_IF_ERROR(exchange_.ToAll(frames_[bucket.index], capacities_));
     }
     const Lap lap(&exchange_times_.decode);
     ids_.resize(ranks);
     incoming_.resize(ranks);
     for (size_t r = 0; r < ranks; ++r) {
-      ids_[r] = {.step = bucket.step,
-                 .bucket = bucket.index,
-                 .rank = static_cast<uint32_t>(r),
-                 .elements = static_cast<uint32_t>(bucket.values.size())};
-      CDDP_RETURN_IF_ERROR(exchange_.FrameOf(r, own, ids_[r], &incoming_[r]));
+      ids_[r] = FrameIdOf(bucket, static_cast<uint32_t>(r));
+      CDDP_RETURN_IF_ERROR(exchange_.FrameOf(r, ids_[r], &incoming_[r]));
     }
     bool finite = true;
     CDDP_RETURN_IF_ERROR(compressor_->Mean(incoming_, ids_, max_entries, bucket, &finite));
@@ -75,7 +70,6 @@ class DeviceGather final : public Collective {
 
   // Of Exchange.
   FrameExchange exchange_;
-  std::vector<std::span<const std::byte>> outgoing_;
   std::vector<size_t> capacities_;
   std::vector<FrameId> ids_;
   std::vector<std::span<const std::byte>> incoming_;

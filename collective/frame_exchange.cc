@@ -9,6 +9,7 @@ namespace cddp {
 Status FrameExchange::Run(std::span<const std::span<const std::byte>> outgoing,
                           std::span<const size_t> capacities) {
   const auto self = static_cast<size_t>(transport_->rank());
+  own_ = outgoing[self];
   received_.Make(std::accumulate(capacities.begin(), capacities.end(), size_t{0}));
   incoming_.resize(capacities.size());
   std::byte* room = received_.data();
@@ -19,9 +20,14 @@ Status FrameExchange::Run(std::span<const std::span<const std::byte>> outgoing,
   return transport_->Exchange(outgoing, incoming_);
 }
 
-Status FrameExchange::FrameOf(size_t rank, std::span<const std::byte> own, const FrameId& id,
+Status FrameExchange::ToAll(std::span<const std::byte> frame, std::span<const size_t> capacities) {
+  same_.assign(capacities.size(), frame);
+  return Run(same_, capacities);
+}
+
+Status FrameExchange::FrameOf(size_t rank, const FrameId& id,
                               std::span<const std::byte>* frame) const {
-  *frame = own;
+  *frame = own_;
   if (static_cast<int>(rank) == transport_->rank()) return Status::Ok();
   size_t length = 0;
   if (Status status = FrameLength(incoming_[rank], &length); !status.ok()) {
@@ -32,10 +38,10 @@ Status FrameExchange::FrameOf(size_t rank, std::span<const std::byte> own, const
   return Status::Ok();
 }
 
-Status FrameExchange::Read(size_t rank, std::span<const std::byte> own, const FrameId& id,
-                           size_t max_entries, Selection* entries, bool* finite) const {
+Status FrameExchange::Read(size_t rank, const FrameId& id, size_t max_entries, Selection* entries,
+                           bool* finite) const {
   std::span<const std::byte> frame;
-  CDDP_RETURN_IF_ERROR(FrameOf(rank, own, id, &frame));
+  CDDP_RETURN_IF_ERROR(FrameOf(rank, id, &frame));
   FrameView view;
   CDDP_RETURN_IF_ERROR(DecodeFrame(frame, id, max_entries, &view, entries));
   *finite &= !view.non_finite;

@@ -39,15 +39,14 @@ class GatherPath final : public Path {
     Flight& flight = flights_[bucket.index];
     {
       const Lap lap(&parts_.exchange_times.exchange);
-      outgoing_.assign(ranks, flight.frame);
       capacities_.assign(ranks, MaxFrameBytes(parts_.compressor->format(),
                                               static_cast<uint32_t>(bucket.values.size()),
                                               flight.max_entries, bucket.parameters.size()));
-      CDDP_RETURN_IF_ERROR(exchange_.Run(outgoing_, capacities_));
+      CDDP_RETURN_IF_ERROR(exchange_.ToAll(flight.frame, capacities_));
     }
     {
       const Lap lap(&parts_.exchange_times.decode);
-      CDDP_RETURN_IF_ERROR(Read(bucket, flight, finite));
+      CDDP_RETURN_IF_ERROR(Read(bucket, flight.max_entries, finite));
     }
     const Lap lap(&parts_.exchange_times.apply);
     *finite &= sum_.Into(entries_, static_cast<float>(ranks), bucket.values);
@@ -62,15 +61,11 @@ class GatherPath final : public Path {
   };
 
   // What all ranks sent.
-  Status Read(const Bucket& bucket, const Flight& flight, bool* finite) {
+  Status Read(const Bucket& bucket, size_t max_entries, bool* finite) {
     entries_.resize(static_cast<size_t>(parts_.transport->world_size()));
     for (size_t r = 0; r < entries_.size(); ++r) {
-      const FrameId id{.step = bucket.step,
-                       .bucket = bucket.index,
-                       .rank = static_cast<uint32_t>(r),
-                       .elements = static_cast<uint32_t>(bucket.values.size())};
-      CDDP_RETURN_IF_ERROR(
-          exchange_.Read(r, flight.frame, id, flight.max_entries, &entries_[r], finite));
+      CDDP_RETURN_IF_ERROR(exchange_.Read(r, FrameIdOf(bucket, static_cast<uint32_t>(r)),
+                                          max_entries, &entries_[r], finite));
     }
     return Status::Ok();
   }
@@ -78,7 +73,6 @@ class GatherPath final : public Path {
   PathParts& parts_;
   FrameExchange exchange_;
   Flights<Flight> flights_;
-  std::vector<std::span<const std::byte>> outgoing_;
   std::vector<size_t> capacities_;
   std::vector<Selection> entries_;  // by rank
   SparseSum sum_;

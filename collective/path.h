@@ -47,6 +47,7 @@ class Path {
 std::unique_ptr<Path> MakeDensePath(PathParts* parts);
 std::unique_ptr<Path> MakeGatherPath(PathParts* parts);
 std::unique_ptr<Path> MakeSplitPath(PathParts* parts);
+std::unique_ptr<Path> MakePath(Way way, PathParts* parts);
 
 // Of the options of a rank's compressor, those of its compressor as an owner.
 Status MakeOwner(const CompressorOptions& options, double owner_budget,

@@ -221,7 +221,7 @@ void Planner::Decide(uint64_t step, const std::vector<PlannedBucket>& buckets, b
 }
 
 void Planner::StartRace(const std::vector<PlannedBucket>& buckets) {
-  const std::vector<Candidate> plans = CandidatePlans(costs_, owner_budget_, buckets);
+  const std::vector<PredictedPlan> plans = CandidatePlans(costs_, owner_budget_, buckets);
   Log(TableOf(buckets, plans));
   race_ = Race(plans, ways_, ways_.empty() ? 0 : MedianOf(periods_));
   settled_ = false;
@@ -230,7 +230,7 @@ void Planner::StartRace(const std::vector<PlannedBucket>& buckets) {
 
 // What the model predicts, a line for each bucket and one for the step.
 std::string Planner::TableOf(const std::vector<PlannedBucket>& buckets,
-                             const std::vector<Candidate>& plans) const {
+                             const std::vector<PredictedPlan>& plans) const {
   std::string table =
       fmt::format("auto, predicted ms:\n  {:>8} {:>12} {:>10}", "bucket", "elements", "entries");
   for (size_t w = 0; w < kWays; ++w) {
@@ -243,7 +243,7 @@ std::string Planner::TableOf(const std::vector<PlannedBucket>& buckets,
       table += fmt::format(" {:10.2f}", 1e3 * (stages.prepare + stages.exchange));
     }
   }
-  for (const Candidate& plan : plans) {
+  for (const PredictedPlan& plan : plans) {
     table += fmt::format("\n  a step, {}: {:.2f}", NameOf(plan.ways), 1e3 * plan.seconds);
   }
   return table;

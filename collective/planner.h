@@ -58,7 +58,7 @@ class Planner {
   Status ShareDecision(uint64_t step, const std::vector<PlannedBucket>& buckets);
   void Log(const std::string& lines) const;
   std::string TableOf(const std::vector<PlannedBucket>& buckets,
-                      const std::vector<Candidate>& plans) const;
+                      const std::vector<PredictedPlan>& plans) const;
 
   Transport* transport_;
   const CompressorOptions compression_;

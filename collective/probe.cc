@@ -90,7 +90,7 @@ class Prober {
         const Bucket bucket{.step = step, .values = values, .parameters = layout};
         Status status;
         CDDP_RETURN_IF_ERROR(ExchangeAll(1));
-        sweep.push_back(SecondsOf([&] { status = compressor->TakeAll(bucket); }));
+        sweep.push_back(SecondsOf([&] { status = compressor->AccumulateAll(bucket); }));
         CDDP_RETURN_IF_ERROR(status);
         compressor->EndStep(/*commit=*/true);
       }

@@ -21,10 +21,10 @@ std::string NameOf(const std::vector<Way>& ways) {
   return name;
 }
 
-Race::Race(const std::vector<Candidate>& plans, const std::vector<Way>& in_use, double seconds)
+Race::Race(const std::vector<PredictedPlan>& plans, const std::vector<Way>& in_use, double seconds)
     : in_use_(in_use) {
   bool listed = false;
-  for (const Candidate& plan : plans) {
+  for (const PredictedPlan& plan : plans) {
     const bool is_in_use = plan.ways == in_use;
     listed |= is_in_use;
     if (!is_in_use && plan.seconds > kWorthTrying * plans.front().seconds) continue;

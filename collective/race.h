@@ -31,7 +31,7 @@ class Race {
   // Of the plans, fastest by prediction first, those whose prediction is at most kWorthTrying
   // times the first one's, and the plan in use (its ways; empty: none), whose steps take
   // `seconds` now.
-  Race(const std::vector<Candidate>& plans, const std::vector<Way>& in_use, double seconds);
+  Race(const std::vector<PredictedPlan>& plans, const std::vector<Way>& in_use, double seconds);
 
   bool over() const { return over_; }
   // Of the plan to run next, for steps() steps; when the race is over, the winner's.
@@ -49,7 +49,7 @@ class Race {
 
  private:
   struct Trial {
-    Candidate plan;
+    PredictedPlan plan;
     std::vector<double> seconds;  // of the steps in the last round that it was in
     bool out = false;
   };

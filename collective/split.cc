@@ -54,7 +54,7 @@ class SplitPath final : public Path {
   Status Prepare(const Bucket& bucket) override {
     Flight& flight = flights_[bucket.index];
     Compressor& compressor = *parts_.compressor;
-    Plan(bucket, &flight);
+    BoundEntries(bucket, &flight);
     {
       const Lap lap(&parts_.prepare_times.select);
       CDDP_RETURN_IF_ERROR(compressor.Take(bucket));
@@ -85,7 +85,7 @@ class SplitPath final : public Path {
   };
 
   // The most entries of each part and of each owner's frame.
-  void Plan(const Bucket& bucket, Flight* flight) const {
+  void BoundEntries(const Bucket& bucket, Flight* flight) const {
     if (!flight->shards || !flight->shards->IsOf(bucket)) {
       flight->shards.emplace(bucket, static_cast<int>(ranks_));
     }
@@ -168,8 +168,7 @@ class SplitPath final : public Path {
     const Lap lap(&parts_.exchange_times.decode);
     entries_.resize(ranks_);
     for (size_t r = 0; r < ranks_; ++r) {
-      CDDP_RETURN_IF_ERROR(exchange_.Read(r, flight.frames[self_],
-                                          IdOfPart(bucket, r, self_, flight),
+      CDDP_RETURN_IF_ERROR(exchange_.Read(r, IdOfPart(bucket, r, self_, flight),
                                           flight.part_entries[self_], &entries_[r], finite));
     }
     sum_.resize(flight.shards->elements(static_cast<int>(self_)));
@@ -216,14 +215,13 @@ class SplitPath final : public Path {
 
   Status SendToAll(const Bucket& bucket, const Flight& flight) {
     const Lap lap(&parts_.exchange_times.exchange);
-    outgoing_.assign(ranks_, sum_frame_);
     capacities_.resize(ranks_);
     for (size_t o = 0; o < ranks_; ++o) {
       capacities_[o] =
           MaxFrameBytes(parts_.owner->format(), flight.shards->elements(static_cast<int>(o)),
                         flight.owner_entries[o], bucket.parameters.size());
     }
-    return exchange_.Run(outgoing_, capacities_);
+    return exchange_.ToAll(sum_frame_, capacities_);
   }
 
   // The owners' entries become the bucket's.
@@ -231,8 +229,8 @@ class SplitPath final : public Path {
     {
       const Lap lap(&parts_.exchange_times.decode);
       for (size_t o = 0; o < ranks_; ++o) {
-        CDDP_RETURN_IF_ERROR(exchange_.Read(o, sum_frame_, IdOfSum(bucket, o, flight),
-                                            flight.owner_entries[o], &entries_[o], finite));
+        CDDP_RETURN_IF_ERROR(exchange_.Read(o, IdOfSum(bucket, o, flight), flight.owner_entries[o],
+                                            &entries_[o], finite));
         flight.shards->ToBucket(static_cast<int>(o), entries_[o].indices);
       }
     }

@@ -123,7 +123,7 @@ Status Compressor::Take(const Bucket& bucket, std::span<const size_t> counts) {
   return Status::Ok();
 }
 
-Status Compressor::TakeAll(const Bucket& bucket) {
+Status Compressor::AccumulateAll(const Bucket& bucket) {
   last_step_ = bucket.step;
   for (const BucketParameter& parameter : bucket.parameters) {
     const auto gradient = bucket.values.subspan(parameter.offset, parameter.count);
@@ -152,10 +152,7 @@ Status Compressor::Compress(const Bucket& bucket, uint32_t rank, std::vector<std
 }
 
 Status Compressor::EncodeTaken(const Bucket& bucket, uint32_t rank, std::vector<std::byte>* frame) {
-  const FrameId id{.step = bucket.step,
-                   .bucket = bucket.index,
-                   .rank = rank,
-                   .elements = static_cast<uint32_t>(bucket.values.size())};
+  const FrameId id = FrameIdOf(bucket, rank);
   values_ = taken_.selection.values;
   CDDP_RETURN_IF_ERROR(
       EncodeFrame(options_.format, id, taken_.run_ends, !taken_.finite, &taken_.selection, frame));

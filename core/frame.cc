@@ -89,47 +89,6 @@ void PutHeader(const FrameFormat& format, const FrameId& id, bool non_finite, si
   std::memcpy(frame->data() + kChecksumOffset, &checksum, sizeof(checksum));
 }
 
-struct Block {
-  size_t count = 0;
-  uint32_t indices[kBlockEntries];
-  float values[kBlockEntries];
-};
-
-// Decodes a validated frame block by block.
-class BlockReader {
- public:
-  explicit BlockReader(const FrameView& view)
-      : sizes_(view.runs),
-        index_codec_(*IndexCodecOf(view.index_format)),
-        value_codec_(*ValueCodecOf(view.value_format)),
-        values_(view.values.data()) {
-    cursor_.bytes = view.indices;
-    cursor_.elements = view.id.elements;
-    if (!index_codec_.Start(view.entries, view.blocks, &cursor_)) sizes_ = BlockSizes({});
-  }
-
-  // False behind the last block.
-  bool Next(Block* block) {
-    block->count = sizes_.Next();
-    if (block->count == 0) return false;
-    // Of a validated frame this cannot fail.
-    if (!index_codec_.Next(&cursor_, block->count, block->indices)) {
-      block->count = 0;
-      return false;
-    }
-    value_codec_.Decode(values_, block->count, block->values);
-    values_ += value_codec_.BlockBytes(block->count);
-    return true;
-  }
-
- private:
-  BlockSizes sizes_;
-  const IndexCodec& index_codec_;
-  const ValueCodec& value_codec_;
-  IndexCursor cursor_;
-  const std::byte* values_;
-};
-
 }  // namespace
 
 std::vector<std::string> IndexFormatNames() { return Names(kIndexFormats); }
@@ -229,22 +188,6 @@ void AssembleFrame(const FrameFormat& format, const FrameId& id, std::span<const
   std::memcpy(end, coded.data(), coded.size());
   out->resize(static_cast<size_t>(end - out->data()) + coded.size());
   PutHeader(format, id, /*non_finite=*/false, entries, out);
-}
-
-void DecodeAdd(const FrameView& view, std::span<float> dense) {
-  BlockReader reader(view);
-  // A block is decoded, and fetched into the cache, while the one before is added.
-  Block blocks[2];
-  Block* current = &blocks[0];
-  Block* next = &blocks[1];
-  reader.Next(current);
-  while (current->count > 0) {
-    if (reader.Next(next)) {
-      for (size_t i = 0; i < next->count; ++i) __builtin_prefetch(&dense[next->indices[i]], 1);
-    }
-    for (size_t i = 0; i < current->count; ++i) dense[current->indices[i]] += current->values[i];
-    std::swap(current, next);
-  }
 }
 
 }  // namespace cddp

@@ -71,7 +71,8 @@ Status AtenCompressor::Create(at::Device device, const CompressorOptions& option
 
 // A step of a parameter that does not go whole: whether the device has all operators.
 Status AtenCompressor::Try() {
-  const uint32_t elements = options_.whole_limit + 64;
+  options_.whole_limit = 0;
+  const uint32_t elements = 64;
   at::Tensor gradient;
   CDDP_RETURN_IF_ERROR(WithAten("making a tensor", [&] {
     gradient = torch::ones({elements}, torch::TensorOptions(torch::kFloat).device(device_));
@@ -147,10 +148,7 @@ Status AtenCompressor::Start(const Bucket& bucket, uint32_t rank) {
 
 Status AtenCompressor::CompressBucket(const Bucket& bucket, uint32_t rank,
                                       std::vector<std::byte>* frame) {
-  const FrameId id{.step = bucket.step,
-                   .bucket = bucket.index,
-                   .rank = rank,
-                   .elements = static_cast<uint32_t>(bucket.values.size())};
+  const FrameId id = FrameIdOf(bucket, rank);
   const at::Tensor gradients = OfBucket(bucket);
   std::vector<std::pair<at::Tensor, Kept*>> accumulated;
   at::Tensor finite = torch::ones({}, torch::TensorOptions(torch::kBool).device(device_));

@@ -15,7 +15,7 @@ class RecordingCollective final : public Collective {
   std::string_view name() const override { return inner_->name(); }
   bool on_device() const override { return inner_->on_device(); }
   Compression* compression() override { return inner_->compression(); }
-
+  Compressor* compressor() override { return inner_->compressor(); }
   Memory* owner_memory() override { return inner_->owner_memory(); }
   CollectiveTimes times() const override { return inner_->times(); }
   const Plan* plan() const override { return inner_->plan(); }

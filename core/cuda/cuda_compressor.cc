@@ -22,6 +22,9 @@ namespace {
 using cuda::DeviceArray;
 using cuda::StatusOf;
 
+// The kernels count entries and chunks of them in 32 bits, with room to round up.
+constexpr size_t kMostElements = (size_t{1} << 31) - 1;
+
 // A bucket as it was last seen.
 struct BucketState {
   bool prepared = false;
@@ -195,14 +198,17 @@ Status CudaCompressor::Start(const Bucket& bucket, uint32_t rank) {
   Impl& impl = *impl_;
   const cuda::DeviceGuard guard(impl.device);
   impl.current = nullptr;
+  if (bucket.values.size() > kMostElements) {
+    return Status::InvalidArgument(
+        fmt::format("bucket {} has {} elements, compression on a GPU takes up to {}; use smaller "
+                    "buckets",
+                    bucket.index, bucket.values.size(), kMostElements));
+  }
   if (reinterpret_cast<uintptr_t>(bucket.values.data()) % 16 != 0) {
     return Status::InvalidArgument(
         fmt::format("the gradients of bucket {} are not aligned to 16 bytes", bucket.index));
   }
-  const FrameId id{.step = bucket.step,
-                   .bucket = bucket.index,
-                   .rank = rank,
-                   .elements = static_cast<uint32_t>(bucket.values.size())};
+  const FrameId id = FrameIdOf(bucket, rank);
   CDDP_RETURN_IF_ERROR(
       CheckFrameLimits(options_.format, id, EntryCount(bucket), bucket.parameters.size()));
   BucketState& state = impl.buckets[bucket.index];

@@ -34,6 +34,14 @@ struct CompressorOptions {
 // The entries that are sent of a parameter of `elements` elements that has no budget.
 size_t EntriesByRatio(const CompressorOptions& options, uint32_t elements);
 
+// Of the frame of the whole bucket that `rank` sends.
+inline FrameId FrameIdOf(const Bucket& bucket, uint32_t rank) {
+  return {.step = bucket.step,
+          .bucket = bucket.index,
+          .rank = rank,
+          .elements = static_cast<uint32_t>(bucket.values.size())};
+}
+
 // A large parameter's share of the entries (budget.h).
 struct ParameterBudget {
   size_t elements = 0;

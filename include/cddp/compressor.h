@@ -79,7 +79,7 @@ class Compressor final : public Compression {
   // What Compress does after Take.
   Status EncodeTaken(const Bucket& bucket, uint32_t rank, std::vector<std::byte>* frame);
   // For a dense step: bucket.values become all that was accumulated for the bucket.
-  Status TakeAll(const Bucket& bucket);
+  Status AccumulateAll(const Bucket& bucket);
   // Adds a frame to the statistics: those of the caller's own making.
   void CountFrame(size_t bytes) { statistics_.bytes_out += bytes; }
 

@@ -3,8 +3,8 @@
 //
 //   header (40 bytes) | runs | indices | values
 //
-// Decoding trusts nothing: ValidateFrame checks every field, length, index and scale,
-// and that every value is finite, before a decoder touches memory. Encoding and
+// Decoding trusts nothing: every field, length, index and scale is checked, and that every value
+// is finite. Encoding and
 // decoding are deterministic; every machine decodes the same bits, provided that the
 // thread does not flush denormals to zero.
 //
@@ -111,9 +111,5 @@ Status ValidateFrame(std::span<const std::byte> frame, const FrameId& expected, 
 // After an error *entries is unspecified.
 Status DecodeFrame(std::span<const std::byte> frame, const FrameId& expected, size_t max_entries,
                    FrameView* view, Selection* entries);
-
-// dense[index] += value for each entry of a validated frame, in index order. Requires
-// dense.size() == view.id.elements.
-void DecodeAdd(const FrameView& view, std::span<float> dense);
 
 }  // namespace cddp

@@ -62,7 +62,7 @@ TEST(CostModel, MixesWaysWhereThatIsBetter) {
   const MachineCosts costs = CostsOf(8, 1'000);
   std::vector<PlannedBucket> buckets{{6'000'000, 60'000}};
   buckets.insert(buckets.end(), 20, {100, 100});
-  const std::vector<Candidate> plans = CandidatePlans(costs, 1, buckets);
+  const std::vector<PredictedPlan> plans = CandidatePlans(costs, 1, buckets);
   ASSERT_EQ(plans.size(), kWays + 1);
   for (size_t i = 1; i < plans.size(); ++i) EXPECT_LE(plans[i - 1].seconds, plans[i].seconds);
   std::vector<Way> mixture(21, Way::kGather);
@@ -70,7 +70,7 @@ TEST(CostModel, MixesWaysWhereThatIsBetter) {
   EXPECT_EQ(plans.front().ways, mixture);
   for (Way way : {Way::kDense, Way::kGather, Way::kSplit}) {
     const std::vector<Way> uniform(buckets.size(), way);
-    EXPECT_EQ(std::ranges::count(plans, uniform, &Candidate::ways), 1) << WayName(way);
+    EXPECT_EQ(std::ranges::count(plans, uniform, &PredictedPlan::ways), 1) << WayName(way);
   }
 }
 

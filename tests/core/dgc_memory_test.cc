@@ -6,6 +6,7 @@
 #include "cddp/compressor.h"
 #include "cddp/frame.h"
 #include "cddp/memory.h"
+#include "tests/add_entries.h"
 #include "tests/core/generators.h"
 #include "tests/core/owned_bucket.h"
 
@@ -41,9 +42,10 @@ double LargestDifferenceFromSgd(bool nesterov, double weight_decay) {
     EXPECT_TRUE(compressor->Compress(bucket.At(step), 0, &frame).ok());
     compressor->EndStep(true);
     FrameView view;
-    EXPECT_TRUE(ValidateFrame(frame, {step, 0, 0, kElements}, kElements, &view).ok());
+    Selection sent;
+    EXPECT_TRUE(DecodeFrame(frame, {step, 0, 0, kElements}, kElements, &view, &sent).ok());
     std::vector<float> update(kElements);
-    DecodeAdd(view, update);
+    AddEntries(sent, &update);
     for (size_t i = 0; i < kElements; ++i) {
       weights[i] -= static_cast<float>(kLearningRate) * update[i];
       const double g = gradient(i, expected[i]);

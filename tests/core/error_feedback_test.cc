@@ -46,11 +46,10 @@ Course Train(const std::string& memory, int steps, Gradient gradient) {
     EXPECT_TRUE(compressor->Compress(bucket.At(step), 0, &frame).ok());
     FrameView view;
     const FrameId id{static_cast<uint64_t>(step), 0, 0, kCourseElements};
-    EXPECT_TRUE(ValidateFrame(frame, id, kCourseElements, &view).ok());
-    EXPECT_EQ(view.entries, 20u);
-    std::vector<float> decoded(kCourseElements, 0.0f);
-    DecodeAdd(view, decoded);
-    for (uint32_t i = 0; i < kCourseElements; ++i) course.sent[i] += decoded[i];
+    Selection sent;
+    EXPECT_TRUE(DecodeFrame(frame, id, kCourseElements, &view, &sent).ok());
+    EXPECT_EQ(sent.size(), 20u);
+    for (size_t i = 0; i < sent.size(); ++i) course.sent[sent.indices[i]] += sent.values[i];
     compressor->EndStep(true);
     const MemoryState state = compressor->memory().Save();
     course.residual = state.empty() ? std::vector<float>(kCourseElements) : state.begin()->second;

@@ -8,6 +8,7 @@
 
 #include "cddp/compressor.h"
 #include "cddp/frame.h"
+#include "tests/add_entries.h"
 #include "tests/core/generators.h"
 #include "tests/core/owned_bucket.h"
 
@@ -109,7 +110,7 @@ TEST_P(MemoryLaw, Holds) {
     }
     ++committed;
     std::vector<float> decoded(accumulated.size(), 0.0f);
-    DecodeAdd(view, decoded);
+    AddEntries(entries_sent, &decoded);
     std::vector<bool> sent(accumulated.size());
     for (uint32_t index : entries_sent.indices) sent[index] = true;
     for (size_t i = 0; i < accumulated.size(); ++i) {

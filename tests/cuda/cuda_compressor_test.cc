@@ -11,6 +11,7 @@
 #include "cddp/compressor.h"
 #include "core/cuda/device.h"
 #include "core/frame_layout.h"
+#include "tests/add_entries.h"
 #include "tests/core/frame_bytes.h"
 #include "tests/core/generators.h"
 #include "tests/core/owned_bucket.h"
@@ -318,8 +319,9 @@ TEST_F(CudaCompressorTest, DecodesAsTheCpuDoes) {
       std::vector<float> want(bucket.values.size(), 0.0f);
       for (size_t f = 0; f < frames.size(); ++f) {
         FrameView view;
-        ASSERT_TRUE(ValidateFrame(frames[f], ids[f], want.size(), &view).ok());
-        DecodeAdd(view, want);
+        Selection sent;
+        ASSERT_TRUE(DecodeFrame(frames[f], ids[f], want.size(), &view, &sent).ok());
+        AddEntries(sent, &want);
       }
       for (float& value : want) value /= static_cast<float>(frames.size());
       std::unique_ptr<CudaCompressor> gpu;
@@ -358,7 +360,8 @@ TEST_F(CudaCompressorTest, CorruptFrames) {
       }
       Seal(&altered);
       FrameView view;
-      const bool good = ValidateFrame(altered, ids[0], elements, &view).ok();
+      Selection sent;
+      const bool good = DecodeFrame(altered, ids[0], elements, &view, &sent).ok();
       ASSERT_TRUE(dense.Make(elements).ok());
       bool finite = true;
       const Status status = gpu->Mean(Spans({altered}), ids, elements, In(dense, ids[0]), &finite);
@@ -369,7 +372,7 @@ TEST_F(CudaCompressorTest, CorruptFrames) {
         continue;
       }
       std::vector<float> want(elements, 0.0f);
-      DecodeAdd(view, want);
+      AddEntries(sent, &want);
       EXPECT_TRUE(SameBits(ToHost(dense, elements), want));
     }
   }
@@ -456,8 +459,9 @@ TEST_F(CudaCompressorTest, MeanIsDividedAndChecked) {
   std::vector<float> want(at.values.size(), 0.0f);
   for (size_t f = 0; f < frames.size(); ++f) {
     FrameView view;
-    ASSERT_TRUE(ValidateFrame(frames[f], ids[f], 8001, &view).ok());
-    DecodeAdd(view, want);
+    Selection sent;
+    ASSERT_TRUE(DecodeFrame(frames[f], ids[f], 8001, &view, &sent).ok());
+    AddEntries(sent, &want);
   }
   for (float& value : want) value /= 2.0f;
   bool finite = true;

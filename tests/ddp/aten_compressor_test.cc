@@ -8,6 +8,7 @@
 #include <tuple>
 
 #include "core/sweep.h"
+#include "tests/add_entries.h"
 #include "tests/core/owned_bucket.h"
 #include "tests/core/random_bits.h"
 
@@ -132,8 +133,9 @@ TEST(AtenCompressor, MeanIsOfAllFramesAndChecked) {
                    .rank = rank,
                    .elements = static_cast<uint32_t>(bucket.values.size())});
     FrameView view;
-    ASSERT_TRUE(ValidateFrame(frames[rank], ids[rank], entries, &view).ok());
-    DecodeAdd(view, want);
+    Selection sent;
+    ASSERT_TRUE(DecodeFrame(frames[rank], ids[rank], entries, &view, &sent).ok());
+    AddEntries(sent, &want);
   }
   for (float& value : want) value /= kRanks;
   const auto aten = Aten(options);

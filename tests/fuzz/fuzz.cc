@@ -39,12 +39,7 @@ void DecodeInAllWays(const FrameBytes& frame) {
   if (!good) return;
   Require(entries.size() == view.entries);
   RequireAscending(entries.indices, id.elements);
-  std::vector<float> dense(id.elements, 0.0f);
-  DecodeAdd(view, dense);
-  for (size_t i = 0; i < entries.size(); ++i) {
-    Require(std::isfinite(entries.values[i]));
-    Require(dense[entries.indices[i]] == entries.values[i]);
-  }
+  for (float value : entries.values) Require(std::isfinite(value));
 }
 
 std::vector<uint32_t> ReadStream(const IndexCodec& codec, std::span<const std::byte> bytes,
