@@ -17,16 +17,25 @@ if(CCACHE_PROGRAM AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
 endif()
 
 add_library(cddp_flags INTERFACE)
-target_include_directories(cddp_flags INTERFACE ${CMAKE_SOURCE_DIR}/include ${CMAKE_SOURCE_DIR})
+target_include_directories(cddp_flags INTERFACE
+  $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include> $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}>
+  $<INSTALL_INTERFACE:include/compressed_ddp>)
+target_compile_features(cddp_flags INTERFACE cxx_std_20)
 # Replicas are bit-identical only when no target contracts a*b+c (design law 4).
+target_compile_options(cddp_flags INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-ffp-contract=off>)
+# What follows is not for who uses the library.
+if(NOT PROJECT_IS_TOP_LEVEL)
+  return()
+endif()
 target_compile_options(cddp_flags INTERFACE
-  $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Werror -ffp-contract=off
+  $<BUILD_INTERFACE:$<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Werror
     # Members left out of a designated initialiser have defaults.
-    -Wno-missing-field-initializers>)
+    -Wno-missing-field-initializers>>)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # False alarms of GCC 12 inside libstdc++ at -O3.
   target_compile_options(cddp_flags INTERFACE
-    $<$<COMPILE_LANGUAGE:CXX>:-Wno-restrict -Wno-maybe-uninitialized -Wno-stringop-overflow>)
+    $<BUILD_INTERFACE:$<$<COMPILE_LANGUAGE:CXX>:-Wno-restrict -Wno-maybe-uninitialized
+      -Wno-stringop-overflow>>)
 endif()
 if(CDDP_SANITIZE)
   target_compile_options(cddp_flags INTERFACE -fsanitize=${CDDP_SANITIZE} -fno-omit-frame-pointer)

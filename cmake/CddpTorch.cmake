@@ -39,9 +39,10 @@ target_compile_options(cddp_torch INTERFACE ${CDDP_TORCH_FLAGS})
 # A wheel has headers of fmt, of another version than the library that is linked here.
 get_target_property(CDDP_FMT_INCLUDE_DIR fmt::fmt INTERFACE_INCLUDE_DIRECTORIES)
 if(EXISTS ${TORCH_INSTALL_PREFIX}/include/fmt)
-  file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/include_first)
-  file(CREATE_LINK ${CDDP_FMT_INCLUDE_DIR}/fmt ${CMAKE_BINARY_DIR}/include_first/fmt SYMBOLIC)
-  target_include_directories(cddp_torch BEFORE INTERFACE ${CMAKE_BINARY_DIR}/include_first)
+  set(include_first ${PROJECT_BINARY_DIR}/include_first)
+  file(MAKE_DIRECTORY ${include_first})
+  file(CREATE_LINK ${CDDP_FMT_INCLUDE_DIR}/fmt ${include_first}/fmt SYMBOLIC)
+  target_include_directories(cddp_torch BEFORE INTERFACE $<BUILD_INTERFACE:${include_first}>)
 endif()
 
 # Where libtorch has NCCL, its header: the wheel's, next to it, or CUDA's.
@@ -54,27 +55,34 @@ if(CDDP_CUDA AND EXISTS ${TORCH_INSTALL_PREFIX}/lib/libtorch_cuda.so)
   endif()
 endif()
 
+# Headers of ours that stand in for what a libtorch lacks.
+function(cddp_torch_lacks folder)
+  target_include_directories(cddp_torch SYSTEM INTERFACE
+    $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/ddp/${folder}>
+    $<INSTALL_INTERFACE:include/compressed_ddp/${folder}>)
+endfunction()
+
 # ProcessGroupGloo.hpp includes Gloo's headers.
 if(CDDP_TORCH_FROM STREQUAL "python")
   # The wheel's libtorch_cpu holds a Gloo: the headers or the library of the system's
   # would be of another version. That of PyTorch 2.11 ships none.
   find_path(CDDP_WHEELS_GLOO gloo/config.h PATHS ${TORCH_INCLUDE_DIRS} NO_DEFAULT_PATH)
-  set(CDDP_GLOO_INCLUDE_DIR ${CDDP_WHEELS_GLOO})
-  if(NOT CDDP_WHEELS_GLOO)
-    set(CDDP_GLOO_INCLUDE_DIR ${CMAKE_SOURCE_DIR}/ddp/gloo_stand_in)
+  if(CDDP_WHEELS_GLOO)
+    target_include_directories(cddp_torch SYSTEM INTERFACE ${CDDP_WHEELS_GLOO})
+  else()
+    cddp_torch_lacks(gloo_stand_in)
   endif()
 else()
   find_path(GLOO_INCLUDE_DIR gloo/config.h HINTS ${TORCH_INCLUDE_DIRS} REQUIRED)
-  set(CDDP_GLOO_INCLUDE_DIR ${GLOO_INCLUDE_DIR})
+  target_include_directories(cddp_torch SYSTEM INTERFACE ${GLOO_INCLUDE_DIR})
   find_library(GLOO_LIBRARY NAMES gloo libgloo.so.0 HINTS ${TORCH_INSTALL_PREFIX}/lib)
   if(GLOO_LIBRARY)
     target_link_libraries(cddp_torch INTERFACE ${GLOO_LIBRARY})
   endif()
 endif()
-target_include_directories(cddp_torch SYSTEM INTERFACE ${CDDP_GLOO_INCLUDE_DIR})
 
 find_path(CDDP_AUTOGRAD_CONTEXT torch/csrc/distributed/autograd/context/context.h
           HINTS ${TORCH_INCLUDE_DIRS})
 if(NOT CDDP_AUTOGRAD_CONTEXT)
-  target_include_directories(cddp_torch SYSTEM INTERFACE ${CMAKE_SOURCE_DIR}/ddp/torch_1_13)
+  cddp_torch_lacks(torch_1_13)
 endif()

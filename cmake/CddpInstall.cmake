@@ -1,0 +1,32 @@
+# The library for other projects: targets cddp::ddp, cddp::collective and cddp::core, in this build
+# and, after `cmake --install`, by find_package(cddp).
+include(CMakePackageConfigHelpers)
+include(GNUInstallDirs)
+
+set(libraries cddp_core cddp_collective cddp_peers cddp_ddp)
+if(CDDP_CUDA)
+  list(APPEND libraries cddp_cuda)
+endif()
+foreach(library IN LISTS libraries)
+  string(REPLACE "cddp_" "" name ${library})
+  add_library(cddp::${name} ALIAS ${library})
+  set_target_properties(${library} PROPERTIES EXPORT_NAME ${name})
+endforeach()
+
+install(TARGETS ${libraries} cddp_flags cddp_torch EXPORT cddp)
+install(DIRECTORY include/ ddp DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/compressed_ddp
+  FILES_MATCHING PATTERN "*.h" PATTERN gloo_stand_in EXCLUDE PATTERN torch_1_13 EXCLUDE)
+install(DIRECTORY ddp/gloo_stand_in ddp/torch_1_13
+  DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/compressed_ddp)
+if(CDDP_TRAINER)
+  install(TARGETS cddp)
+endif()
+
+set(package ${CMAKE_INSTALL_LIBDIR}/cmake/cddp)
+install(EXPORT cddp NAMESPACE cddp:: DESTINATION ${package} FILE cddpTargets.cmake)
+configure_package_config_file(cmake/cddpConfig.cmake.in ${PROJECT_BINARY_DIR}/cddpConfig.cmake
+  INSTALL_DESTINATION ${package})
+write_basic_package_version_file(${PROJECT_BINARY_DIR}/cddpConfigVersion.cmake
+  COMPATIBILITY SameMinorVersion)
+install(FILES ${PROJECT_BINARY_DIR}/cddpConfig.cmake ${PROJECT_BINARY_DIR}/cddpConfigVersion.cmake
+  DESTINATION ${package})
