@@ -16,6 +16,7 @@
 #include "trainer/memory_order.h"
 #include "trainer/model.h"
 #include "trainer/plan_file.h"
+#include "trainer/rank_zero.h"
 #include "trainer/rank_state.h"
 #include "trainer/tensor_state.h"
 
@@ -116,14 +117,7 @@ void CheckpointWriter::RequireSharedFolder() const {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   const uint64_t probe =
       world_.AgreeOnNumber(static_cast<uint64_t>(now / std::chrono::nanoseconds(1)));
-  std::string failure;
-  try {
-    if (world_.rank() == 0) folder_.Begin(probe);
-  } catch (const StatusError& error) {
-    failure = error.what();
-  }
-  failure = world_.AgreeOnText(failure);
-  if (!failure.empty()) throw SharedError(StatusCode::kUnavailable, failure);
+  OnRankZero(world_, [&] { folder_.Begin(probe); });
   std::vector<double> blind(static_cast<size_t>(world_.size()), 0.0);
   if (!Appears(folder_.UnfinishedPathOf(probe))) blind[static_cast<size_t>(world_.rank())] = 1;
   world_.Sum(blind);
@@ -243,23 +237,14 @@ std::unique_ptr<ResumedCheckpoint> ResumedCheckpoint::Find(const TrainOptions& o
   const auto skip = [](const std::string& why) {
     spdlog::warn("damaged checkpoint, going back to the one before: {}", why);
   };
-  // Rank 0 verifies and chooses.
   std::string chosen;
-  Status status;
-  if (world.rank() == 0) {
-    try {
-      if (is_auto) {
-        if (const auto newest = CheckpointFolder(from).NewestValid(skip)) chosen = newest->string();
-      } else {
-        chosen = LocateCheckpoint(from, skip).string();
-      }
-    } catch (const StatusError& error) {
-      status = error.status();
+  OnRankZero(world, [&] {
+    if (is_auto) {
+      if (const auto newest = CheckpointFolder(from).NewestValid(skip)) chosen = newest->string();
+    } else {
+      chosen = LocateCheckpoint(from, skip).string();
     }
-  }
-  const auto code =
-      static_cast<StatusCode>(world.AgreeOnNumber(static_cast<uint64_t>(status.code())));
-  if (code != StatusCode::kOk) throw SharedError(code, world.AgreeOnText(status.message()));
+  });
   const fs::path path = world.AgreeOnText(chosen);
   if (path.empty()) {
     spdlog::info("no checkpoint in {}: starting anew", from.string());

@@ -4,6 +4,7 @@
 #include <spdlog/spdlog.h>
 
 #include <cstdio>
+#include <iostream>
 #include <filesystem>
 #include <memory>
 
@@ -15,7 +16,7 @@
 #include "trainer/device.h"
 #include "trainer/number_range.h"
 #include "trainer/plots/comparison_plot.h"
-#include "trainer/solo_world.h"
+#include "trainer/rank_zero.h"
 #include "trainer/training.h"
 #include "trainer/worker.h"
 
@@ -86,7 +87,7 @@ class CompareRun {
         Train(variant, world);
       }
     }
-    if (world.rank() == 0) Report();
+    OnRankZero(world, [&] { Report(); });
   }
 
   // Of the comparison, on rank 0; empty on others.
@@ -104,8 +105,7 @@ class CompareRun {
     if (folder && compare_.run.json_lines) {
       const nlohmann::ordered_json line = {
           {"kind", "training"}, {"label", variant.label}, {"run_folder", path}};
-      fmt::print("{}\n", line.dump());
-      std::fflush(stdout);
+      std::cout << line.dump() << std::endl;
     }
     TrainingSummary summary = cddp::Train(variant.options, world, data_, folder.get());
     if (const std::string what = NotSaved(summary); !what.empty()) {

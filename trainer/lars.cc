@@ -8,28 +8,6 @@
 
 namespace cddp {
 
-void LarsOptions::serialize(torch::serialize::OutputArchive& archive) const {
-  _TORCH_OPTIM_SERIALIZE_TORCH_ARG(lr);
-  _TORCH_OPTIM_SERIALIZE_TORCH_ARG(momentum);
-  _TORCH_OPTIM_SERIALIZE_TORCH_ARG(weight_decay);
-  _TORCH_OPTIM_SERIALIZE_TORCH_ARG(trust_coefficient);
-}
-
-void LarsOptions::serialize(torch::serialize::InputArchive& archive) {
-  _TORCH_OPTIM_DESERIALIZE_TORCH_ARG(double, lr);
-  _TORCH_OPTIM_DESERIALIZE_TORCH_ARG(double, momentum);
-  _TORCH_OPTIM_DESERIALIZE_TORCH_ARG(double, weight_decay);
-  _TORCH_OPTIM_DESERIALIZE_TORCH_ARG(double, trust_coefficient);
-}
-
-void LarsParamState::serialize(torch::serialize::OutputArchive& archive) const {
-  _TORCH_OPTIM_SERIALIZE_TORCH_ARG(momentum_buffer);
-}
-
-void LarsParamState::serialize(torch::serialize::InputArchive& archive) {
-  _TORCH_OPTIM_DESERIALIZE_TORCH_ARG(torch::Tensor, momentum_buffer);
-}
-
 Lars::Lars(std::vector<at::Tensor> parameters, const LarsOptions& options)
     : Optimizer(std::move(parameters), std::make_unique<LarsOptions>(options)) {}
 
@@ -64,14 +42,6 @@ void Lars::Step(const at::Tensor& parameter, const LarsOptions& options) {
   velocity.mul_(options.momentum()).add_(gradient, rate);
   if (options.weight_decay() != 0) velocity.add_(parameter, rate * options.weight_decay());
   parameter.sub_(velocity);
-}
-
-void Lars::save(torch::serialize::OutputArchive& archive) const {
-  torch::optim::serialize<LarsParamState, LarsOptions>(archive, *this);
-}
-
-void Lars::load(torch::serialize::InputArchive& archive) {
-  torch::optim::serialize<LarsParamState, LarsOptions>(archive, *this);
 }
 
 }  // namespace cddp

@@ -26,30 +26,21 @@ struct LarsOptions : torch::optim::OptimizerCloneableOptions<LarsOptions> {
   TORCH_ARG(double, trust_coefficient) = 0.001;
 
  public:
-  void serialize(torch::serialize::InputArchive& archive) override;
-  void serialize(torch::serialize::OutputArchive& archive) const override;
   double get_lr() const override { return lr(); }
   void set_lr(const double rate) override { lr(rate); }
 };
 
 struct LarsParamState : torch::optim::OptimizerCloneableParamState<LarsParamState> {
   TORCH_ARG(torch::Tensor, momentum_buffer);  // v
-
- public:
-  void serialize(torch::serialize::InputArchive& archive) override;
-  void serialize(torch::serialize::OutputArchive& archive) const override;
 };
 
-// Its state is saved and loaded like that of torch's own optimisers.
+// Checkpoints hold its state by tensor_state.h; torch::save does not know it.
 class Lars final : public torch::optim::Optimizer {
  public:
   Lars(std::vector<at::Tensor> parameters, const LarsOptions& options);
 
   // Parameters without gradients stay as they are.
   torch::Tensor step(LossClosure closure = nullptr) override;
-
-  void save(torch::serialize::OutputArchive& archive) const override;
-  void load(torch::serialize::InputArchive& archive) override;
 
  private:
   void Step(const at::Tensor& parameter, const LarsOptions& options);

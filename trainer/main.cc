@@ -124,10 +124,14 @@ int Main(int argc, char** argv) {
 }  // namespace cddp
 
 int main(int argc, char** argv) {
-  const int code = cddp::Main(argc, argv);
+  int code = cddp::Main(argc, argv);
+  const bool said = std::cout.flush().good() && std::fflush(stdout) == 0 && !std::ferror(stdout);
+  if (!said && code == 0) {
+    code = cddp::ReportFailure({cddp::StatusCode::kUnavailable,
+                                "standard output took not all that was written to it"});
+  }
   // Without what the libraries would tidy up, a fifth of the time of a short command.
   spdlog::shutdown();
-  std::cout.flush();
   std::fflush(nullptr);
   std::_Exit(code);
 }

@@ -97,7 +97,7 @@ void CheckStep(const TrainOptions& o) {
 
 void CheckRun(const TrainOptions& o) {
   RequireName("backend", o.backend, {"gloo", "nccl"});
-  RequireName("log level", o.log_level, {"trace", "debug", "info", "warning", "error", "off"});
+  RequireName("log level", o.log_level, LogLevelNames());
   RequireRange("--epochs", o.epochs, 1, 1'000'000);
   RequireRange("--batch-size", static_cast<double>(o.batch_size), 1, 1'000'000'000);
   RequireRange("--timeout", o.timeout_s, 1.0, 86'400.0);
@@ -120,26 +120,40 @@ void CheckRun(const TrainOptions& o) {
   }
 }
 
+std::string FlagOf(std::string key) {
+  std::ranges::replace(key, '_', '-');
+  return "--" + key;
+}
+
+// What is of use with --compress only.
+nlohmann::json CompressionJson(const TrainOptions& o) {
+  return {{"ratio", o.ratio},
+          {"selector", o.selector},
+          {"memory", o.memory},
+          {"clip_norm", o.clip_norm},
+          {"momentum_masking", o.momentum_masking},
+          {"warmup_epochs", o.warmup_epochs},
+          {"warmup_steps", o.warmup_steps},
+          {"adaptive_ratio", o.adaptive_ratio},
+          {"whole_limit", o.whole_limit},
+          {"values", o.values},
+          {"indices", o.indices},
+          {"stochastic_rounding", o.stochastic_rounding},
+          // JSON has no infinity.
+          {"owner_budget",
+           std::isinf(o.owner_budget) ? nlohmann::json("inf") : nlohmann::json(o.owner_budget)}};
+}
+
 // They would do nothing.
 void RefuseWithoutCompress(const TrainOptions& o) {
-  const TrainOptions none;
-  const std::pair<const char*, bool> said[] = {
-      {"--ratio", o.ratio != none.ratio},
-      {"--selector", o.selector != none.selector},
-      {"--memory", o.memory != none.memory},
-      {"--no-error-feedback", o.no_error_feedback},
-      {"--clip-norm", o.clip_norm != none.clip_norm},
-      {"--momentum-masking", o.momentum_masking == "on"},
-      {"--warmup-epochs", o.warmup_epochs != none.warmup_epochs},
-      {"--warmup-steps", o.warmup_steps != none.warmup_steps},
-      {"--whole-limit", o.whole_limit != none.whole_limit},
-      {"--adaptive-ratio", o.adaptive_ratio != none.adaptive_ratio},
-      {"--values", o.values != none.values},
-      {"--indices", o.indices != none.indices},
-      {"--stochastic-rounding", o.stochastic_rounding},
-      {"--owner-budget", o.owner_budget != none.owner_budget}};
-  for (const auto& [flag, is_said] : said) {
-    if (is_said) Refuse(fmt::format("{} is of compressed gradients: add --compress", flag));
+  const auto refuse = [](const std::string& flag) {
+    Refuse(fmt::format("{} is of compressed gradients: add --compress", flag));
+  };
+  if (o.no_error_feedback) refuse("--no-error-feedback");
+  const nlohmann::json none = CompressionJson({});
+  const nlohmann::json given = CompressionJson(o);
+  for (const auto& [key, value] : given.items()) {
+    if (value != none[key]) refuse(FlagOf(key));
   }
 }
 
@@ -227,6 +241,10 @@ void ResolveCollective(TrainOptions& options) {
 
 std::vector<std::string> OptimizerNames() { return {"sgd", "adam", "adamw", "lars"}; }
 
+std::vector<std::string> LogLevelNames() {
+  return {"trace", "debug", "info", "warning", "error", "off"};
+}
+
 bool MomentumInMemory(const TrainOptions& options) {
   return options.compress && options.memory == "dgc";
 }
@@ -293,82 +311,69 @@ void Resolve(TrainOptions& options, const Devices& devices) {
 }
 
 nlohmann::json ToJson(const TrainOptions& o) {
-  return {{"model", o.model},
-          {"stem", o.architecture.stem},
-          {"channels_last", o.architecture.channels_last},
-          {"layers", o.architecture.layers},
-          {"heads", o.architecture.heads},
-          {"width", o.architecture.width},
-          {"dataset", o.dataset},
-          {"data_dir", o.data_dir},
-          {"augment", o.augment},
-          {"text_file", o.text_file},
-          {"tokens", o.tokens},
-          {"context", o.context},
-          {"max_train_samples", o.max_train_samples},
-          {"max_test_samples", o.max_test_samples},
-          {"eval_every_steps", o.eval_every_steps},
-          {"epochs", o.epochs},
-          {"batch_size", o.batch_size},
-          {"seed", o.seed},
-          {"optimizer", o.optimizer},
-          {"lr", o.lr},
-          {"momentum", o.momentum},
-          {"nesterov", o.nesterov},
-          {"weight_decay", o.weight_decay},
-          {"betas", o.betas},
-          {"eps", o.eps},
-          {"trust_coefficient", o.trust_coefficient},
-          {"schedule", o.schedule},
-          {"milestones", o.milestones},
-          {"gamma", o.gamma},
-          {"lr_warmup_epochs", o.lr_warmup_epochs},
-          {"scale_lr", o.scale_lr},
-          {"clip_grad_norm", o.clip_grad_norm},
-          {"label_smoothing", o.label_smoothing},
-          {"accumulate", o.accumulate},
-          {"amp", o.amp},
-          {"find_unused_parameters", o.find_unused_parameters},
-          {"compress", o.compress},
-          {"ratio", o.ratio},
-          {"selector", o.selector},
-          {"memory", o.memory},
-          {"clip_norm", o.clip_norm},
-          {"momentum_masking", o.momentum_masking},
-          {"warmup_epochs", o.warmup_epochs},
-          {"warmup_steps", o.warmup_steps},
-          {"adaptive_ratio", o.adaptive_ratio},
-          {"whole_limit", o.whole_limit},
-          {"values", o.values},
-          {"indices", o.indices},
-          {"stochastic_rounding", o.stochastic_rounding},
-          {"collective", o.collective},
-          // JSON has no infinity.
-          {"owner_budget",
-           std::isinf(o.owner_budget) ? nlohmann::json("inf") : nlohmann::json(o.owner_budget)},
-          {"plan", o.plan},
-          {"bucket_mb", o.bucket_mb},
-          {"workers", o.workers},
-          {"rendezvous", o.rendezvous},
-          {"backend", o.backend},
-          {"device", o.device},
-          {"interface", o.interface},
-          {"threads", o.threads},
-          {"timeout", o.timeout_s},
-          {"log_dir", o.log_dir},
-          {"log_every", o.log_every},
-          {"tensorboard", o.tensorboard},
-          {"record_gradients", o.record_gradients},
-          {"record_every", o.record_every},
-          {"json", o.json},
-          {"json_lines", o.json_lines},
-          {"quiet", o.quiet},
-          {"log_level", o.log_level},
-          {"checkpoint_dir", o.checkpoint_dir},
-          {"save_every", o.save_every},
-          {"save_every_steps", o.save_every_steps},
-          {"keep", o.keep},
-          {"resume", o.resume}};
+  nlohmann::json json = CompressionJson(o);
+  json.update({{"model", o.model},
+               {"stem", o.architecture.stem},
+               {"channels_last", o.architecture.channels_last},
+               {"layers", o.architecture.layers},
+               {"heads", o.architecture.heads},
+               {"width", o.architecture.width},
+               {"dataset", o.dataset},
+               {"data_dir", o.data_dir},
+               {"augment", o.augment},
+               {"text_file", o.text_file},
+               {"tokens", o.tokens},
+               {"context", o.context},
+               {"max_train_samples", o.max_train_samples},
+               {"max_test_samples", o.max_test_samples},
+               {"eval_every_steps", o.eval_every_steps},
+               {"epochs", o.epochs},
+               {"batch_size", o.batch_size},
+               {"seed", o.seed},
+               {"optimizer", o.optimizer},
+               {"lr", o.lr},
+               {"momentum", o.momentum},
+               {"nesterov", o.nesterov},
+               {"weight_decay", o.weight_decay},
+               {"betas", o.betas},
+               {"eps", o.eps},
+               {"trust_coefficient", o.trust_coefficient},
+               {"schedule", o.schedule},
+               {"milestones", o.milestones},
+               {"gamma", o.gamma},
+               {"lr_warmup_epochs", o.lr_warmup_epochs},
+               {"scale_lr", o.scale_lr},
+               {"clip_grad_norm", o.clip_grad_norm},
+               {"label_smoothing", o.label_smoothing},
+               {"accumulate", o.accumulate},
+               {"amp", o.amp},
+               {"find_unused_parameters", o.find_unused_parameters},
+               {"compress", o.compress},
+               {"collective", o.collective},
+               {"plan", o.plan},
+               {"bucket_mb", o.bucket_mb},
+               {"workers", o.workers},
+               {"rendezvous", o.rendezvous},
+               {"backend", o.backend},
+               {"device", o.device},
+               {"interface", o.interface},
+               {"threads", o.threads},
+               {"timeout", o.timeout_s},
+               {"log_dir", o.log_dir},
+               {"log_every", o.log_every},
+               {"tensorboard", o.tensorboard},
+               {"record_gradients", o.record_gradients},
+               {"record_every", o.record_every},
+               {"json", o.json},
+               {"json_lines", o.json_lines},
+               {"quiet", o.quiet},
+               {"log_level", o.log_level},
+               {"checkpoint_dir", o.checkpoint_dir},
+               {"save_every", o.save_every},
+               {"save_every_steps", o.save_every_steps},
+               {"keep", o.keep},
+               {"resume", o.resume}});
+  return json;
 }
 
 std::map<std::string, std::string> AgreedConfiguration(const TrainOptions& options) {
@@ -381,9 +386,7 @@ std::map<std::string, std::string> AgreedConfiguration(const TrainOptions& optio
   const nlohmann::json json = ToJson(options);
   for (const auto& [key, value] : json.items()) {
     if (kLocal.contains(key)) continue;
-    std::string flag = "--" + key;
-    std::ranges::replace(flag, '_', '-');
-    agreed[flag] = value.is_string() ? value.get<std::string>() : value.dump();
+    agreed[FlagOf(key)] = value.is_string() ? value.get<std::string>() : value.dump();
   }
   return agreed;
 }

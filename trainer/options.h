@@ -96,6 +96,7 @@ struct TrainOptions {
 };
 
 std::vector<std::string> OptimizerNames();
+std::vector<std::string> LogLevelNames();
 
 // True when the memory of compression holds the momentum: the optimiser must have none,
 // and weight decay must be in the gradient before the memory sees it

@@ -18,6 +18,9 @@ size_t TerminalColumns() {
   return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
 }
 
+// A terminal that hung up, or a log whose reader is gone, ends no training: fmt::print throws.
+void Say(const std::string& text) { std::fputs(text.c_str(), stderr); }
+
 }  // namespace
 
 ProgressBar::ProgressBar(std::string title, uint64_t total, bool enabled)
@@ -28,7 +31,7 @@ ProgressBar::ProgressBar(std::string title, uint64_t total, bool enabled)
       due_(terminal_ ? start_ : start_ + kLogPeriod) {}
 
 ProgressBar::~ProgressBar() {
-  if (enabled_ && terminal_) fmt::print(stderr, "\r\033[K");
+  if (enabled_ && terminal_) Say("\r\033[K");
 }
 
 void ProgressBar::Update(uint64_t done, const std::function<std::string()>& details) {
@@ -45,10 +48,9 @@ void ProgressBar::Update(uint64_t done, const std::function<std::string()>& deta
                           .details = details(),
                           .left = FormatDuration(left) + " left"};
   if (terminal_) {
-    fmt::print(stderr, "\r\033[K{}", Fit(line, TerminalColumns() - 1));
-    std::fflush(stderr);
+    Say("\r\033[K" + Fit(line, TerminalColumns() - 1));
   } else {
-    fmt::print(stderr, "{} {} {} {}\n", line.title, line.count, line.details, line.left);
+    Say(fmt::format("{} {} {} {}\n", line.title, line.count, line.details, line.left));
   }
 }
 

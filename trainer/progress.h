@@ -13,7 +13,7 @@ namespace cddp {
 
 class ProgressBar {
  public:
-  // `enabled` false: draws nothing (ranks other than 0, --log-level off).
+  // `enabled` false: draws nothing (ranks other than 0, --log-level warning or above).
   ProgressBar(std::string title, uint64_t total, bool enabled);
 
   // Wipes the line, so that log lines start clean.

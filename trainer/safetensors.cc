@@ -261,7 +261,7 @@ void WriteSafetensors(const std::filesystem::path& path, const TensorViews& tens
   const SafetensorsParts parts = LayOutSafetensors(tensors, metadata);
   std::vector<uint8_t> bytes(parts.header.begin(), parts.header.end());
   for (const auto& tensor : parts.tensors) bytes.insert(bytes.end(), tensor.begin(), tensor.end());
-  WriteFileAtomically(path, bytes);
+  WriteResult(path, bytes);
 }
 
 }  // namespace cddp

@@ -31,7 +31,7 @@
 namespace cddp {
 
 enum class StepPhase {
-  kData,       // taking the samples, augmenting included where it is waited for
+  kData,       // rank 0's buffers to all, and taking the samples
   kForward,    // the loss included
   kBackward,   // until the last gradient is there, or on a GPU under way
   kExposed,    // from then on, until all gradients are synchronised

@@ -31,8 +31,9 @@ namespace {
 
 using Arguments = std::vector<std::string>;
 
-// Ranks other than 0 speak up only in trouble.
+// Ranks other than 0 speak up only in trouble. Throws StatusError(kInvalidArgument).
 void SetLogLevel(const std::string& level) {
+  RequireName("log level", level, LogLevelNames());
   const LaunchEnvironment launch = ReadLaunchEnvironment();
   auto threshold = spdlog::level::from_str(level);
   if (launch.rank != 0 && threshold < spdlog::level::err) threshold = spdlog::level::err;

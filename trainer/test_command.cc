@@ -19,6 +19,7 @@
 #include "trainer/number_range.h"
 #include "trainer/plots/contact_sheet.h"
 #include "trainer/plots/test_plots.h"
+#include "trainer/rank_zero.h"
 #include "trainer/safetensors.h"
 #include "trainer/tensor_state.h"
 #include "trainer/torch_device.h"
@@ -224,11 +225,13 @@ class TestRun {
     Tested tested = format.context > 0
                         ? TestText(test, format)
                         : TestImages(test, *data.test, RequireDataset(options_.dataset));
+    OnRankZero(world, [&] {
+      Write(test, world.size(), &tested.report);
+      (options_.json == "-" ? std::cerr : std::cout) << tested.text << std::flush;
+      spdlog::info("{} tested in {:.2f} s; report in {}", checkpoint_.string(), test.seconds(),
+                   (folder_ / "test.json").string());
+    });
     if (world.rank() != 0) return {};
-    Write(test, world.size(), &tested.report);
-    (options_.json == "-" ? std::cerr : std::cout) << tested.text << std::flush;
-    spdlog::info("{} tested in {:.2f} s; report in {}", checkpoint_.string(), test.seconds(),
-                 (folder_ / "test.json").string());
     return std::move(tested.pictures);
   }
 
@@ -293,7 +296,13 @@ int TestCommand(const TestOptions& test, const std::vector<std::string>& argumen
       test.checkpoint, [](const std::string& why) { spdlog::warn("damaged checkpoint: {}", why); });
   TrainOptions options = test.run;
   const TrainedSoFar so_far = ReadTrainedOptions(checkpoint, &options);
-  Resolve(options, PresentDevices());
+  const Devices devices = PresentDevices();
+  if (options.amp == "fp16" && ResolveDevice(options.device, devices) == "cpu") {
+    spdlog::warn("{} was trained with --amp fp16, which the CPU has not: tested in fp32",
+                 checkpoint.string());
+    options.amp = "none";
+  }
+  Resolve(options, devices);
   const TestRun run(test, options, checkpoint, so_far);
   run.RequireText();
   if (IsLauncher(options)) {
@@ -309,7 +318,7 @@ int TestCommand(const TestOptions& test, const std::vector<std::string>& argumen
                                {"--max-test-samples", std::to_string(options.max_test_samples)},
                                {"data (sha256)", data.sha256}},
                               [&](World& world) {
-                                if (world.rank() == 0) run.RequireWritable();
+                                OnRankZero(world, [&] { run.RequireWritable(); });
                                 pictures = run.Run(world, data);
                               });
   run.Draw(pictures);

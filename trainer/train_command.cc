@@ -8,6 +8,7 @@
 #include "trainer/commands.h"
 #include "trainer/data/samples.h"
 #include "trainer/progress.h"
+#include "trainer/rank_zero.h"
 #include "trainer/training.h"
 #include "trainer/worker.h"
 
@@ -76,11 +77,11 @@ int TrainCommand(const TrainOptions& options, const std::vector<std::string>& ar
                    world.size(), options.device, GradientsOf(options));
     }
     const TrainingSummary summary = Train(options, world, data, folder.get());
-    if (world.rank() == 0) {
+    OnRankZero(world, [&] {
       PrintSummary(options, summary, folder->path().string());
-      WriteJsonReport(options.json, ToJson(summary));
       failure = NotSaved(summary);
-    }
+      WriteJsonReport(options.json, ToJson(summary));
+    });
   };
   const int code = RunTraining("train", options, arguments, train);
   if (failure.empty()) return code;

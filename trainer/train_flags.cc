@@ -188,7 +188,7 @@ void AddReportOptions(CLI::App* app, TrainOptions* o) {
       ->group("Running");
   app->add_option("--json", o->json, "Write the result as JSON to this file (-: standard output)")
       ->group("Output");
-  app->add_option("--log-level", o->log_level, "trace, debug, info, warning, error or off")
+  app->add_option("--log-level", o->log_level, "What is said: " + OneOf(LogLevelNames()))
       ->group("Output");
 }
 

@@ -48,9 +48,13 @@ TrainedSoFar ReadTrainedOptions(const fs::path& checkpoint, TrainOptions* option
 }
 
 fs::path FolderOfRun(const fs::path& checkpoint) {
-  const fs::path beside = checkpoint.parent_path();
+  fs::path whole = fs::absolute(checkpoint).lexically_normal();
+  if (!whole.has_filename()) whole = whole.parent_path();  // a slash at its end
+  const fs::path beside = whole.parent_path();
   const fs::path run = beside.parent_path();
-  return beside.filename() == "checkpoints" && fs::exists(run / "config.json") ? run : beside;
+  const bool in_run = beside.filename() == "checkpoints" && fs::exists(run / "config.json");
+  const fs::path folder = in_run ? run : beside;
+  return checkpoint.is_absolute() ? folder : folder.lexically_proximate(fs::current_path());
 }
 
 }  // namespace cddp

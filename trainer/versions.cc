@@ -1,5 +1,6 @@
 #include "trainer/versions.h"
 
+#include <cddp_revision.h>
 #include <fmt/format.h>
 #include <hwy/highway.h>
 #include <torch/version.h>
@@ -23,6 +24,7 @@ std::string GlooVersion() {
 nlohmann::json Versions() {
   return {
       {"cddp", CDDP_VERSION},
+      {"revision", CDDP_REVISION},
       {"libtorch", TORCH_VERSION},
       {"gloo", GlooVersion()},
       {"highway", fmt::format("{}.{}.{}", HWY_MAJOR, HWY_MINOR, HWY_PATCH)},

@@ -5,7 +5,8 @@
 
 namespace cddp {
 
-// Names -> versions: cddp, libtorch, gloo and highway (of the headers), compiler.
+// Names -> versions: cddp and the revision of its sources (git describe; -dirty with changes,
+// "unknown" outside a clone), libtorch, gloo and highway (of the headers), compiler.
 nlohmann::json Versions();
 
 }  // namespace cddp

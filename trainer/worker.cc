@@ -17,6 +17,7 @@
 #include "trainer/launcher.h"
 #include "trainer/load_dataset.h"
 #include "trainer/plan_file.h"
+#include "trainer/rank_zero.h"
 #include "trainer/threads.h"
 #include "trainer/versions.h"
 
@@ -92,14 +93,16 @@ void RequireWritableOutputs(const TrainOptions& options) {
 }
 
 std::unique_ptr<RunFolder> NewRunFolder(const std::string& name, TrainOptions options,
-                                        const World& world) {
-  if (world.rank() != 0) return nullptr;
-  options.threads = torch::get_num_threads();
-  nlohmann::json config = ToJson(options);
-  config["world_size"] = world.size();
-  config["versions"] = Versions();
-  auto folder = std::make_unique<RunFolder>(options.log_dir, name, config);
-  WriteWhole(folder->path() / "config.yaml", ToYaml(options));
+                                        World& world) {
+  std::unique_ptr<RunFolder> folder;
+  OnRankZero(world, [&] {
+    options.threads = torch::get_num_threads();
+    nlohmann::json config = ToJson(options);
+    config["world_size"] = world.size();
+    config["versions"] = Versions();
+    folder = std::make_unique<RunFolder>(options.log_dir, name, config);
+    WriteWhole(folder->path() / "config.yaml", ToYaml(options));
+  });
   return folder;
 }
 
@@ -163,7 +166,7 @@ int RunTraining(const std::string& command, const TrainOptions& options,
   configuration["command"] = command;
   configuration["data (sha256)"] = data.sha256;
   return RunInWorld(options, configuration, [&](World& world) {
-    if (world.rank() == 0) RequireWritableOutputs(options);
+    OnRankZero(world, [&] { RequireWritableOutputs(options); });
     work(world, data);
   });
 }

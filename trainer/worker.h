@@ -29,9 +29,9 @@ int LaunchLocalWorkers(const TrainOptions& options, const std::vector<std::strin
 void RequireWritableOutputs(const TrainOptions& options);
 
 // A run folder of rank 0, with config.json (the options, and what became of them in this
-// World) and config.yaml, which --config reads; null for other ranks.
+// World) and config.yaml, which --config reads; null for other ranks. Collective.
 std::unique_ptr<RunFolder> NewRunFolder(const std::string& name, TrainOptions options,
-                                        const World& world);
+                                        World& world);
 
 // Joins the World with the threads that this worker should use and runs `work`
 // in it. A lost peer ends the process with exit code 3 and the rank's name, also

@@ -48,6 +48,23 @@ TEST_F(LaunchersTest, StepsOfSlurm) {
   EXPECT_EQ(Json("result.json")["world_size"], 2);
 }
 
+// What only rank 0 looks at, all end with, and none takes another for lost.
+TEST_F(LaunchersTest, WhatRankZeroRefusesAllRefuse) {
+  std::vector<Child> workers;
+  for (const char* rank : {"0", "1"}) {
+    std::vector<std::string> arguments = ShortTraining();
+    arguments.back() = "nowhere/result.json";
+    workers.push_back(
+        Start(arguments, {{"RANK", rank},
+                          {"WORLD_SIZE", "2"},
+                          {"MASTER_PORT", std::to_string(20000 + getpid() % 10000)}}));
+  }
+  for (Child& worker : workers) {
+    EXPECT_EQ(worker.Wait(seconds(120)), 2) << worker.err();
+    EXPECT_NE(worker.err().find("nowhere"), std::string::npos) << worker.err();
+  }
+}
+
 // In a batch script there are Slurm's variables, but no step.
 TEST_F(LaunchersTest, AnAllocationWithoutSrunIsOneWorker) {
   const Child::Environment batch = {

@@ -17,7 +17,6 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <sstream>
 
 #include "trainer/adam.h"
 #include "trainer/gradient_norm.h"
@@ -163,25 +162,6 @@ TEST(Optimizer, LarsStepsFromZeroLikeSgd) {
   SetGradient(parameter, kGradients[0]);
   lars.step();
   EXPECT_TRUE(torch::allclose(parameter, torch::tensor({-0.01f, 0.02f, -0.03f})));
-}
-
-TEST(Optimizer, LarsGoesOnFromASavedState) {
-  torch::Tensor a = Parameter();
-  const LarsOptions options = LarsOptions(kRate).weight_decay(0.05).trust_coefficient(0.02);
-  Lars saved({a}, options);
-  SetGradient(a, kGradients[0]);
-  saved.step();
-  std::stringstream file;
-  torch::save(saved, file);
-
-  torch::Tensor b = a.detach().clone().set_requires_grad(true);
-  Lars loaded({b}, options);
-  torch::load(loaded, file);
-  for (auto [lars, parameter] : {std::pair(&saved, &a), std::pair(&loaded, &b)}) {
-    SetGradient(*parameter, kGradients[1]);
-    lars->step();
-  }
-  EXPECT_TRUE(torch::equal(a, b));
 }
 
 TEST(ClipGradientNorm, ScalesAllGradientsByOneFactor) {

@@ -74,5 +74,14 @@ TEST_F(ThreadsTest, WhatTorchrunSetsByItselfIsNobodysWish) {
   EXPECT_EQ(ThreadsToShareOut(options_, 1), 2);
 }
 
+TEST(CoresOfQuotaTest, AreWholeOnes) {
+  EXPECT_EQ(CoresOfQuota("200000 100000\n"), 2);
+  EXPECT_EQ(CoresOfQuota("250000 100000"), 2);
+  EXPECT_EQ(CoresOfQuota("50000 100000"), 1);
+  for (const char* none : {"max 100000", "", "max", "0 100000", "100000 0"}) {
+    EXPECT_EQ(CoresOfQuota(none), std::nullopt) << none;
+  }
+}
+
 }  // namespace
 }  // namespace cddp

@@ -2,21 +2,36 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 namespace cddp {
+namespace {
+
+// Steps done after so many seconds of training, when an epoch ended: an evaluation then says it.
+std::optional<double> StepsAt(double seconds, const std::vector<EvaluationRecord>& evaluations) {
+  for (const EvaluationRecord& evaluation : evaluations) {
+    if (std::abs(evaluation.train_s - seconds) > 1e-6 * seconds) continue;
+    return static_cast<double>(evaluation.step);
+  }
+  return std::nullopt;
+}
+
+}  // namespace
 
 std::vector<EvaluationPoint> EvaluationPoints(const TrainingSummary& run,
                                               const std::vector<EpochRecord>& history) {
   std::vector<EvaluationPoint> points;
-  // Epochs have equally many steps, unless the number of workers changed.
-  const double steps = static_cast<double>(run.steps) / static_cast<double>(history.size());
+  const double mean_steps = static_cast<double>(run.steps) / static_cast<double>(history.size());
   auto next = run.evaluations.begin();
   EvaluationPoint last_end;
   double steps_before = 0;
   for (const EpochRecord& record : history) {
+    const double end_s = last_end.seconds + record.epoch_s;
+    const double steps =
+        StepsAt(end_s, run.evaluations).value_or(steps_before + mean_steps) - steps_before;
     const EvaluationPoint end = {
         .epoch = static_cast<double>(record.epoch),
-        .seconds = last_end.seconds + record.epoch_s,
+        .seconds = end_s,
         .bytes = last_end.bytes + record.tx_bytes_per_step * steps,
         .test_loss = record.test_loss,
         .quality = record.test_bits_per_byte.value_or(record.test_accuracy_percent)};

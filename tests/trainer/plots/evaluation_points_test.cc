@@ -50,6 +50,21 @@ TEST(EvaluationPointsTest, EvaluationsLieBetweenTheEndsOfEpochs) {
   EXPECT_EQ(points[5].seconds, 60);
 }
 
+// As of a run that went on with fewer workers.
+TEST(EvaluationPointsTest, EpochsMayHaveOtherNumbersOfSteps) {
+  TrainingSummary run = SomeSummary(2);
+  run.steps = 300;
+  const auto tell = [&](uint64_t step, double train_s) {
+    run.evaluations.push_back({.step = step, .train_s = train_s, .test_loss = 3});
+  };
+  tell(50, 15), tell(100, 30), tell(150, 37.5), tell(300, 60);
+  const auto points = Points(run);
+  ASSERT_EQ(points.size(), 4u);
+  EXPECT_EQ(points[0].epoch, 0.5);
+  EXPECT_EQ(points[2].epoch, 1.25);
+  EXPECT_EQ(points[3].bytes, 300'000);
+}
+
 TEST(EvaluationPointsTest, OfATextBits) {
   TrainingSummary run = Evaluated(1, {50});
   run.history[0].test_bits_per_byte = 5;  // of a loss of 2.5

@@ -1,4 +1,4 @@
-#include "trainer/solo_world.h"
+#include "trainer/rank_zero.h"
 
 #include <chrono>
 #include <condition_variable>
@@ -17,12 +17,9 @@ constexpr std::chrono::seconds kEvery{5};
 
 constexpr uint64_t kGoesOn = 1000;  // else it ended, with this status code
 
-Status Outcome(const std::function<void(World&)>& work) {
+Status OutcomeOf(const std::function<void()>& work) {
   try {
-    WorldOptions alone;
-    const std::unique_ptr<World> solo = World::Join(alone);
-    work(*solo);
-    solo->Leave();
+    work();
   } catch (const StatusError& error) {
     return error.status();
   } catch (const std::exception& error) {
@@ -31,14 +28,24 @@ Status Outcome(const std::function<void(World&)>& work) {
   return Status::Ok();
 }
 
+// Throws on all ranks when rank 0's `code` is not kOk; `message` is rank 0's.
+void ShareOutcome(World& world, StatusCode code, const std::string& message) {
+  if (code != StatusCode::kOk) throw SharedError(code, world.AgreeOnText(message));
+}
+
 }  // namespace
+
+void OnRankZero(World& world, const std::function<void()>& work) {
+  const Status outcome = world.rank() == 0 ? OutcomeOf(work) : Status::Ok();
+  const uint64_t code = world.AgreeOnNumber(static_cast<uint64_t>(outcome.code()));
+  ShareOutcome(world, static_cast<StatusCode>(code), outcome.message());
+}
 
 void OnRankZeroAlone(World& world, const std::function<void(World&)>& work) {
   if (world.rank() != 0) {
     uint64_t code = kGoesOn;
     while (code == kGoesOn) code = world.AgreeOnNumber(0);
-    if (code == static_cast<uint64_t>(StatusCode::kOk)) return;
-    throw SharedError(static_cast<StatusCode>(code), "rank 0, which worked alone, could not go on");
+    return ShareOutcome(world, static_cast<StatusCode>(code), "");
   }
   std::mutex mutex;
   std::condition_variable ended;
@@ -52,7 +59,11 @@ void OnRankZeroAlone(World& world, const std::function<void(World&)>& work) {
       lost = std::current_exception();
     }
   });
-  const Status outcome = Outcome(work);
+  const Status outcome = OutcomeOf([&] {
+    const std::unique_ptr<World> solo = World::Join({});
+    work(*solo);
+    solo->Leave();
+  });
   {
     const std::lock_guard lock(mutex);
     done = true;
@@ -61,7 +72,7 @@ void OnRankZeroAlone(World& world, const std::function<void(World&)>& work) {
   keeper.join();
   if (lost) std::rethrow_exception(lost);
   world.AgreeOnNumber(static_cast<uint64_t>(outcome.code()));
-  if (!outcome.ok()) throw SharedError(outcome);
+  ShareOutcome(world, outcome.code(), outcome.message());
 }
 
 }  // namespace cddp
