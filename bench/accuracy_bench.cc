@@ -17,6 +17,7 @@
 #include "trainer/evaluation.h"
 #include "trainer/history.h"
 #include "trainer/load_dataset.h"
+#include "trainer/machine.h"
 #include "trainer/model.h"
 #include "trainer/optimizer.h"
 #include "trainer/progress.h"
@@ -262,7 +263,8 @@ int AccuracyBench(const TrainOptions& options) {
                options.compress ? fmt::format("{} {}%, memory {}", options.selector,
                                               100 * options.ratio, options.memory)
                                 : "dense gradients");
-  const nlohmann::json report = InProcessTraining(options, data).Run();
+  nlohmann::json report = InProcessTraining(options, data).Run();
+  report["machine"] = MachineDescription();
   if (!std::isfinite(report["test_loss"].get<double>())) {
     throw StatusError(StatusCode::kDiverged,
                       "training has diverged: the test loss is not finite; lower --lr");

@@ -37,24 +37,32 @@ void Check(const ScalingOptions& o) {
   if (o.points.empty()) CheckMeasurement(o.measurement);
 }
 
-std::vector<SyncPoint> Points(const ScalingOptions& o) {
-  std::vector<SyncPoint> points;
-  if (o.points.empty()) points = MeasureSyncPoints(o.measurement);
-  for (const std::string& file : o.points) {
-    for (SyncPoint& point : ReadSyncPoints(file)) points.push_back(std::move(point));
-  }
-  for (SyncPoint& point : points) {
-    if (o.rate.empty() || point.report.contains("rate")) continue;
-    point.report["rate"] = o.rate;
-    point.link_mbit_s = LinkMbitS(o.rate, "--rate");
-  }
-  return points;
-}
-
 void SavePoints(const std::string& file, const std::vector<SyncPoint>& points) {
   nlohmann::json rows = nlohmann::json::array();
   for (const SyncPoint& point : points) rows.push_back(point.report);
   WriteJsonReport(file, {{"rows", rows}});
+}
+
+std::vector<SyncPoint> Points(const ScalingOptions& o) {
+  std::vector<SyncPoint> points;
+  const auto take = [&](SyncPoint point) {
+    if (!o.rate.empty() && !point.report.contains("rate")) {
+      point.report["rate"] = o.rate;
+      point.link_mbit_s = LinkMbitS(o.rate, "--rate");
+    }
+    points.push_back(std::move(point));
+  };
+  if (o.points.empty()) {
+    MeasureSyncPoints(o.measurement, [&](SyncPoint point) {
+      take(std::move(point));
+      // They take long, and the next case may fail.
+      if (o.save_points != "-") SavePoints(o.save_points, points);
+    });
+  }
+  for (const std::string& file : o.points) {
+    for (SyncPoint& point : ReadSyncPoints(file)) take(std::move(point));
+  }
+  return points;
 }
 
 // What is handed on to bench sync, and refused beside points, which are measured.
@@ -147,7 +155,6 @@ int Scaling(const ScalingOptions& o) {
   RequireOutput("--save-points", o.save_points);
   RequireOutput("--plot", o.plot);
   const std::vector<SyncPoint> points = Points(o);
-  // Before anything can go wrong with them: they took long to measure.
   SavePoints(o.save_points, points);
   const ScalingReport report = MakeScalingReport(points, o.settings);
   std::FILE* table = o.outputs.json == "-" ? stderr : stdout;

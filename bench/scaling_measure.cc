@@ -84,14 +84,14 @@ std::vector<std::string> SyncCommand(const ScalingMeasurement& m, const std::str
   return command;
 }
 
-std::vector<SyncPoint> MeasureSyncPoints(const ScalingMeasurement& measurement) {
+void MeasureSyncPoints(const ScalingMeasurement& measurement,
+                       const std::function<void(SyncPoint)>& take) {
   ScalingMeasurement m = measurement;
   // A launcher may change the folder, and in it "self" is another program.
   std::error_code missing;  // starting it says so
   const auto program = std::filesystem::canonical(m.program, missing);
   if (!missing) m.program = program.string();
   const TemporaryFolder folder;
-  std::vector<SyncPoint> points;
   const auto cases = Cases(m);
   for (size_t i = 0; i < cases.size(); ++i) {
     const auto& [collective, workers] = cases[i];
@@ -106,10 +106,9 @@ std::vector<SyncPoint> MeasureSyncPoints(const ScalingMeasurement& measurement) 
         throw StatusError(StatusCode::kCorrupt, fmt::format("{} reports {} with {}", point.source,
                                                             point.collective, point.workers));
       }
-      points.push_back(std::move(point));
+      take(std::move(point));
     }
   }
-  return points;
 }
 
 }  // namespace cddp

@@ -1,6 +1,7 @@
 // Measures the points of `cddp scaling`: runs `cddp bench sync` for each case.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -40,9 +41,10 @@ std::vector<std::string> SyncCommand(const ScalingMeasurement& measurement,
                                      const std::string& json);
 
 // Runs all cases, one after the other, in this process's folder; logs each before it
-// starts. One worker is measured with dense only: it has no one to compress for. Throws
-// StatusError: kUnavailable when a case ends otherwise than with exit code 0 or takes
-// longer than an hour, or as ParseSyncPoints does. Blocks, minutes.
-std::vector<SyncPoint> MeasureSyncPoints(const ScalingMeasurement& measurement);
+// starts, and hands its points to `take` when it has ended. One worker is measured with dense only:
+// it has no one to compress for. Throws StatusError: kUnavailable when a case ends otherwise than
+// with exit code 0 or takes longer than an hour, or as ParseSyncPoints does. Blocks, minutes.
+void MeasureSyncPoints(const ScalingMeasurement& measurement,
+                       const std::function<void(SyncPoint)>& take);
 
 }  // namespace cddp

@@ -79,7 +79,8 @@ void AddSyncBenchOptions(CLI::App* app, SyncBenchOptions* o) {
   app->footer(
       "Each worker runs this command, started by torchrun, by scripts/lab.sh on shaped links, or\n"
       "with --workers N on this machine. Steps start together; times are medians of the mean\n"
-      "over the workers, from when all gradients are there until they are synchronised. With\n"
+      "over the workers, from when all gradients are there until they are synchronised; those\n"
+      "of a worker's parts, which overlap, are means. With\n"
       "--compute-ms a step begins with the backward that makes them. The floor, of a step\n"
       "without one, is what the memory traffic of all workers takes at the triad's rate, and\n"
       "the exchange of the same messages with nothing in between.\n"

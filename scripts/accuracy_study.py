@@ -12,8 +12,9 @@ accuracy): SimpleCNN on MNIST, 3 epochs, 16 samples per worker and step; or a la
                                        dense and 1% with the defaults (memory residual, int4)
 
 Options of cddp bench accuracy may follow. Each run's JSON is kept in the output folder
-(results/STUDY_study); runs that are there already are not repeated, so a study can be
-stopped and started again; with other options choose another folder (--out). Ends with a
+(runs/STUDY_study); runs that are there already are not repeated, so a study can be
+stopped and started again; with other options choose another folder (--out). What
+docs/measured.md shows is in results/STUDY_study. Ends with a
 table of the mean paired difference to the first variant and its 95% interval (Student's
 t), in summary.md.
 """
@@ -99,7 +100,7 @@ def main():
     workers, variants = STUDIES[arguments.study]
     of_text = arguments.study == "transformer"
     common = TEXT if of_text else MNIST
-    out = arguments.out or pathlib.Path("results") / f"{arguments.study}_study"
+    out = arguments.out or pathlib.Path("runs") / f"{arguments.study}_study"
     out.mkdir(parents=True, exist_ok=True)
     chosen = arguments.only or list(variants)
     for name in chosen:
@@ -109,6 +110,7 @@ def main():
     def run(name, seed):
         report = out / f"{name}-seed{seed}.json"
         if report.exists():
+            print(f"{name}, seed {seed}: trained before, {report}", flush=True)
             return
         print(f"{name}, seed {seed} ...", flush=True)
         subprocess.run(

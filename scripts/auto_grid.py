@@ -8,10 +8,12 @@ over models, workers and links, five alternated rounds in each cell.
 In each cell auto is compared with our dense, gather and split and with PyTorch's own
 overlapped DDP over Gloo: by the medians of all rounds, and round by round, which leaves
 out what changed from one to the next. Cells that the output folder has already are not
-repeated, and stay in the table. Needs what sync_study.py needs. Writes auto_grid.md and
-auto_grid.json, and what sync_study.py writes for each cell.
+repeated, and stay in the table: results/auto_grid has all of those that docs/measured.md shows.
+Needs what sync_study.py needs. Writes auto_grid.md and auto_grid.json, and what sync_study.py
+writes for each cell.
 """
 import argparse
+import collections
 import itertools
 import json
 import os
@@ -53,7 +55,9 @@ def report_of(model, workers, rate, arguments):
 
 
 def measure(model, workers, rate, arguments):
-    if not report_of(model, workers, rate, arguments):
+    if report_of(model, workers, rate, arguments):
+        print(f"{model}, {workers} workers, {rate}: measured before, in {arguments.out}", flush=True)
+    else:
         steps = steps_of(model, workers, rate)
         subprocess.run([ROOT / "scripts" / "sync_study.py", "--workers", str(workers), "--rate", rate,
                         "--shapes", model, "--steps", str(steps), "--compressed-steps",
@@ -75,14 +79,18 @@ def cell_of(report):
               for r in range(1, report["rounds_done"] + 1)
               if (best, r) in of_round and ("cddp-auto", r) in of_round]
     return {"model": report["shapes"], "workers": report["workers"], "rate": report["rate"],
+            "machine": report["machine"], "date": report["date"],
             "step_ms": {system.replace("-", "_"): value for system, value in step.items()},
             "best": best, "auto_speed_of_best": measured[best] / auto if auto else None,
             "auto_speed_by_round": statistics.median(rounds) if rounds else None}
 
 
 def table(cells, report):
+    machines = collections.Counter(cell["machine"] for cell in cells)
+    dates = sorted(cell["date"] for cell in cells)
     lines = [f"{report['rounds']} alternated rounds per cell, medians of a step in ms; "
-             f"{report['machine']}; {report['date']}; libtorch {report['torch_version']}.", "",
+             + "; ".join(f"{name} ({count} cells)" for name, count in machines.items())
+             + f"; {dates[0]} to {dates[-1]}; libtorch {report['torch_version']}.", "",
              "| gradients | workers | links | dense | PyTorch DDP | gather | split | auto "
              "| auto, of the best's speed | round by round, median |",
              "|---|---|---|---|---|---|---|---|---|---|"]
@@ -107,7 +115,8 @@ def main():
     parser.add_argument("--rates", type=comma_separated(list(MBIT)), default=list(MBIT))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--cddp", default="build/release/cddp", metavar="PROGRAM")
-    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("results/auto_grid"))
+    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("runs/auto_grid"),
+                        help="folder (default runs/auto_grid)")
     arguments = parser.parse_args()
     arguments.out = pathlib.Path(os.path.relpath(arguments.out, ROOT))
     arguments.cddp = os.path.relpath(arguments.cddp, ROOT)

@@ -60,12 +60,12 @@ class Study:
             command = [*map(str, command), "--json", str(report)]
             start = time.monotonic()
             process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL,
-                                       stderr=subprocess.PIPE, text=True, start_new_session=True)
+                                       stderr=subprocess.PIPE, text=True)
             try:
                 errors = process.communicate(timeout=300)[1]
                 code = process.returncode
             except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)  # the workers, too
+                process.kill()  # its workers end with it
                 code, errors = "no end within 300 s", process.communicate()[1]
             if code != 0:
                 self.failed = True

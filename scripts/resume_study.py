@@ -43,6 +43,9 @@ def run(arguments, folder, kill_after=None):
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         return None
+    except BaseException:  # Ctrl-C does not reach a session of its own
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
     if code != 0:
         sys.exit(f"{' '.join(arguments)} ended with {code}; see {folder / 'log'}")
     return json.loads(report.read_text())

@@ -62,7 +62,8 @@ LABELS = {name: label for name, (label, _) in {**CDDP, **PEERS}.items()}
 # collectives, in an order that differs between workers, and wait for them. One run is enough.
 ONCE = {"powersgd-buckets"}
 DEFAULT = [name for name in LABELS if name != "allreduce"]
-NUMBERS = ["step_ms_median", "sync_ms_median", "gradient_ms_median", "tx_bytes_per_step",
+DEFAULTS = {"values": "int4", "memory": "residual"}
+NUMBERS = ["step_ms_median", "sync_ms_median", "autograd_ms", "tx_bytes_per_step",
            "nic_tx_bytes_per_step", "floor_ms", "ratio_to_floor", "select_ms", "encode_ms",
            "exchange_ms", "decode_ms", "apply_ms"]
 
@@ -88,6 +89,9 @@ class Study:
             stem += f"-compute{arguments.compute_ms:g}"
         if arguments.ratio != 0.01:
             stem += f"-ratio{arguments.ratio:g}"
+        for key in ("values", "memory"):
+            if getattr(arguments, key) != DEFAULTS[key]:
+                stem += f"-{getattr(arguments, key)}"
         if arguments.threads != 1:
             stem += f"-threads{arguments.threads}"
         self.stem = arguments.out / stem
@@ -261,6 +265,8 @@ class Study:
                if about["compressed_steps"] != about["steps"] else "; ") +
             f"{about['threads']} thread{'s' if about['threads'] > 1 else ''} per worker; "
             f"gradients ready over {about['compute_ms']:g} ms."
+            + (" PyTorch DDP: less what its backward takes without synchronisation, beyond that."
+               if set(a.systems) & set(PEERS) else "")
             + (f" cddp compressed: ratio {about['ratio']:g}, values {about['values']}, memory "
                f"{about['memory']}." if set(a.systems) & set(CDDP) - {BASELINE} else ""), "",
             "| | step (ms) | lowest to highest round | times as fast as cddp dense "
@@ -323,7 +329,7 @@ set style fill solid 1.0
 plot '{dat}' using ($5 == 1 ? $2 : NaN):1:(0):2:($1-0.32):($1+0.32):ytic(8) \\
        with boxxyerror lc rgb '#0072B2' title 'cddp', \\
      '' using ($5 == 0 ? $2 : NaN):1:(0):2:($1-0.32):($1+0.32) \\
-       with boxxyerror lc rgb '#E69F00' title 'PyTorch over Gloo', \\
+       with boxxyerror lc rgb '#E69F00' {peers}, \\
      '' using 2:1:3:4 with xerrorbars pt 0 lc rgb 'black' lw 1.5 title 'lowest to highest round', \\
      '' using 6:1:7 with labels left offset 1,0 notitle
 """
@@ -349,14 +355,18 @@ def draw(stem, about, summary):
     write_whole(stem.with_name(stem.name + ".dat"), "\n".join(data) + "\n")
     compute = f", gradients ready over {about['compute_ms']:g} ms" if about[
         "compute_ms"] else ""
+    compressed = (f"; {100 * about['ratio']:g}% in {about['values']}, memory {about['memory']}"
+                  if {e["system"] for e in measured} & set(CDDP) - {BASELINE} else "")
     script = stem.with_name(stem.name + ".gp")
     write_whole(script, PLOT.format(
+        peers="title 'PyTorch over Gloo'" if {e["system"] for e in summary} & set(PEERS)
+        else "notitle",
         png=stem.name + ".png", dat=stem.name + ".dat",
         height=230 + 42 * len(summary),
         title=f"Synchronising the gradients of {about['shapes']}: {about['workers']} workers, "
               f"{'unshaped' if about['rate'] == 'none' else about['rate']} links",
         subtitle=f"{about['machine']}; median of {about['rounds_done']} round"
-                 f"{'s' if about['rounds_done'] > 1 else ''}{compute}",
+                 f"{'s' if about['rounds_done'] > 1 else ''}{compute}{compressed}",
         right=1.2 * max(e["step_ms_highest"] for e in measured), rows=len(summary) + 0.7))
     drawn = subprocess.run(["gnuplot", script.name], cwd=stem.parent, capture_output=True, text=True)
     return last_line(drawn.stderr) if drawn.returncode else ""
@@ -452,6 +462,7 @@ def positive(kind):
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.set_defaults(**DEFAULTS)
     parser.add_argument("--workers", type=positive(int), default=8)
     parser.add_argument("--rate", default="1gbit", help="of the links, as for scripts/lab.sh")
     parser.add_argument("--shapes", default="resnet50",
@@ -467,8 +478,8 @@ def parse_arguments():
     parser.add_argument("--rounds", type=positive(int), default=3)
     parser.add_argument("--ratio", type=positive(float), default=0.01,
                         help="of the compressed collectives (default 0.01)")
-    parser.add_argument("--values", default="int4", help="their value codec (default int4)")
-    parser.add_argument("--memory", default="residual", help="residual (default), dgc or none")
+    parser.add_argument("--values", help="their value codec (default int4)")
+    parser.add_argument("--memory", help="residual (default), dgc or none")
     parser.add_argument("--threads", type=positive(int), default=1, help="of each worker")
     parser.add_argument("--compute-ms", type=float, default=0, metavar="X",
                         help="time over which the gradients become ready (default 0)")

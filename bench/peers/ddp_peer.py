@@ -15,8 +15,9 @@ accelerator: the worker sleeps until then.
 
 Needs PyTorch (Debian package python3-torch: /usr/bin/python3) and RANK, WORLD_SIZE,
 MASTER_ADDR and MASTER_PORT in the environment; OMP_NUM_THREADS says how many threads.
-Without --json, rank 0 prints its result. Times are rank 0's; a step starts at a barrier.
-Ends with 3 when it only lost another worker, with 2 for wrong arguments.
+Without --json, rank 0 prints its result. A step starts at a barrier; its time is the mean over
+the ranks, less autograd_ms: what backward takes without synchronisation, beyond --compute-ms.
+Copies into DDP's buckets and out of them stay in it. Ends with 3 when it only lost another worker, with 2 for wrong arguments.
 """
 import argparse
 import json
@@ -175,7 +176,7 @@ class Network:
 
 
 def measure(steps, prepare, step):
-    """The times of the steps in ms; each starts at a barrier."""
+    """The times of the steps in ms, means over the ranks; each starts at a barrier."""
     times = []
     for _ in range(steps):
         work = prepare()
@@ -183,8 +184,9 @@ def measure(steps, prepare, step):
         begin = time.perf_counter()
         step(work)
         times.append(1000 * (time.perf_counter() - begin))
-    dist.barrier()
-    return times
+    total = torch.tensor(times, dtype=torch.float64)
+    dist.all_reduce(total)
+    return (total / dist.get_world_size()).tolist()
 
 
 def require_agreement(gradient, own, exact):
@@ -220,8 +222,9 @@ def run_ddp(arguments, shapes, network):
     last = model.weights[-1]
     require_agreement(last.grad, model.gradients[-1], arguments.hook in ("dense", "fp16"))
     with ddp.no_sync():
-        gradient_times = measure(arguments.steps, prepare, step)
-    return times, gradient_times, before, after
+        alone = measure(arguments.steps, prepare, step)
+    autograd_ms = max(0.0, statistics.median(alone) - arguments.compute_ms)
+    return times, autograd_ms, before, after
 
 
 def run_allreduce(arguments, shapes, network):
@@ -235,10 +238,10 @@ def run_allreduce(arguments, shapes, network):
     measure(arguments.warmup, own.clone, step)
     before = network.sent()
     times = measure(arguments.steps, own.clone, step)
-    return times, None, before, network.sent()
+    return times, 0.0, before, network.sent()
 
 
-def report(arguments, shapes, network, times, gradient_times, before, after):
+def report(arguments, shapes, network, times, autograd_ms, before, after):
     sent = torch.tensor([(b - a) / arguments.steps for a, b in zip(before, after)],
                         dtype=torch.float64)
     dist.all_reduce(sent)
@@ -256,9 +259,9 @@ def report(arguments, shapes, network, times, gradient_times, before, after):
         "bucket_mb": None if arguments.one_bucket or arguments.raw_allreduce
         else arguments.bucket_mb,
         "steps": arguments.steps,
-        "step_ms_median": statistics.median(times),
-        "step_ms": times,
-        "gradient_ms_median": statistics.median(gradient_times) if gradient_times else None,
+        "step_ms_median": statistics.median(times) - autograd_ms,
+        "step_ms": [time - autograd_ms for time in times],
+        "autograd_ms": autograd_ms,
         "tx_bytes_per_step": round(payload),
         "nic_tx_bytes_per_step": round(frames),
         "interface": network.interface,

@@ -1,6 +1,6 @@
 set terminal pngcairo size 1200,356 font 'DejaVu Sans,13' background 'white' noenhanced
 set output 'sync-resnet50-p8-1gbit.png'
-set title "Synchronising the gradients of resnet50: 8 workers, 1gbit links\n2 cores of AMD EPYC, Linux 6.18.44-fc-v782; median of 2 rounds"
+set title "Synchronising the gradients of resnet50: 8 workers, 1gbit links\n2 cores of AMD EPYC, Linux 6.18.44-fc-v782; median of 2 rounds; 1% in int4, memory dgc"
 set xlabel 'time of a step (ms)'
 set xrange [0:2036.16]
 set yrange [0.3:3.7]
@@ -13,6 +13,6 @@ set style fill solid 1.0
 plot 'sync-resnet50-p8-1gbit.dat' using ($5 == 1 ? $2 : NaN):1:(0):2:($1-0.32):($1+0.32):ytic(8) \
        with boxxyerror lc rgb '#0072B2' title 'cddp', \
      '' using ($5 == 0 ? $2 : NaN):1:(0):2:($1-0.32):($1+0.32) \
-       with boxxyerror lc rgb '#E69F00' title 'PyTorch over Gloo', \
+       with boxxyerror lc rgb '#E69F00' notitle, \
      '' using 2:1:3:4 with xerrorbars pt 0 lc rgb 'black' lw 1.5 title 'lowest to highest round', \
      '' using 6:1:7 with labels left offset 1,0 notitle

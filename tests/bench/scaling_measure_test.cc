@@ -77,7 +77,8 @@ TEST_F(ScalingMeasureTest, CommandOfALauncher) {
 
 TEST_F(ScalingMeasureTest, MeasuresEveryCaseOnce) {
   measurement_.workers = {4, 1, 2, 2};
-  const std::vector<SyncPoint> points = MeasureSyncPoints(measurement_);
+  std::vector<SyncPoint> points;
+  MeasureSyncPoints(measurement_, [&](SyncPoint point) { points.push_back(std::move(point)); });
   ASSERT_EQ(points.size(), 5u);
   EXPECT_EQ(points[0].workers, 1);
   EXPECT_EQ(points[4].collective, "split");
@@ -90,14 +91,17 @@ TEST_F(ScalingMeasureTest, MeasuresEveryCaseOnce) {
 
 TEST_F(ScalingMeasureTest, AFailedCaseIsNamed) {
   setenv("FAILS", "4", 1);
-  ExpectRefusal([&] { MeasureSyncPoints(measurement_); }, StatusCode::kUnavailable,
+  int taken = 0;
+  ExpectRefusal([&] { MeasureSyncPoints(measurement_, [&](const SyncPoint&) { ++taken; }); },
+                StatusCode::kUnavailable,
                 {"--collective dense --workers 4", "exit code 3", "no network"});
+  EXPECT_GT(taken, 0) << "what was measured before is lost";
 }
 
 TEST_F(ScalingMeasureTest, AReportOfAnotherCaseIsRefused) {
   setenv("REPORTS", "2", 1);
-  ExpectRefusal([&] { MeasureSyncPoints(measurement_); }, StatusCode::kCorrupt,
-                {"dense with 1", "reports dense with 2"});
+  ExpectRefusal([&] { MeasureSyncPoints(measurement_, [](const SyncPoint&) {}); },
+                StatusCode::kCorrupt, {"dense with 1", "reports dense with 2"});
 }
 
 TEST_F(ScalingMeasureTest, BadOptionsAreNamed) {

@@ -1,0 +1,18 @@
+set terminal pngcairo size 1200,398 font 'DejaVu Sans,13' background 'white' noenhanced
+set output 'sync-resnet50-p8-1gbit-dgc.png'
+set title "Synchronising the gradients of resnet50: 8 workers, 1gbit links\n2 cores of AMD EPYC, Linux 6.18.44-fc-v669; median of 3 rounds; 1% in int4, memory dgc"
+set xlabel 'time of a step (ms)'
+set xrange [0:1864.05]
+set yrange [0.3:4.7]
+set format x '%g'
+set grid xtics lc rgb '#bbbbbb'
+set ytics nomirror scale 0
+set bmargin 6
+set key at screen 0.97, screen 0.035 right bottom horizontal
+set style fill solid 1.0
+plot 'sync-resnet50-p8-1gbit-dgc.dat' using ($5 == 1 ? $2 : NaN):1:(0):2:($1-0.32):($1+0.32):ytic(8) \
+       with boxxyerror lc rgb '#0072B2' title 'cddp', \
+     '' using ($5 == 0 ? $2 : NaN):1:(0):2:($1-0.32):($1+0.32) \
+       with boxxyerror lc rgb '#E69F00' notitle, \
+     '' using 2:1:3:4 with xerrorbars pt 0 lc rgb 'black' lw 1.5 title 'lowest to highest round', \
+     '' using 6:1:7 with labels left offset 1,0 notitle
