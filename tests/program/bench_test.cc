@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "tests/program/child.h"
+#include "tests/program/documented.h"
 
 namespace cddp {
 namespace {
@@ -33,6 +34,7 @@ TEST_F(BenchTest, OneCaseIsOneObject) {
       {"--elements", "200000", "--ratio", "0.01", "--threads", "1", "--steps", "3", "--json", "-"});
   ASSERT_EQ(child.Wait(), 0) << child.err();
   const auto report = nlohmann::json::parse(child.out());
+  ExpectDocumented(report);
   EXPECT_EQ(report["elements"], 200000);
   EXPECT_EQ(report["ratio"], 0.01);
   EXPECT_EQ(report["threads"], 1);
@@ -135,6 +137,7 @@ TEST_F(BenchTest, WireOfOneCaseIsOneObject) {
                      "--indices", "rice", "--steps", "2", "--json", "-"});
   ASSERT_EQ(child.Wait(), 0) << child.err();
   const auto report = nlohmann::json::parse(child.out());
+  ExpectDocumented(report);
   EXPECT_EQ(report["elements"], 500000);
   EXPECT_EQ(report["entries"], 5000);
   EXPECT_EQ(report["indices"], "rice");
@@ -197,6 +200,7 @@ TEST_F(BenchTest, SyncOfDenseGradientsTakesNoNoticeOfCompression) {
                        collective, "--json", "-"});
     ASSERT_EQ(child.Wait(), 0) << child.err();
     const auto report = nlohmann::json::parse(child.out());
+    ExpectDocumented(report);
     const bool dense = collective == std::string("dense");
     EXPECT_EQ(report["ratio"], dense ? 1.0 : 0.001);
     EXPECT_EQ(report["memory"], dense ? "none" : "dgc");
@@ -214,6 +218,8 @@ TEST_F(BenchTest, AccuracyIsRepeatable) {
                        "--compress", "--values", "int4", "--weight-decay", "0.001", "--json", "-"});
     ASSERT_EQ(child.Wait(), 0) << child.err();
     auto report = nlohmann::json::parse(child.out());
+    for (const auto& [key, value] : report["history"][0].items()) ExpectDocumented({{key, value}});
+    EXPECT_TRUE(report["machine"].contains("revision"));
     EXPECT_EQ(report["steps"], 40);
     EXPECT_EQ(report["history"].size(), 2u);
     EXPECT_GT(report["test_accuracy_percent"], 50);

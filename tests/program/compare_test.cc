@@ -3,6 +3,7 @@
 
 #include <sstream>
 
+#include "tests/program/documented.h"
 #include "tests/program/program.h"
 
 namespace cddp {
@@ -34,6 +35,7 @@ TEST_F(CompareTest, ABaselineAndSeveralRatios) {
                                "--ratios", "0.5", "--ratios", "0.1,0.001", "--log-every", "0",
                                "--json-lines", "--json", "result.json"}));
   ASSERT_EQ(child.Wait(), 0) << child.err();
+  ExpectDocumented(Json("result.json"));
   const nlohmann::json runs = Json("result.json")["runs"];
   std::vector<std::string> labels;
   for (const nlohmann::json& run : runs) labels.push_back(run["label"]);

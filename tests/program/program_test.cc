@@ -1,4 +1,5 @@
 // The program from outside: what it writes, and how its processes live and end.
+#include "tests/program/documented.h"
 #include "tests/program/program.h"
 
 #include <signal.h>
@@ -43,6 +44,7 @@ TEST_F(ProgramTest, JsonHistoryAndConfigurationAreWritten) {
                              "--max-test-samples", "3", "--json", "result.json"}));
   ASSERT_EQ(child.Wait(), 0) << child.err();
   const nlohmann::json result = Json("result.json");
+  ExpectDocumented(result);
   for (const char* key :
        {"test_accuracy_percent", "epochs", "world_size", "tx_bytes_per_step", "rx_bytes_per_step",
         "images_per_s", "step_ms_median", "compress", "ratio", "parameters"}) {
@@ -203,12 +205,19 @@ TEST_F(ProgramTest, ValidatePasses) {
   EXPECT_EQ(std::count(out.begin(), out.end(), '\n'), 5) << out;
 }
 
+TEST_F(ProgramTest, AFullStandardOutputIsNoSuccess) {
+  Child child({"/bin/sh", "-c", CDDP_PROGRAM " info --json - > /dev/full"}, {}, folder_.path());
+  EXPECT_EQ(child.Wait(), 2);
+  EXPECT_NE(child.err().find("standard output"), std::string::npos) << child.err();
+}
+
 TEST_F(ProgramTest, InfoNamesVersionsAndDevices) {
   Child child = Start({"info", "--json", "-"});
   EXPECT_EQ(child.Wait(), 0) << child.err();
   const auto info = nlohmann::json::parse(child.out());
-  for (const char* key : {"cddp", "libtorch", "gloo", "highway", "processor", "cpu_features",
-                          "simd", "devices", "backends"}) {
+  ExpectDocumented(info);
+  for (const char* key : {"cddp", "revision", "libtorch", "gloo", "highway", "processor",
+                          "cpu_features", "simd", "devices", "backends"}) {
     EXPECT_TRUE(info.contains(key)) << key;
   }
   EXPECT_TRUE(info["devices"].is_array());

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <fstream>
 
+#include "tests/program/documented.h"
 #include "tests/program/program.h"
 #include "tests/trainer/read_metrics.h"
 
@@ -38,6 +39,7 @@ TEST_F(TestCommandTest, ReportPicturesAndTheSameWithTwoWorkers) {
   ASSERT_EQ(one.Wait(), 0) << one.err();
   EXPECT_NE(one.out().find("macro average"), std::string::npos) << one.out();
   nlohmann::json result = Json("one.json");
+  ExpectDocumented(result);
   // What training found after its last epoch.
   EXPECT_DOUBLE_EQ(result["accuracy_percent"], Json("train.json")["test_accuracy_percent"]);
   EXPECT_NEAR(result["loss"], Json("train.json")["test_loss"], 1e-5);
@@ -59,13 +61,15 @@ TEST_F(TestCommandTest, ReportPicturesAndTheSameWithTwoWorkers) {
   EXPECT_EQ(result, again);
 }
 
-TEST_F(TestCommandTest, WhatIsNoCheckpointOrOfAnotherModelIsRefused) {
+TEST_F(TestCommandTest, WhatIsNoCheckpointOrWasChangedIsRefused) {
   const fs::path run = TrainSome({"--epochs", "1"});
   Child none = Test("nowhere", {});
   EXPECT_EQ(none.Wait(), 2);
   EXPECT_NE(none.err().find("nowhere is no checkpoint"), std::string::npos) << none.err();
+  Child loud = Test(run / "checkpoints", {"--log-level", "loud"});
+  EXPECT_EQ(loud.Wait(), 2);
+  EXPECT_NE(loud.err().find("log level"), std::string::npos) << loud.err();
 
-  // The state says another model than the tensors are of.
   const fs::path checkpoint = fs::canonical(run / "checkpoints" / "last");
   nlohmann::json state = nlohmann::json::parse(ReadText(checkpoint / "state.json"));
   state["configuration"]["--model"] = "resnet8";
