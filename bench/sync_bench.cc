@@ -12,6 +12,7 @@
 #include "trainer/history.h"
 #include "trainer/machine.h"
 #include "trainer/progress.h"
+#include "trainer/rank_zero.h"
 #include "trainer/shapes.h"
 #include "trainer/worker.h"
 
@@ -31,7 +32,8 @@ void Print(std::FILE* out, const nlohmann::json& r) {
   if (r["ratio_to_floor"].is_null()) {
     fmt::print(out, "  not hidden behind it     {:10.2f} ms\n", number("sync_ms_median"));
   } else {
-    fmt::print(out, "  synchronisation, median  {:10.2f} ms, {:.2f} times the floor of {:.2f} ms{}\n",
+    fmt::print(out,
+               "  synchronisation, median  {:10.2f} ms, {:.2f} times the floor of {:.2f} ms{}\n",
                number("sync_ms_median"), number("ratio_to_floor"), number("floor_ms"),
                number("ratio_to_floor") < 1 ? " (something disturbed its measurement)" : "");
   }
@@ -109,10 +111,11 @@ int SyncBench(const SyncBenchOptions& options, const std::vector<std::string>& a
   configuration["--compute-ms"] = std::to_string(options.compute_ms);
   return RunInWorld(options.run, configuration, [&](World& world) {
     nlohmann::json report = SyncSteps(options, world).Run();
-    if (world.rank() != 0) return;
-    report["machine"] = MachineDescription();
-    Print(options.run.json == "-" ? stderr : stdout, report);
-    WriteJsonReport(options.run.json, report);
+    OnRankZero(world, [&] {
+      report["machine"] = MachineDescription();
+      Print(options.run.json == "-" ? stderr : stdout, report);
+      WriteJsonReport(options.run.json, report);
+    });
   });
 }
 

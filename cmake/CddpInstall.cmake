@@ -3,22 +3,27 @@
 include(CMakePackageConfigHelpers)
 include(GNUInstallDirs)
 
-set(libraries cddp_core cddp_collective cddp_peers cddp_ddp)
-if(CDDP_CUDA)
-  list(APPEND libraries cddp_cuda)
-endif()
+set(libraries cddp_core cddp_collective)
+foreach(library cddp_peers cddp_cuda cddp_ddp)
+  if(TARGET ${library})
+    list(APPEND libraries ${library})
+  endif()
+endforeach()
 foreach(library IN LISTS libraries)
   string(REPLACE "cddp_" "" name ${library})
   add_library(cddp::${name} ALIAS ${library})
   set_target_properties(${library} PROPERTIES EXPORT_NAME ${name})
 endforeach()
 
-install(TARGETS ${libraries} cddp_flags cddp_torch EXPORT cddp)
+install(TARGETS ${libraries} cddp_flags EXPORT cddp)
+if(CDDP_TORCH)
+  install(TARGETS cddp_torch EXPORT cddp)
+endif()
 install(DIRECTORY include/ ddp DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/compressed_ddp
   FILES_MATCHING PATTERN "*.h" PATTERN gloo_stand_in EXCLUDE PATTERN torch_1_13 EXCLUDE)
 install(DIRECTORY ddp/gloo_stand_in ddp/torch_1_13
   DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/compressed_ddp)
-if(CDDP_TRAINER)
+if(TARGET cddp)
   install(TARGETS cddp)
 endif()
 

@@ -26,7 +26,9 @@ message(STATUS "libtorch ${Torch_VERSION}: ${TORCH_INSTALL_PREFIX}")
 
 # TorchConfig sets -std and the ABI flag in CMAKE_CXX_FLAGS style strings.
 add_library(cddp_torch INTERFACE)
-target_include_directories(cddp_torch SYSTEM INTERFACE ${TORCH_INCLUDE_DIRS})
+foreach(folder IN LISTS TORCH_INCLUDE_DIRS)
+  target_include_directories(cddp_torch SYSTEM INTERFACE $<BUILD_INTERFACE:${folder}>)
+endforeach()
 # A wheel's libtorch exports a std::filesystem of its own, from the compiler that it was built
 # with. Two crashes where folders are removed are put down to it. Behind libstdc++ nothing
 # of ours is bound to it.
@@ -68,7 +70,7 @@ if(CDDP_TORCH_FROM STREQUAL "python")
   # would be of another version. That of PyTorch 2.11 ships none.
   find_path(CDDP_WHEELS_GLOO gloo/config.h PATHS ${TORCH_INCLUDE_DIRS} NO_DEFAULT_PATH)
   if(CDDP_WHEELS_GLOO)
-    target_include_directories(cddp_torch SYSTEM INTERFACE ${CDDP_WHEELS_GLOO})
+    target_include_directories(cddp_torch SYSTEM INTERFACE $<BUILD_INTERFACE:${CDDP_WHEELS_GLOO}>)
   else()
     cddp_torch_lacks(gloo_stand_in)
   endif()

@@ -52,6 +52,7 @@ class Study:
         self.report |= {"date": datetime.date.today().isoformat(), "device": arguments.device_name}
         self.failed = False
         self.adding = threading.Lock()
+        self.running = set()
 
     def run(self, command):
         """The command's JSON report and the seconds it took; None where it failed."""
@@ -60,18 +61,25 @@ class Study:
             command = [*map(str, command), "--json", str(report)]
             start = time.monotonic()
             process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL,
-                                       stderr=subprocess.PIPE, text=True)
+                                       stderr=subprocess.PIPE, text=True, start_new_session=True)
+            self.running.add(process)
             try:
                 errors = process.communicate(timeout=300)[1]
                 code = process.returncode
             except subprocess.TimeoutExpired:
-                process.kill()  # its workers end with it
+                os.killpg(process.pid, signal.SIGKILL)  # the workers, too
                 code, errors = "no end within 300 s", process.communicate()[1]
+            self.running.discard(process)
             if code != 0:
                 self.failed = True
                 print(f"FAILED ({code}): {' '.join(command)}\n{errors[-1500:]}", flush=True)
                 return None
             return {**json.loads(report.read_text()), "seconds": time.monotonic() - start}
+
+    def stop(self):
+        """Ctrl-C does not reach sessions of their own."""
+        for process in list(self.running):
+            os.killpg(process.pid, signal.SIGKILL)
 
     def train(self, *options):
         a = self.arguments
@@ -153,7 +161,11 @@ class Study:
         runs = [(seed, workers, name) for workers in (4, 2)
                 for seed in range(1, self.arguments.seeds + 1) for name in variants]
         with concurrent.futures.ThreadPoolExecutor(self.arguments.jobs) as pool:
-            list(pool.map(train, runs))
+            try:
+                list(pool.map(train, runs))
+            except BaseException:
+                self.stop()  # before the pool waits for them
+                raise
 
     def cifar10(self):
         for name, flags in (("dense", []), ("1%", [*COMPRESSED, "--collective", "gather"])):
@@ -188,8 +200,11 @@ def main():
     with tempfile.TemporaryDirectory() as log_dir:
         arguments.log_dir = log_dir
         study = Study(arguments)
-        for part in arguments.parts:
-            getattr(study, part)()
+        try:
+            for part in arguments.parts:
+                getattr(study, part)()
+        finally:
+            study.stop()
     sys.exit(1 if study.failed else 0)
 
 

@@ -16,8 +16,8 @@
 #include "trainer/memory_order.h"
 #include "trainer/model.h"
 #include "trainer/plan_file.h"
-#include "trainer/rank_zero.h"
 #include "trainer/rank_state.h"
+#include "trainer/rank_zero.h"
 #include "trainer/tensor_state.h"
 
 namespace cddp {

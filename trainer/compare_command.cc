@@ -4,8 +4,8 @@
 #include <spdlog/spdlog.h>
 
 #include <cstdio>
-#include <iostream>
 #include <filesystem>
+#include <iostream>
 #include <memory>
 
 #include "cddp/selection.h"
@@ -76,10 +76,10 @@ class CompareRun {
 
   void Run(World& world, const std::vector<Variant>& variants) {
     folder_ = NewRunFolder("compare", compare_.run, world);
-    if (folder_) {
+    OnRankZero(world, [&] {
       WriteWhole(folder_->path() / "config.yaml", ToYaml(compare_));
       spdlog::info("comparison of {} trainings in {}", variants.size(), folder_->path().string());
-    }
+    });
     for (const Variant& variant : variants) {
       if (variant.label == kBaseline && world.size() > 1) {
         OnRankZeroAlone(world, [&](World& solo) { Train(variant, solo); });

@@ -21,8 +21,8 @@ struct TrainedSoFar {
 TrainedSoFar ReadTrainedOptions(const std::filesystem::path& checkpoint, TrainOptions* options);
 
 // The run folder that the checkpoint lies in, as training without --checkpoint-dir makes it;
-// else the folder that it lies in. Absolute if
-// `checkpoint` is, else relative to the current folder.
+// else the folder that it lies in. Absolute if `checkpoint` is, else relative to the current
+// folder.
 std::filesystem::path FolderOfRun(const std::filesystem::path& checkpoint);
 
 }  // namespace cddp

@@ -17,7 +17,8 @@ Needs PyTorch (Debian package python3-torch: /usr/bin/python3) and RANK, WORLD_S
 MASTER_ADDR and MASTER_PORT in the environment; OMP_NUM_THREADS says how many threads.
 Without --json, rank 0 prints its result. A step starts at a barrier; its time is the mean over
 the ranks, less autograd_ms: what backward takes without synchronisation, beyond --compute-ms.
-Copies into DDP's buckets and out of them stay in it. Ends with 3 when it only lost another worker, with 2 for wrong arguments.
+Copies into DDP's buckets and out of them stay in it. Ends with 3 when it only lost another
+worker, with 2 for wrong arguments.
 """
 import argparse
 import json

@@ -38,8 +38,7 @@ class CudaCompressor final : public DeviceCompressor {
   // bucket.values are aligned to 16 bytes here and for Mean. Waits for the device only the first
   // time that it sees a bucket, or when its layout or the ratio has changed. InvalidArgument for
   // 2^31 elements or more, gradients that are not aligned or of another size than in the step
-  // before; Unavailable when
-  // memory runs out.
+  // before; Unavailable when memory runs out.
   Status Start(const Bucket& bucket, uint32_t rank) override;
   Status Finish(std::vector<std::byte>* frame) override;
 

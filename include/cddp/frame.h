@@ -4,9 +4,8 @@
 //   header (40 bytes) | runs | indices | values
 //
 // Decoding trusts nothing: every field, length, index and scale is checked, and that every value
-// is finite. Encoding and
-// decoding are deterministic; every machine decodes the same bits, provided that the
-// thread does not flush denormals to zero.
+// is finite. Encoding and decoding are deterministic; every machine decodes the same bits,
+// provided that the thread does not flush denormals to zero.
 //
 // Thread safety: functions without state. No allocation once buffers have grown.
 #pragma once

@@ -78,10 +78,10 @@ TEST(Options, WhatIsOfCompressionIsRefusedWithoutIt) {
        {TrainOptions{.ratio = 0.1}, TrainOptions{.selector = "randomk"},
         TrainOptions{.memory = "residual"}, TrainOptions{.no_error_feedback = true},
         TrainOptions{.clip_norm = 1.0}, TrainOptions{.momentum_masking = "on"},
-        TrainOptions{.warmup_epochs = 1}, TrainOptions{.warmup_steps = 9},
-        TrainOptions{.whole_limit = 2048}, TrainOptions{.adaptive_ratio = 5},
-        TrainOptions{.values = "bf16"}, TrainOptions{.indices = "rice"},
-        TrainOptions{.owner_budget = 2}}) {
+        TrainOptions{.momentum_masking = "off"}, TrainOptions{.warmup_epochs = 1},
+        TrainOptions{.warmup_steps = 9}, TrainOptions{.whole_limit = 2048},
+        TrainOptions{.adaptive_ratio = 5}, TrainOptions{.values = "bf16"},
+        TrainOptions{.indices = "rice"}, TrainOptions{.owner_budget = 2}}) {
     TrainOptions dense = options;
     EXPECT_THROW(Resolve(dense), StatusError);
   }
