@@ -118,6 +118,34 @@ TEST(FrameFuzz, EverySingleBitFlipIsRejected) {
   }
 }
 
+// A good frame of another step, bucket, rank or size than what is waited for.
+TEST(FrameFuzz, ReplayedAndSwappedFramesAreRejected) {
+  const int cases = Cases(100'000);
+  for (int c = 0; c < cases && !::testing::Test::HasFailure(); ++c) {
+    RandomBits bits(static_cast<uint64_t>(c));
+    Sample sample = AnyFrame(bits);
+    ASSERT_TRUE(IsAccepted(sample)) << c;
+    const auto other = static_cast<uint32_t>(1 + bits.Below(1000));
+    switch (bits.Below(5)) {
+      case 0:
+        sample.id.step += other;
+        break;
+      case 1:
+        sample.id.bucket += other;
+        break;
+      case 2:
+        sample.id.rank += other;
+        break;
+      case 3:
+        sample.id.elements += other;
+        break;
+      default:
+        sample.id.of_owner = true;
+    }
+    ASSERT_FALSE(IsAccepted(sample)) << c;
+  }
+}
+
 // Reliability scorecard: a million altered frames, as they are and sealed again.
 TEST(FrameFuzz, MutationsAreRejectedOrSafe) {
   const int cases = Cases(1'000'000);

@@ -8,6 +8,7 @@
 
 #include "cddp/compressor.h"
 #include "cddp/frame.h"
+#include "core/sweep.h"
 #include "tests/add_entries.h"
 #include "tests/core/generators.h"
 #include "tests/core/owned_bucket.h"
@@ -44,13 +45,22 @@ bool Holds(ValueFormat values, float accumulated, float decoded, float kept) {
 
 constexpr float kLawMomentum = 0.9f;
 
+constexpr double kLawClip = 2;
+
 // What the memory adds to its residual in this step; also moves `velocity` on.
 std::vector<float> UpdateOf(const std::string& memory, std::span<const float> gradient,
                             std::vector<float>& velocity) {
   std::vector<float> update(gradient.begin(), gradient.end());
   if (memory == "residual") return update;
+  if (memory == "dgc_clipped") {
+    const double norm = std::sqrt(SumOfSquares(gradient));
+    const auto scale = static_cast<float>(kLawClip / norm);
+    if (std::isfinite(norm) && norm > kLawClip) {
+      for (float& value : update) value *= scale;
+    }
+  }
   for (size_t i = 0; i < update.size(); ++i) {
-    velocity[i] = kLawMomentum * velocity[i] + gradient[i];
+    velocity[i] = kLawMomentum * velocity[i] + update[i];
     update[i] = velocity[i];
   }
   return update;
@@ -61,6 +71,7 @@ class MemoryLaw : public ::testing::TestWithParam<std::string> {};
 TEST_P(MemoryLaw, Holds) {
   const bool dgc = GetParam() != "residual";
   const bool masking = GetParam() == "dgc_masking";
+  const bool clipped = GetParam() == "dgc_clipped";
   int committed = 0;
   int voided = 0;
   EXPECT_TRUE(HoldsFor(Cases(100'000), [&] {
@@ -70,6 +81,7 @@ TEST_P(MemoryLaw, Holds) {
                                   .whole_limit = 0,
                                   .memory = {.name = dgc ? "dgc" : "residual",
                                              .momentum = kLawMomentum,
+                                             .clip_norm = clipped ? kLawClip : 0,
                                              .momentum_masking = masking},
                                   .format = {.values = c.values}},
                                  &compressor)
@@ -126,7 +138,8 @@ TEST_P(MemoryLaw, Holds) {
   EXPECT_GT(voided, 0) << "sums that overflow belong to the cases";
 }
 
-INSTANTIATE_TEST_SUITE_P(Memories, MemoryLaw, ::testing::Values("residual", "dgc", "dgc_masking"),
+INSTANTIATE_TEST_SUITE_P(Memories, MemoryLaw,
+                         ::testing::Values("residual", "dgc", "dgc_masking", "dgc_clipped"),
                          [](const auto& info) { return info.param; });
 
 }  // namespace

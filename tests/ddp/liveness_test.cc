@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "cddp/status.h"
+#include "tests/core/random_bits.h"
 #include "tests/ddp/liveness_ranks.h"
 
 namespace cddp {
@@ -46,7 +47,21 @@ TEST_P(LivenessOfEachRank, GivingUpIsALoss) {
   ExpectLost(GetParam(), AllBut(GetParam()), milliseconds(1500), "gave up on an error");
 }
 
-INSTANTIATE_TEST_SUITE_P(Ranks, LivenessOfEachRank, testing::Values(0, 1, 2));
+INSTANTIATE_TEST_SUITE_P(Ranks, LivenessOfEachRank, testing::Values(0, 1, 2, 3));
+
+// Reliability scorecard: 50 kills at any moment.
+class LivenessAtAnyMoment : public LivenessTest, public testing::WithParamInterface<int> {};
+
+TEST_P(LivenessAtAnyMoment, KilledIsNamedByAll) {
+  RandomBits bits(static_cast<uint64_t>(GetParam()));
+  const int victim = static_cast<int>(bits.Below(kRanks));
+  StartAll();
+  std::this_thread::sleep_for(std::chrono::microseconds(bits.Below(60'000)));
+  kill(pids_[victim], SIGKILL);
+  ExpectLost(victim, AllBut(victim), milliseconds(2000), "its connection closed");
+}
+
+INSTANTIATE_TEST_SUITE_P(Kills, LivenessAtAnyMoment, testing::Range(0, 50));
 
 TEST_F(LivenessTest, NobodyIsNamedWhenAllLeave) {
   StartAll();
@@ -137,11 +152,11 @@ TEST_F(LivenessTest, StrangersDoNoHarm) {
                                  std::string("cddplive") + std::string(16, '\0'),
                                  std::string(4000, '\0')};
   std::vector<int> held;
-  for (size_t i = 0; i < 600; ++i) {
+  for (size_t i = 0; i < 10'000; ++i) {
     const int fd = ConnectTo(port);
     const std::string& bytes = garbage[i % std::size(garbage)];
     send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (i % 3 == 0) {
+    if (i % 3 == 0 || held.size() >= 400) {
       close(fd);
     } else {
       held.push_back(fd);

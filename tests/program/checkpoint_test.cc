@@ -157,7 +157,7 @@ TEST_F(CheckpointTest, SignalsSaveAndEndWith75) {
     ASSERT_TRUE(
         WaitFor(folder_.path() / "checkpoints" / (signal == SIGTERM ? "step-20" : "step-160")));
     child.Signal(signal);
-    ASSERT_EQ(child.Wait(), 75) << child.err();
+    ASSERT_EQ(child.Wait(seconds(10)), 75) << child.err();
     EXPECT_NE(child.err().find("go on with --resume checkpoints/last"), std::string::npos)
         << child.err();
   }
@@ -172,8 +172,8 @@ TEST_F(CheckpointTest, OneWorkersSignalStopsAll) {
   Child second = StartWorker(1, 2, how);
   ASSERT_TRUE(WaitFor(folder_.path() / "checkpoints" / "last")) << first.err();
   second.Signal(SIGUSR1);
-  EXPECT_EQ(second.Wait(), 75) << second.err();
-  EXPECT_EQ(first.Wait(), 75) << first.err();
+  EXPECT_EQ(second.Wait(seconds(10)), 75) << second.err();
+  EXPECT_EQ(first.Wait(seconds(10)), 75) << first.err();
 }
 
 TEST_F(CheckpointTest, DamagedOneFallsBackAndSaysSo) {

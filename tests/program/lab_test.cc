@@ -42,7 +42,7 @@ TEST_F(LabTest, InterfaceBytesAreSocketBytesAndPacketHeaders) {
     const double interface = r.at("nic_tx_bytes_per_step");
     const double packets = r.at("nic_tx_packets_per_step");
     EXPECT_GT(interface, sockets) << collective;
-    EXPECT_NEAR(sockets + kHeaderBytes * packets, interface, 0.02 * interface)
+    EXPECT_NEAR(sockets + kHeaderBytes * packets, interface, 0.01 * interface)
         << collective << ": " << sockets << " bytes in sockets, " << packets << " packets";
     // Without the headers it would not be explained (dense: by a little).
     EXPECT_GT(interface, sockets * (std::string(collective) == "split" ? 1.02 : 1.001));

@@ -1,5 +1,4 @@
 // The program from outside: what it writes, and how its processes live and end.
-#include "tests/program/documented.h"
 #include "tests/program/program.h"
 
 #include <signal.h>
@@ -8,7 +7,10 @@
 #include <algorithm>
 #include <cmath>
 #include <fstream>
+#include <set>
 #include <sstream>
+
+#include "tests/program/documented.h"
 
 namespace cddp {
 namespace {
@@ -70,15 +72,15 @@ TEST_F(ProgramTest, JsonHistoryAndConfigurationAreWritten) {
 }
 
 TEST_F(ProgramTest, SameSeedSameParameters) {
-  std::vector<std::string> hashes;
-  for (int run = 0; run < 2; ++run) {
+  std::set<std::string> hashes;
+  for (int run = 0; run < 5; ++run) {
     Child child =
         Start(Train({"--workers", "2", "--compress", "--collective", "gather", "--epochs", "1",
-                     "--seed", "5", "--max-train-samples", "2000", "--json", "result.json"}));
+                     "--seed", "5", "--max-train-samples", "640", "--json", "result.json"}));
     ASSERT_EQ(child.Wait(), 0) << child.err();
-    hashes.push_back(Json("result.json")["parameters_xxh3"]);
+    hashes.insert(Json("result.json")["parameters_xxh3"]);
   }
-  EXPECT_EQ(hashes[0], hashes[1]);
+  EXPECT_EQ(hashes.size(), 1u);
 }
 
 // What auto has tried and chosen is kept, and repeated by --plan.

@@ -104,7 +104,7 @@ class TorchvisionTest(unittest.TestCase):
         logits = read_safetensors(self.folder / "logits")["logits"]
         difference = ((logits - expected).abs().max() / expected.abs().max()).item()
         self.assertEqual(logits.shape, expected.shape)
-        self.assertLess(difference, 1e-4)
+        self.assertLess(difference, 1e-5)
         print(f"{self.id().split('.')[-1]} {name} {stem}: logits differ by {difference:.1e}")
 
     def test_names_and_their_order(self):

@@ -33,7 +33,7 @@ struct SmallNet final : Model {
   torch::nn::Linear fc{nullptr};
 };
 
-constexpr uint32_t kSamples = 19;
+constexpr uint32_t kSamples = 23;
 
 torch::Tensor Images() { return Random({kSamples, 1, 8, 8}, 100); }
 torch::Tensor Labels() { return torch::arange(int64_t{kSamples}) % 10; }
@@ -75,10 +75,10 @@ void TrainEpoch(TrainStep& step, const DistributedSampler& sampler, const TrainO
 }
 
 // The same epoch of a plain loop over the global batches.
-torch::Tensor Expected(uint32_t samples_per_step) {
+torch::Tensor Expected(uint32_t samples, uint32_t samples_per_step) {
   SmallNet net;
   torch::optim::SGD sgd(net.parameters(), torch::optim::SGDOptions(0.1).momentum(0.9));
-  const DistributedSampler all(kSamples, 1, 0, samples_per_step, 1);
+  const DistributedSampler all(samples, 1, 0, samples_per_step, 1);
   for (uint32_t i = 0; i < all.steps_per_epoch(); ++i) {
     const LocalBatch batch = Take(all.Batch(i));
     sgd.zero_grad();
@@ -88,11 +88,12 @@ torch::Tensor Expected(uint32_t samples_per_step) {
   return Flat(net.parameters());
 }
 
-// Neither batches nor groups of batches divide the 19 samples: with 3 workers and batches
-// of 2 the last one is of a single sample, with 3 batches to a step the last step has one.
+// Neither batches nor groups of batches divide most numbers of samples: of 19, with 3 workers and
+// batches of 2, the last one is of a single sample, with 3 batches to a step the last step has one.
 TEST(TrainStep, UnevenEndsWeighSamplesAlike) {
-  for (const int ranks : {1, 2, 3}) {
-    for (const int accumulate : {1, 2, 3}) {
+  for (const int ranks : {1, 2, 3, 4}) {
+    for (uint32_t samples = 17; samples <= kSamples; ++samples) {
+      const int accumulate = 1 + (static_cast<int>(samples) + ranks) % 3;
       RunRanks(ranks, [&](World& world) {
         TrainOptions options = Options();
         options.accumulate = accumulate;
@@ -100,15 +101,15 @@ TEST(TrainStep, UnevenEndsWeighSamplesAlike) {
         const auto collective = MakeDenseCollective(&transport);
         const auto net = std::make_shared<SmallNet>();
         TrainStep step(options, world, transport, collective.get(), net);
-        const DistributedSampler sampler(kSamples, ranks, world.rank(), 2, 1);
+        const DistributedSampler sampler(samples, ranks, world.rank(), 2, 1);
         Tally tally;
         TrainEpoch(step, sampler, options, &tally);
-        const auto expected = Expected(static_cast<uint32_t>(2 * ranks * accumulate));
+        const auto expected = Expected(samples, static_cast<uint32_t>(2 * ranks * accumulate));
         EXPECT_LT((Flat(net->parameters()) - expected).abs().max().item<double>(), 1e-6)
-            << ranks << " ranks, " << accumulate;
-        std::vector<double> samples{tally.samples};
-        world.Sum(samples);
-        EXPECT_EQ(samples[0], kSamples);
+            << ranks << " ranks, " << samples << " samples, " << accumulate;
+        std::vector<double> counted{tally.samples};
+        world.Sum(counted);
+        EXPECT_EQ(counted[0], samples);
       });
     }
   }
