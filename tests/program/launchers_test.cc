@@ -65,6 +65,17 @@ TEST_F(LaunchersTest, WhatRankZeroRefusesAllRefuse) {
   }
 }
 
+// Reliability scorecard, row 26: ports and meeting places of their own.
+TEST_F(LaunchersTest, TwentyLaunchesAtOnce) {
+  std::vector<Child> launches;
+  for (int i = 0; i < 20; ++i) {
+    launches.push_back(
+        Start({"bench", "sync", "--workers", "2", "--threads", "1", "--shapes", "simple_cnn",
+               "--collective", "split", "--steps", "2", "--warmup", "2"}));
+  }
+  for (Child& launch : launches) EXPECT_EQ(launch.Wait(seconds(120)), 0) << launch.err();
+}
+
 // In a batch script there are Slurm's variables, but no step.
 TEST_F(LaunchersTest, AnAllocationWithoutSrunIsOneWorker) {
   const Child::Environment batch = {
