@@ -64,9 +64,9 @@ TEST_F(BenchTest, EveryDistributionAndMemoryAgreesWithTheOracle) {
 }
 
 TEST_F(BenchTest, RecordedGradientsAreSelectedFrom) {
-  Child train =
-      Run({"train", "--data-dir", CDDP_DATA, "--epochs", "1", "--max-train-samples", "640",
-           "--threads", "1", "--record-gradients", "gradients.cddg", "--record-every", "4"});
+  Child train = Run({"train", "--data-dir", CDDP_DATA, "--epochs", "1", "--max-train-samples",
+                     "640", "--max-test-samples", "500", "--threads", "1", "--record-gradients",
+                     "gradients.cddg", "--record-every", "4"});
   ASSERT_EQ(train.Wait(), 0) << train.err();
   // 10 steps, of which 3 are recorded, of 421,642 elements.
   const auto bytes = std::filesystem::file_size(folder_.path() / "gradients.cddg");
@@ -154,9 +154,9 @@ TEST_F(BenchTest, WireOfOneCaseIsOneObject) {
 }
 
 TEST_F(BenchTest, WireOfRecordedGradients) {
-  Child train =
-      Run({"train", "--data-dir", CDDP_DATA, "--epochs", "1", "--max-train-samples", "640",
-           "--threads", "1", "--record-gradients", "gradients.cddg", "--record-every", "4"});
+  Child train = Run({"train", "--data-dir", CDDP_DATA, "--epochs", "1", "--max-train-samples",
+                     "640", "--max-test-samples", "500", "--threads", "1", "--record-gradients",
+                     "gradients.cddg", "--record-every", "4"});
   ASSERT_EQ(train.Wait(), 0) << train.err();
   Child child =
       Run({"bench", "wire", "--set", "real", "--gradients", "gradients.cddg", "--ratio", "0.01",
@@ -213,9 +213,27 @@ TEST_F(BenchTest, SyncOfDenseGradientsTakesNoNoticeOfCompression) {
 TEST_F(BenchTest, AccuracyIsRepeatable) {
   std::string first;
   for (int run = 0; run < 2; ++run) {
-    Child child = Run({"bench", "accuracy", "--data-dir", CDDP_DATA, "--workers", "3",
-                       "--max-train-samples", "960", "--epochs", "2", "--threads", "1",
-                       "--compress", "--values", "int4", "--weight-decay", "0.001", "--json", "-"});
+    Child child = Run({"bench",
+                       "accuracy",
+                       "--data-dir",
+                       CDDP_DATA,
+                       "--workers",
+                       "3",
+                       "--max-train-samples",
+                       "960",
+                       "--max-test-samples",
+                       "1000",
+                       "--epochs",
+                       "2",
+                       "--threads",
+                       "1",
+                       "--compress",
+                       "--values",
+                       "int4",
+                       "--weight-decay",
+                       "0.001",
+                       "--json",
+                       "-"});
     ASSERT_EQ(child.Wait(), 0) << child.err();
     auto report = nlohmann::json::parse(child.out());
     for (const auto& [key, value] : report["history"][0].items()) ExpectDocumented({{key, value}});

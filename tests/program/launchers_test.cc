@@ -7,8 +7,20 @@ namespace {
 using LaunchersTest = ProgramTest;
 
 std::vector<std::string> ShortTraining() {
-  return {"train", "--data-dir", CDDP_DATA, "--compress", "--epochs",   "1", "--max-train-samples",
-          "640",   "--threads",  "1",       "--json",     "result.json"};
+  return {"train",
+          "--data-dir",
+          CDDP_DATA,
+          "--compress",
+          "--epochs",
+          "1",
+          "--max-train-samples",
+          "640",
+          "--max-test-samples",
+          "500",
+          "--threads",
+          "1",
+          "--json",
+          "result.json"};
 }
 
 // With what these programs need to run as root, and on few cores.

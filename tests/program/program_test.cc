@@ -33,7 +33,7 @@ TEST_F(ProgramTest, OneWorkerWithCompressionSaysThatNothingIsSent) {
 
 TEST_F(ProgramTest, ComparisonOfOneWorkerHasNoReduction) {
   Child child = Start({"compare", "--data-dir", CDDP_DATA, "--epochs", "1", "--max-train-samples",
-                       "640", "--json", "result.json"});
+                       "640", "--max-test-samples", "500", "--json", "result.json"});
   EXPECT_EQ(child.Wait(), 0) << child.err();
   EXPECT_NE(child.err().find("nothing is sent"), std::string::npos) << child.err();
   EXPECT_EQ(child.out().find("times fewer"), std::string::npos) << child.out();
