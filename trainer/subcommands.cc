@@ -20,6 +20,7 @@
 #include "trainer/data/data_command.h"
 #include "trainer/device.h"
 #include "trainer/failure.h"
+#include "trainer/nearest_name.h"
 #include "trainer/number_range.h"
 #include "trainer/plots/plot_command.h"
 #include "trainer/report/report_command.h"
