@@ -162,7 +162,7 @@ nlohmann::json MeasureCase(const WireCase& c, const WireSet& set, const WireBenc
   SparseSum sum;
   WorkerPool alone(1);
   CacheEviction eviction;
-  Stopwatch encode, validate, decode, add, scatter;
+  Stopwatch encode, validate, decode, mean, plain;
   for (int step = 0; step <= o.steps; ++step) {
     coded = set.selection;
     encode.Time(
@@ -174,16 +174,16 @@ nlohmann::json MeasureCase(const WireCase& c, const WireSet& set, const WireBenc
     }
     const std::vector<Selection> parts(kRanks, decoded);
     eviction.Run(alone);
-    add.Time([&] { sum.Into(parts, kRanks, dense); });
+    mean.Time([&] { sum.Into(parts, kRanks, dense); });
     eviction.Run(alone);
-    scatter.Time([&] {
+    plain.Time([&] {
       std::ranges::fill(dense, 0.0f);
       for (const Selection& part : parts) {
         for (size_t i = 0; i < entries; ++i) dense[part.indices[i]] += part.values[i];
       }
       for (float& value : dense) value /= kRanks;
     });
-    if (step == 0) encode = validate = decode = add = scatter = Stopwatch();  // warm-up
+    if (step == 0) encode = validate = decode = mean = plain = Stopwatch();  // warm-up
   }
 
   const auto count = static_cast<double>(entries);
@@ -205,9 +205,9 @@ nlohmann::json MeasureCase(const WireCase& c, const WireSet& set, const WireBenc
           {"decode_mentries_s", count / decode.median_ms() / 1e3},
           {"encode_dense_gb_s", dense_bytes / encode.median_ms() / 1e6},
           {"decode_dense_gb_s", dense_bytes / decode.median_ms() / 1e6},
-          {"mean_of_8_ms", add.median_ms()},
-          {"plain_mean_of_8_ms", scatter.median_ms()},
-          {"mean_vs_plain", scatter.median_ms() / add.median_ms()},
+          {"mean_of_8_ms", mean.median_ms()},
+          {"plain_mean_of_8_ms", plain.median_ms()},
+          {"mean_vs_plain", plain.median_ms() / mean.median_ms()},
           {"value_rel_error", RelativeError(decoded.values, set.selection.values)}};
 }
 

@@ -79,7 +79,8 @@ class Study:
     def stop(self):
         """Ctrl-C does not reach sessions of their own."""
         for process in list(self.running):
-            os.killpg(process.pid, signal.SIGKILL)
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
 
     def train(self, *options):
         a = self.arguments
