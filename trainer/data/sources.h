@@ -46,6 +46,8 @@ class HttpsSource : public Source {
 class ArchiveSource : public Source {
  public:
   static constexpr std::chrono::seconds kTimeLimit{600};  // of one command
+  // A longer .tar.gz is refused; the longest of the catalog has 170 MB.
+  static constexpr uint64_t kMaxArchiveBytes = uint64_t{256} << 20;
 
   bool needs_network() const override { return true; }
   std::vector<uint8_t> Read(const DataFile& file, const FetchCallbacks& callbacks) override;
@@ -67,9 +69,6 @@ class ArchiveSource : public Source {
 // A .tar.gz over HTTPS. inner_folder: where the files lie in it.
 class HttpsTarSource : public ArchiveSource {
  public:
-  // A longer archive is refused; the longest of the catalog has 170 MB.
-  static constexpr uint64_t kMaxBytes = uint64_t{256} << 20;
-
   // `protocols` as in HttpLimits.
   HttpsTarSource(std::string url, std::string inner_folder, std::string protocols = "https")
       : url_(std::move(url)),

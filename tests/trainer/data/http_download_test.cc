@@ -143,7 +143,7 @@ TEST_F(HttpTest, FilesComeOutOfATarArchive) {
       [&] {
         no_archive.Read({"first", 3000, ""}, {});
       },
-      StatusCode::kUnavailable, {"tar -xzf"});
+      StatusCode::kCorrupt, {"the archive", "gzip signature"});
 }
 
 TEST_F(HttpTest, DefaultsToHttpsAlone) {
