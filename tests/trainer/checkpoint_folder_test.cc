@@ -3,7 +3,10 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/ptrace.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cctype>
@@ -31,6 +34,34 @@ std::string TextOf(const fs::path& path) {
 
 void Rewrite(const fs::path& path, const std::string& text) {
   std::ofstream(path, std::ios::binary | std::ios::trunc) << text;
+}
+
+// Runs `work` in a process of its own and kills it before its system call number `call`, from 1.
+// Returns whether it ended well before that.
+bool EndsBeforeItsCall(int call, const std::function<void()>& work) {
+  const pid_t child = fork();
+  if (child == 0) {
+    ptrace(PTRACE_TRACEME, 0, nullptr, nullptr);
+    raise(SIGSTOP);
+    try {
+      work();
+    } catch (const std::exception&) {
+      _exit(1);
+    }
+    _exit(0);
+  }
+  int status = 0;
+  EXPECT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFSTOPPED(status)) << "ptrace is not allowed here";
+  // It stops before each call and after it.
+  for (int stop = 0; WIFSTOPPED(status); ++stop) {
+    if (stop == 2 * call - 1) kill(child, SIGKILL);
+    if (ptrace(PTRACE_SYSCALL, child, nullptr, nullptr) != 0) break;
+    waitpid(child, &status, 0);
+  }
+  if (!WIFEXITED(status)) return false;
+  EXPECT_EQ(WEXITSTATUS(status), 0) << "it failed";
+  return true;
 }
 
 class Checkpoints : public testing::Test {
@@ -193,6 +224,40 @@ TEST_F(Checkpoints, WhatWasNeverFinishedIsNoCheckpoint) {
 }
 
 // The limit on a file's size stands for a full disk: write() fails in the same way.
+// Reliability scorecard. What a killed process has written stays: this is no loss of power.
+TEST_F(Checkpoints, KilledAtEachSystemCallLeavesAWholeOne) {
+  int calls = 0;
+  int old_ones = 0;
+  for (bool ended = false; !ended;) {
+    fs::remove_all(folder_.path());
+    Write(1);
+    ended = EndsBeforeItsCall(++calls, [&] {
+      Write(2, true);
+      Write(2);  // in place of one of the same step
+      folder_.Prune(2, 1);
+    });
+    const std::optional<fs::path> newest = Newest();
+    ASSERT_TRUE(newest.has_value()) << "call " << calls;
+    EXPECT_TRUE(skipped_.empty()) << "call " << calls << ": " << skipped_[0];
+    EXPECT_NO_THROW(VerifyCheckpoint(folder_.path() / "last")) << "call " << calls;
+    if (*newest == folder_.PathOf(1)) ++old_ones;
+    // The next one finds nothing in its way and removes what was left.
+    Write(3);
+    folder_.Prune(3, 1);
+    EXPECT_EQ(Newest(), folder_.PathOf(3)) << "call " << calls;
+    for (const fs::directory_entry& entry : fs::directory_iterator(folder_.path())) {
+      const std::string name = entry.path().filename().string();
+      EXPECT_TRUE(name == "last" || name == "best" || name.starts_with("step-"))
+          << "call " << calls << " left " << name;
+    }
+  }
+  fmt::print("killed before each of {} system calls, {} times the old one was left\n", calls - 1,
+             old_ones);
+  EXPECT_GT(calls, 50);
+  EXPECT_GT(old_ones, 10);
+  EXPECT_LT(old_ones, calls - 10);
+}
+
 TEST_F(Checkpoints, FullDiskLeavesTheOldOne) {
   Write(1);
   rlimit before{};
