@@ -1,10 +1,12 @@
 #include "trainer/config_file.h"
 
 #include <fmt/format.h>
+#include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
 #include <map>
+#include <sstream>
 #include <string_view>
 
 #include "cddp/status.h"
@@ -15,6 +17,28 @@ namespace cddp {
 namespace {
 
 constexpr uint64_t kMaxConfigBytes = 1 << 20;
+
+// Only notes where the last document begins.
+class DocumentStart final : public YAML::EventHandler {
+ public:
+  void OnDocumentStart(const YAML::Mark& mark) override { mark_ = mark; }
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                const std::string&) override {}
+  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                       YAML::EmitterStyle::value) override {}
+  void OnSequenceEnd() override {}
+  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                  YAML::EmitterStyle::value) override {}
+  void OnMapEnd() override {}
+
+  const YAML::Mark& mark() const { return mark_; }
+
+ private:
+  YAML::Mark mark_;
+};
 
 // A text in YAML and where it came from, for messages.
 struct Source {
@@ -28,14 +52,18 @@ struct Source {
   }
 
   YAML::Node Parse(const std::string& text) const {
-    std::vector<YAML::Node> documents;
     try {
-      documents = YAML::LoadAll(text);
+      // Not LoadAll: of what belongs to no document, such as a comma in the beginning, it makes
+      // empty ones without end.
+      std::istringstream stream(text);
+      YAML::Parser parser(stream);
+      DocumentStart start;
+      const bool has_second = parser.HandleNextDocument(start) && parser.HandleNextDocument(start);
+      if (has_second) Refuse(start.mark(), "a second document; only one is read");
+      return YAML::Load(text);
     } catch (const YAML::Exception& error) {
       Refuse(error.mark, fmt::format("no YAML: {}", error.msg));
     }
-    if (documents.size() > 1) Refuse(documents[1].Mark(), "a second document; only one is read");
-    return documents.empty() ? YAML::Node() : documents[0];
   }
 };
 

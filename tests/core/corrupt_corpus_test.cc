@@ -25,7 +25,7 @@ size_t ForEachFile(const std::string& folder,
   return files;
 }
 
-TEST(CorruptCorpus, Frames) { EXPECT_GE(ForEachFile("frame", FuzzFrame), 75u); }
+TEST(CorruptCorpus, Frames) { EXPECT_GE(ForEachFile("frame", FuzzFrame), 90u); }
 
 TEST(CorruptCorpus, Indices) {
   for (const IndexCodec* codec :

@@ -1,5 +1,5 @@
-// Writes the seeds that tests/corrupt holds: frames and index streams of every codec,
-// whole and damaged.
+// Writes the seeds that tests/corrupt holds: frames and index streams of every codec, whole and
+// damaged, and whole files of each format.
 //
 //   seed_corpus FOLDER
 #include <cstdio>
@@ -10,6 +10,11 @@
 #include "tests/core/frame_bytes.h"
 #include "tests/core/random_bits.h"
 #include "tests/fuzz/fuzz.h"
+#include "trainer/data/cifar10.h"
+#include "trainer/data/idx.h"
+#include "trainer/plan_file.h"
+#include "trainer/safetensors.h"
+#include "trainer/training_progress.h"
 
 namespace cddp {
 namespace {
@@ -84,6 +89,47 @@ void WriteIndices(const std::filesystem::path& folder, const IndexCodec& codec, 
   Write(folder / (name + "-cut"), bytes);
 }
 
+void WriteText(const std::filesystem::path& path, const std::string& text) {
+  const auto* bytes = reinterpret_cast<const std::byte*>(text.data());
+  Write(path, {bytes, bytes + text.size()});
+}
+
+void WriteFiles(const std::filesystem::path& folder) {
+  const std::vector<float> values = {1.5f, -2.0f};
+  const SafetensorsParts parts =
+      LayOutSafetensors({{"layer.weight", ViewOf(values)},
+                         {"one", {.shape = {}, .bytes = ViewOf(values).bytes.first(4)}}},
+                        {{"made by", "hand"}});
+  std::string text = parts.header;
+  for (const auto& tensor : parts.tensors) text.append(tensor.begin(), tensor.end());
+  WriteText(folder / "safetensors" / "two", text);
+
+  const auto word = [](uint32_t value) {
+    return std::string{static_cast<char>(value >> 24), static_cast<char>(value >> 16),
+                       static_cast<char>(value >> 8), static_cast<char>(value)};
+  };
+  WriteText(folder / "idx" / "images",
+            word(kIdxImagesMagic) + word(2) + word(2) + word(3) + "twelve bytes");
+  WriteText(folder / "idx" / "labels", word(kIdxLabelsMagic) + word(3) + "one");
+  WriteText(folder / "cifar10" / "two", std::string(2 * kCifar10RecordBytes, '\7'));
+
+  WriteText(folder / "config" / "all",
+            "model: resnet18\nbatch_size: 5\nlr: 0.1\nmilestones: [5, 8]\ncompress: true\n"
+            "workers: 3\n");
+
+  const Plan plan{.world_size = 2,
+                  .first = Way::kDense,
+                  .elements = {100, 20},
+                  .changes = {{.step = 3, .ways = {Way::kSplit, Way::kGather}}}};
+  WriteText(folder / "json" / "plan", ToJson(plan).dump());
+  TrainingProgress progress;
+  progress.best = 97.5;
+  progress.history.resize(1);
+  progress.evaluations.resize(1);
+  WriteText(folder / "json" / "progress", ToJson(progress).dump());
+  WriteText(folder / "json" / "sums", ToJson(EpochSums()).dump());
+}
+
 }  // namespace
 }  // namespace cddp
 
@@ -101,5 +147,6 @@ int main(int argc, char** argv) {
     cddp::WriteIndices(folder / codec->name(), *codec, 700);
     cddp::WriteIndices(folder / codec->name(), *codec, 20'000);
   }
+  cddp::WriteFiles(folder);
   return 0;
 }
