@@ -2,9 +2,12 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstring>
+#include <limits>
 
 #include "cddp/frame.h"
 #include "tests/collective/rank_group.h"
+#include "tests/collective/tampering_transport.h"
 
 namespace cddp {
 namespace {
@@ -54,6 +57,30 @@ TEST(AdaptiveRatio, RanksPlanAlikeAndKeepTheTotal) {
                 2 * collective->compressor()->EntryCount(first.At(kAdaptiveSteps)));
     });
     for (const auto& result : results) EXPECT_TRUE(SameBits(result, results[0])) << world_size;
+  }
+}
+
+// Finite, but planning with it would not end.
+TEST(AdaptiveRatio, AnEnergyThatNoGradientHasIsRefused) {
+  for (const double energy : {1e306, -1.0, std::numeric_limits<double>::infinity(), std::nan("")}) {
+    RunRanks(2, [&](Transport& transport) {
+      TamperingTransport tampered(&transport, [&](std::vector<std::byte>* message) {
+        const bool is_frame = message->size() >= kFrameHeaderBytes;
+        if (transport.rank() != 1 || is_frame) return;
+        std::memcpy(message->data(), &energy, sizeof energy);
+      });
+      const auto collective = Adaptive(&tampered);
+      Status status = Status::Ok();
+      for (uint64_t step = 0; step < kAdaptiveSteps && status.ok(); ++step) {
+        OwnedBucket bucket = GradientOf(transport.rank(), step);
+        status = collective->AllReduceMean(bucket.At(step));
+        collective->EndStep();
+      }
+      if (transport.rank() == 1) return;
+      EXPECT_EQ(status.code(), StatusCode::kCorrupt) << status.message();
+      EXPECT_NE(status.message().find("gradient energy of rank 1"), std::string::npos)
+          << status.message();
+    });
   }
 }
 
