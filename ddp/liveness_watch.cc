@@ -226,6 +226,8 @@ bool Liveness::Watch::KeepWaiting(Stranger& s, Clock::time_point now) {
       s.inbox != Hello(rank, options_.world_size, token_)) {
     return false;
   }
+  // Whoever waited too long for our answer has closed, and knocks anew.
+  if (Read(s.socket, s.inbox, 1) != ReadResult::kNothing) return false;
   SetNoDelay(s.socket);
   Send(s.socket, Hello(0, options_.world_size, token_));
   links_[rank] = {std::move(s.socket), "", now};

@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
+#include <netinet/tcp.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -15,6 +16,7 @@
 #include <vector>
 
 #include "cddp/status.h"
+#include "ddp/liveness_messages.h"
 #include "tests/core/random_bits.h"
 #include "tests/ddp/liveness_ranks.h"
 
@@ -126,6 +128,24 @@ int ConnectTo(int port) {
 size_t OpenFiles(pid_t pid) {
   const std::filesystem::directory_iterator files("/proc/" + std::to_string(pid) + "/fd");
   return static_cast<size_t>(std::distance(begin(files), end(files)));
+}
+
+// A rank that has waited too long for rank 0's answer closes and knocks anew.
+TEST_F(LivenessTest, AHelloOfAConnectionThatIsClosedAdmitsNobody) {
+  for (const int rank : {0, 1, 2}) Start(rank);
+  const int port = Port();
+  const std::string hello = Hello(3, kRanks, kToken);
+  for (int i = 0; i < 100; ++i) {
+    const int fd = ConnectTo(port);
+    const int together = 1;  // the bytes and the end
+    setsockopt(fd, IPPROTO_TCP, TCP_CORK, &together, sizeof together);
+    EXPECT_EQ(send(fd, hello.data(), hello.size(), MSG_NOSIGNAL), 24);
+    close(fd);
+  }
+  ExpectQuiet(milliseconds(200));
+  Start(3);
+  AwaitReady();
+  ExpectQuiet(milliseconds(200));
 }
 
 TEST_F(LivenessTest, StrangersDoNoHarm) {
