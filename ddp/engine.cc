@@ -105,6 +105,13 @@ DdpEngine::DdpEngine(torch::nn::Module& module, World& world, C10dTransport& tra
     named.emplace_back(item.key(), item.value());
   }
   std::ranges::reverse(named);
+  // A parameter that the Reducer finds unused by all ranks gets its bucket's piece only if it has a
+  // gradient: without one, what a memory sends of it would be lost.
+  if (collective->compression() != nullptr && options.find_unused_parameters) {
+    for (auto& [name, parameter] : named) {
+      if (!parameter.grad().defined()) parameter.mutable_grad() = torch::zeros_like(parameter);
+    }
+  }
 
   torch_seam::ReducerArguments arguments;
   CommHookOptions hook_options{.names = {}, .weight_decay = options.weight_decay};
@@ -137,8 +144,6 @@ DdpEngine::DdpEngine(torch::nn::Module& module, World& world, C10dTransport& tra
   }
   auto [buckets, bucket_limits] = c10d::compute_bucket_assignment_by_size(
       parameters_, limits, std::vector<bool>(parameters_.size(), false));
-  std::ranges::reverse(buckets);
-  std::ranges::reverse(bucket_limits);
 
   arguments.parameters = parameters_;
   arguments.buckets = buckets;

@@ -39,7 +39,8 @@ struct DdpOptions {
   int64_t first_bucket_bytes = 1 << 20;  // small, so that communication starts early
   // For modules that leave parameters out in some steps, not on all ranks alike. Their
   // gradient counts as 0 there. One more agreement per step, apart from the gradients'
-  // traffic.
+  // traffic. Where gradients are compressed, all parameters have a gradient from the start, for
+  // memories may owe them something: the optimiser does not skip those not used yet.
   bool find_unused_parameters = false;
   // Added to the gradients, times the parameter, before they are synchronised: for
   // memories that hold the momentum. The optimiser must then have none of its own.

@@ -2,6 +2,7 @@
 // parameters that it leaves out. Ranks are threads over real Gloo.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <mutex>
@@ -51,9 +52,9 @@ double Distance(const torch::Tensor& a, const torch::Tensor& b) {
   return (a - b).abs().max().item<double>();
 }
 
-std::unique_ptr<Collective> Residual(Transport* transport) {
+std::unique_ptr<Collective> Residual(Transport* transport, uint32_t whole_limit = 1024) {
   std::unique_ptr<Compressor> compressor;
-  ThrowIfError(Compressor::Create({.ratio = 0.05}, &compressor));
+  ThrowIfError(Compressor::Create({.ratio = 0.05, .whole_limit = whole_limit}, &compressor));
   return MakeGatherCollective(transport, std::move(compressor));
 }
 
@@ -304,6 +305,76 @@ TEST_P(EngineStep, UnusedParametersCountAsZeroWhereTheyAreSearchedFor) {
       EXPECT_LT((got - expected).abs().max().item<double>(), 1e-6) << step;
     }
   });
+}
+
+// A run that goes on owes something to parameters that its first steps leave out.
+TEST_P(EngineStep, WhatIsOwedToUnusedParametersArrives) {
+  RunRanks(GetParam(), [&](World& world) {
+    C10dTransport transport(world);
+    DdpOptions search;
+    search.find_unused_parameters = true;
+    CompressorState saved;
+    {
+      const auto collective = Residual(&transport, 4);
+      Net net(false);
+      DdpEngine engine(net, world, transport, collective.get(), search);
+      Step(engine, net, Random({8, 20}, Rank(world)));
+      ASSERT_TRUE(collective->compression()->Save(&saved).ok());
+    }
+    const auto collective = Residual(&transport, 4);
+    ASSERT_TRUE(collective->compression()->Load(saved).ok());
+    ASSERT_TRUE(collective->compression()->SetRatio(1).ok());
+    Net net(false);
+    DdpEngine engine(net, world, transport, collective.get(), search);
+    const double owed = collective->compression()->ResidualNorms().at("spare.weight");
+    ASSERT_GT(owed, 0);
+    Step(engine, net, Random({8, 20}, 10 + Rank(world)), /*with_spare=*/false);
+    const auto& gradient = net.spare->weight.grad();
+    ASSERT_TRUE(gradient.defined());
+    const double got = gradient.norm().item<double>();
+    EXPECT_GT(got, 0);
+    if (world.size() == 1) {
+      EXPECT_NEAR(got, owed, 1e-6 * owed);
+    }
+    EXPECT_EQ(collective->compression()->ResidualNorms().at("spare.weight"), 0);
+  });
+}
+
+// Notes what comes in which bucket.
+class NotingCollective final : public Collective {
+ public:
+  std::string_view name() const override { return "noting"; }
+  Status BeginStep(uint64_t) override { return Status::Ok(); }
+  Status Prepare(const Bucket&) override { return Status::Ok(); }
+  Status Exchange(const Bucket& bucket) override {
+    buckets.resize(std::max<size_t>(buckets.size(), bucket.index + 1));
+    for (const auto& parameter : bucket.parameters) {
+      buckets[bucket.index].emplace_back(parameter.name);
+    }
+    return Status::Ok();
+  }
+  StepOutcome EndStep() override { return StepOutcome::kCommitted; }
+
+  std::vector<std::vector<std::string>> buckets;
+};
+
+// The Reducer starts buckets in their order: the first ones must be ready first.
+TEST(EngineBuckets, FirstOnesAreOfTheLastLayers) {
+  for (const bool search : {false, true}) {
+    RunRanks(1, [&](World& world) {
+      C10dTransport transport(world);
+      NotingCollective collective;
+      Net net(false);
+      DdpOptions options;
+      options.bucket_bytes = options.first_bucket_bytes = 4 * 80 * 4;
+      options.find_unused_parameters = search;
+      DdpEngine engine(net, world, transport, &collective, options);
+      Step(engine, net, Random({8, 20}, 1));
+      ASSERT_GE(collective.buckets.size(), 3u);
+      EXPECT_EQ(collective.buckets.front().front(), "spare.bias");
+      EXPECT_EQ(collective.buckets.back().back(), "first.weight");
+    });
+  }
 }
 
 }  // namespace
