@@ -101,6 +101,7 @@ PipelineJob CommHook::MakeJob(c10d::GradBucket& bucket, const FuturePtr& future)
   }
   job.done = [this, buffer, values, future](const Status& status) {
     try {
+      side_.TakeDevice();
       ThrowIfError(status);
       if (options_.staged) {
         side_.Run(nullptr, [&] { buffer.copy_(values, /*non_blocking=*/buffer.is_cuda()); });

@@ -3,10 +3,12 @@
 #include <fmt/format.h>
 
 #include <cstring>
+#include <map>
 #include <numeric>
 #include <utility>
 #include <vector>
 
+#include "cddp/status.h"
 #include "ddp/torch_error.h"
 
 namespace cddp {
@@ -18,6 +20,21 @@ at::Tensor OnHost(int64_t size, at::ScalarType type, at::Device device) {
 }
 
 }  // namespace
+
+void RequireOwnGpu(const StorePtr& store, int rank, int world_size, const std::string& gpu) {
+  const auto key = [](int of) { return fmt::format("gpu_{}", of); };
+  store->set(key(rank), std::vector<uint8_t>(gpu.begin(), gpu.end()));
+  std::map<std::string, int> owners;
+  for (int r = 0; r < world_size; ++r) {
+    const std::vector<uint8_t> bytes = store->get(key(r));
+    const auto [owner, is_new] = owners.emplace(std::string(bytes.begin(), bytes.end()), r);
+    if (is_new) continue;
+    throw StatusError(StatusCode::kInvalidArgument,
+                      fmt::format("--backend nccl: each worker needs a GPU of its own, ranks {} "
+                                  "and {} have the same; start fewer, or use --backend gloo",
+                                  owner->second, r));
+  }
+}
 
 DeviceTransport::DeviceTransport(ProcessGroupPtr group, at::Device device,
                                  std::function<void()> leave)

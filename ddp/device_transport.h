@@ -61,9 +61,15 @@ class DeviceTransport final : public Transport {
   std::atomic<uint64_t> received_ = 0;
 };
 
+// Refuses on every rank, with StatusError(kInvalidArgument), when two ranks have the same GPU.
+// `gpu`: what no other GPU is called. `store`: of these ranks, for nothing else. Collective; throws
+// what the store throws.
+void RequireOwnGpu(const StorePtr& store, int rank, int world_size, const std::string& gpu);
+
 // Over a new NCCL group of all workers, each with a GPU of its own, through the network interface
-// of the world where it names one. Connects. Collective. Throws StatusError: kUnavailable
-// where this build has no NCCL, or another one than its libtorch; kPeerLost.
+// of the world where it names one. Connects. Collective. Throws StatusError: kInvalidArgument when
+// workers share a GPU; kUnavailable where this build has no NCCL, or another one than its
+// libtorch; kPeerLost.
 std::unique_ptr<DeviceTransport> MakeNcclTransport(World& world, at::Device device);
 
 // Whether this build has NCCL.

@@ -1,3 +1,4 @@
+#include <ATen/cuda/CUDAContext.h>
 #include <fmt/format.h>
 #include <torch/csrc/cuda/nccl.h>
 
@@ -8,6 +9,15 @@
 #include "ddp/torch_error.h"
 
 namespace cddp {
+namespace {
+
+// Of all GPUs, and of the parts of one that is divided. A process may see its GPU under any number.
+std::string UuidOf(at::Device device) {
+  const cudaUUID_t& uuid = at::cuda::getDeviceProperties(device.index())->uuid;
+  return {uuid.bytes, sizeof uuid.bytes};
+}
+
+}  // namespace
 
 bool HasNccl() { return true; }
 
@@ -29,6 +39,8 @@ std::unique_ptr<DeviceTransport> MakeNcclTransport(World& world, at::Device devi
   const auto group = world.NewGroupOn(
       "gradients", [&](const StorePtr& store, const std::string& name) -> ProcessGroupPtr {
         using c10d::ProcessGroupNCCL;
+        // NCCL itself would only say that the ranks cannot connect.
+        RequireOwnGpu(store, world.rank(), world.size(), UuidOf(device));
         auto options = ProcessGroupNCCL::Options::create();
         options->timeout = world.collective_timeout();
         nccl = c10::make_intrusive<ProcessGroupNCCL>(store, world.rank(), world.size(), options);

@@ -10,6 +10,10 @@ SideStream::SideStream(at::Device device) : device_(device) {
   stream_ = c10::impl::VirtualGuardImpl(device.type()).getStreamFromGlobalPool(device);
 }
 
+void SideStream::TakeDevice() const {
+  if (stream_) c10::impl::VirtualGuardImpl(device_.type()).setDevice(device_);
+}
+
 std::shared_ptr<c10::Event> SideStream::Mark() const {
   if (!stream_) return nullptr;
   auto mark = std::make_shared<c10::Event>(device_.type());
@@ -22,6 +26,7 @@ void SideStream::Run(const c10::Event* mark, const std::function<void()>& work) 
     work();
     return;
   }
+  TakeDevice();
   const c10::StreamGuard guard(*stream_);
   if (mark != nullptr) mark->block(*stream_);
   work();

@@ -19,6 +19,11 @@ class SideStream {
  public:
   explicit SideStream(at::Device device);
 
+  // Makes its device this thread's current one, for good. What libtorch does on a thread that has
+  // chosen none (marks and events are enough) makes a context on the first GPU, which is another
+  // worker's. Run does so, too.
+  void TakeDevice() const;
+
   // A mark behind what this thread has given its current stream to do; null without a
   // stream.
   std::shared_ptr<c10::Event> Mark() const;

@@ -23,8 +23,8 @@ Devices PresentDevices();
 // StatusError(kInvalidArgument) for other names and for what is not there, with what to do.
 std::string ResolveDevice(const std::string& name, const Devices& devices);
 
-// Throws StatusError(kInvalidArgument), with what to do, unless `local_workers` of a machine can
-// talk over `backend` (gloo or nccl) with gradients on the resolved `device`.
+// Throws StatusError(kInvalidArgument), with what to do, unless `local_workers`, who see the same
+// devices, can talk over `backend` (gloo or nccl) with gradients on the resolved `device`.
 void RequireBackend(const std::string& backend, const std::string& device, int local_workers,
                     const Devices& devices);
 

@@ -72,7 +72,7 @@ class ModelTest {
         count_(SamplesTested(options, data)),
         batch_(samples_.format().context > 0 ? options.batch_size : kImageBatch),
         model_(MakeModel(ModelFor(options, samples_.format()))) {
-    model_->to(DeviceOf(options.device, world.local_rank(), PresentDevices()));
+    model_->to(TakeDevice(options.device, world.local_rank()));
     const fs::path file = ModelFile(checkpoint);
     CopyInto(Safetensors::Read(file), file.string(), ModuleTensors(*model_));
   }

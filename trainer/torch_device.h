@@ -13,4 +13,8 @@ namespace cddp {
 // its devices in turn; more workers than devices share them.
 at::Device DeviceOf(const std::string& resolved, int local_rank, const Devices& devices);
 
+// The same of those that are here, and makes it this thread's current device: libtorch would make
+// a context on the first GPU for a thread that has chosen none.
+at::Device TakeDevice(const std::string& resolved, int local_rank);
+
 }  // namespace cddp

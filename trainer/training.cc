@@ -68,12 +68,6 @@ uint32_t CheckedBatchSize(const TrainOptions& options, int world_size, const Dat
   return static_cast<uint32_t>(options.batch_size);
 }
 
-at::Device CheckedDevice(const TrainOptions& options, const World& world) {
-  const Devices present = PresentDevices();
-  RequireBackend(options.backend, options.device, world.local_size(), present);
-  return DeviceOf(options.device, world.local_rank(), present);
-}
-
 class TrainingRun {
  public:
   // `folder`: of rank 0, or null.
@@ -81,7 +75,7 @@ class TrainingRun {
               const RunFolder* folder)
       : options_(options),
         world_(world),
-        device_(CheckedDevice(options, world)),
+        device_(TakeDevice(options.device, world.local_rank())),
         data_sha256_(data.sha256),
         test_(*data.test),
         samples_(SamplesPerEpoch(options, data)),

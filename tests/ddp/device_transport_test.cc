@@ -13,6 +13,7 @@
 #include "ddp/device_collective.h"
 #include "tests/collective/rank_group.h"
 #include "tests/ddp/threaded_world.h"
+#include "tests/expect_refusal.h"
 
 namespace cddp {
 namespace {
@@ -173,6 +174,22 @@ TEST(DeviceTransport, SplitIsTheSameOverIt) {
         EXPECT_TRUE(SameBits(results[step][b].values, results[step + 10][b].values));
       }
     }
+  });
+}
+
+TEST(DeviceTransport, AGpuForTwoRanksIsRefusedByAll) {
+  const std::string gpus[] = {"a", std::string("b\0c", 3), "c", std::string("b\0d", 3)};
+  const auto check = [](World& world, const std::string& gpu) {
+    world.NewGroupOn("own_gpu", [&](const StorePtr& store, const std::string&) -> ProcessGroupPtr {
+      RequireOwnGpu(store, world.rank(), world.size(), gpu);
+      return {};
+    });
+  };
+  RunRanks(4, [&](World& world) {
+    const auto rank = static_cast<size_t>(world.rank());
+    EXPECT_NO_THROW(check(world, gpus[rank]));
+    ExpectRefusal([&] { check(world, gpus[rank == 3 ? 1 : rank]); }, StatusCode::kInvalidArgument,
+                  {"ranks 1 and 3 have the same", "--backend gloo"});
   });
 }
 
