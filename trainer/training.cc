@@ -46,19 +46,23 @@ std::string TestedWords(const EpochRecord& record) {
 
 double Seconds(Clock::duration duration) { return std::chrono::duration<double>(duration).count(); }
 
-// A plan stays settled while what it was made for stays: the ratio of the last step, and what
-// else decides about the bytes.
+// A plan is of the buckets that it was made for. It stays settled while what else it was made for
+// stays: the ratio of the last step, and what decides about the bytes.
 PlanSoFar PlanOf(const TrainOptions& options, const ResumedCheckpoint* resumed) {
   if (resumed == nullptr || resumed->plan() == nullptr) return {};
   const SharedState& shared = resumed->shared();
   const TrainingProgress progress = ProgressFromJson(shared.loop);
   const int epoch = progress.samples > 0 ? progress.epoch : progress.epoch - 1;
+  const auto now = AgreedConfiguration(options);
+  const auto is_as_then = [&](const char* flag) {
+    const auto then = shared.configuration.find(flag);
+    return then != shared.configuration.end() && then->second == now.at(flag);
+  };
+  if (!is_as_then("--bucket-mb") || !is_as_then("--find-unused-parameters")) return {};
   bool settled = shared.plan_settled && shared.step > 0 &&
                  WarmUpRatio(options, epoch, shared.step - 1) == options.ratio;
-  const auto now = AgreedConfiguration(options);
   for (const char* flag : {"--ratio", "--values", "--whole-limit", "--owner-budget"}) {
-    const auto then = shared.configuration.find(flag);
-    settled &= then != shared.configuration.end() && then->second == now.at(flag);
+    settled &= is_as_then(flag);
   }
   return {.plan = resumed->plan(), .settled = settled};
 }

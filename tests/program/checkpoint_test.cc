@@ -129,6 +129,22 @@ TEST_F(CheckpointTest, PlanOfAutoGoesOn) {
             false);
 }
 
+// Memories are kept by parameter, not by bucket; a plan is of its buckets, and made anew.
+TEST_F(CheckpointTest, AnotherBucketSizeGoesOn) {
+  for (const Options& how : {Options{"--compress", "--collective", "auto"}, kSplit}) {
+    SCOPED_TRACE(how[2]);
+    Result(how + Options{"--checkpoint-dir", "checkpoints", "--epochs", "3"});
+    const nlohmann::json plan = Json("checkpoints/last/state.json").value("plan", nlohmann::json());
+    EXPECT_EQ(plan.is_null() || plan["changes"].empty(), how == kSplit) << plan;
+    const nlohmann::json resumed =
+        Result(how + Options{"--resume", "checkpoints", "--epochs", "4", "--bucket-mb", "0.004",
+                             "--save-every", "0"});
+    EXPECT_EQ(resumed["steps"], 4 * 16);
+    ExpectLogged("--bucket-mb");
+    fs::remove_all(folder_.path() / "checkpoints");
+  }
+}
+
 TEST_F(CheckpointTest, KilledAtAnyMomentGoesOn) {
   for (const Options& how : {kDense, kSplit}) {
     const nlohmann::json whole = Result(how + Options{"--save-every", "0"});
