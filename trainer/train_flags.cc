@@ -142,7 +142,8 @@ void AddCompressionOptions(CLI::App* app, TrainOptions* o) {
                   "or auto: on for ratios below 0.005, where entries wait long")
       ->group("Compression");
   app->add_option("--warmup-epochs", o->warmup_epochs,
-                  "Epochs in which the ratio falls, by equal factors, from 1 to --ratio")
+                  "Epochs before --ratio holds, in which the ratio falls to it by equal factors (0.01 "
+                  "and 1: 0.1 in the first)")
       ->group("Compression");
   app->add_option("--warmup-steps", o->warmup_steps,
                   "Steps in which the ratio falls, by equal factors, from 0.25 to --ratio, instead")

@@ -75,7 +75,8 @@ class Collective {
   // waits for the device.
   virtual bool enqueues() const { return false; }
 
-  // This rank's compressor, or null where nothing is compressed.
+  // This rank's compressor, or null where nothing is compressed. Its state and that of
+  // owner_memory() are what waits to be sent: a checkpoint needs both.
   virtual Compression* compression() { return compressor(); }
   // The same where gradients are in the host's memory, or null: for who looks into it.
   virtual Compressor* compressor() { return nullptr; }
@@ -124,10 +125,10 @@ struct AutoOptions {
   std::function<void(const std::string&)> log;
 };
 
-// Of dense, gather and split, for each bucket, the one that makes steps shortest here:
-// measures the network and this machine (some seconds at most; collective), predicts by
-// the model of docs/algorithms.md, tries what is predicted to be near the best for some
-// steps each, and stays with the fastest until steps take a quarter more or less time
+// Of plans, which say dense, gather or split for each bucket, the one that makes steps shortest
+// here: measures the network and this machine (some seconds at most; collective), predicts by
+// the model of docs/algorithms.md, tries the plans that are predicted to be near the best for
+// some steps each, and stays with the fastest until steps take a quarter more or less time
 // than then. Rank 0 decides and tells the others. What a bucket's memories hold when it
 // goes dense is in the next mean. InvalidArgument as above, or for a given plan that is
 // not of this number of ranks. `transport` must outlive it.

@@ -41,7 +41,8 @@ struct TakenEntries {
 
 class Compressor final : public Compression {
  public:
-  // InvalidArgument for a ratio outside (0, 1] or an unknown name.
+  // InvalidArgument for an unknown name and an option out of range, such as a ratio outside
+  // (0, 1]; Unavailable when the selector's threads could not be started.
   static Status Create(const CompressorOptions& options, std::unique_ptr<Compressor>* compressor);
 
   // The most entries that a frame of this bucket holds (and with the selectors topk,

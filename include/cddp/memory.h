@@ -92,7 +92,7 @@ class Memory {
   virtual std::vector<float> TakeResidual(std::string_view parameter) = 0;
 
   // State between steps. Load refuses a state with other names or sizes than the
-  // parameters known here (if any are) and lists what differs.
+  // parameters known here (if any are), lists what differs, and refuses what is not finite.
   virtual MemoryState Save() const = 0;
   virtual Status Load(const MemoryState& state) = 0;
 

@@ -111,8 +111,8 @@ std::unique_ptr<Selector> MakeBlockSelector(size_t block);
 // Names of all selectors.
 std::vector<std::string> SelectorNames();
 
-// The selector that the options name, or InvalidArgument that lists the names or
-// names the option that is out of range.
+// The selector that the options name. InvalidArgument lists the names or names the option that
+// is out of range; Unavailable: its threads could not be started.
 Status MakeSelector(const SelectorOptions& options, std::unique_ptr<Selector>* selector);
 
 }  // namespace cddp

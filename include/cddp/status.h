@@ -3,7 +3,7 @@
 //
 // The rooms core and collective return Status and never throw. The rooms ddp
 // and trainer turn a Status into a StatusError at their edge; the program maps
-// the code to its exit code. Broken invariants of our own abort instead.
+// the code to its exit code. Broken invariants of our own are kInternal.
 //
 // Thread safety: values; copy them freely.
 #pragma once
