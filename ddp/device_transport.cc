@@ -21,19 +21,22 @@ at::Tensor OnHost(int64_t size, at::ScalarType type, at::Device device) {
 
 }  // namespace
 
-void RequireOwnGpu(const StorePtr& store, int rank, int world_size, const std::string& gpu) {
-  const auto key = [](int of) { return fmt::format("gpu_{}", of); };
-  store->set(key(rank), std::vector<uint8_t>(gpu.begin(), gpu.end()));
+void RequireOwnGpu(World& world, const StorePtr& store, const std::string& gpu) {
+  const auto key = [](int rank) { return fmt::format("gpu_{}", rank); };
+  store->set(key(world.rank()), std::vector<uint8_t>(gpu.begin(), gpu.end()));
   std::map<std::string, int> owners;
-  for (int r = 0; r < world_size; ++r) {
+  std::string shared;
+  for (int r = 0; r < world.size(); ++r) {
     const std::vector<uint8_t> bytes = store->get(key(r));
     const auto [owner, is_new] = owners.emplace(std::string(bytes.begin(), bytes.end()), r);
-    if (is_new) continue;
-    throw StatusError(StatusCode::kInvalidArgument,
-                      fmt::format("--backend nccl: each worker needs a GPU of its own, ranks {} "
-                                  "and {} have the same; start fewer, or use --backend gloo",
-                                  owner->second, r));
+    if (!is_new && shared.empty()) shared = fmt::format("ranks {} and {}", owner->second, r);
   }
+  if (shared.empty()) return;
+  world.Barrier();  // rank 0's process may hold the store, which all have read then
+  throw StatusError(StatusCode::kInvalidArgument,
+                    fmt::format("--backend nccl: each worker needs a GPU of its own, {} have the "
+                                "same; start fewer, or use --backend gloo",
+                                shared));
 }
 
 DeviceTransport::DeviceTransport(ProcessGroupPtr group, at::Device device,

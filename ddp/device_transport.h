@@ -63,8 +63,8 @@ class DeviceTransport final : public Transport {
 
 // Refuses on every rank, with StatusError(kInvalidArgument), when two ranks have the same GPU.
 // `gpu`: what no other GPU is called. `store`: of these ranks, for nothing else. Collective; throws
-// what the store throws.
-void RequireOwnGpu(const StorePtr& store, int rank, int world_size, const std::string& gpu);
+// what the store throws, and StatusError(kPeerLost).
+void RequireOwnGpu(World& world, const StorePtr& store, const std::string& gpu);
 
 // Over a new NCCL group of all workers, each with a GPU of its own, through the network interface
 // of the world where it names one. Connects. Collective. Throws StatusError: kInvalidArgument when

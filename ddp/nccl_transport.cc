@@ -40,7 +40,7 @@ std::unique_ptr<DeviceTransport> MakeNcclTransport(World& world, at::Device devi
       "gradients", [&](const StorePtr& store, const std::string& name) -> ProcessGroupPtr {
         using c10d::ProcessGroupNCCL;
         // NCCL itself would only say that the ranks cannot connect.
-        RequireOwnGpu(store, world.rank(), world.size(), UuidOf(device));
+        RequireOwnGpu(world, store, UuidOf(device));
         auto options = ProcessGroupNCCL::Options::create();
         options->timeout = world.collective_timeout();
         nccl = c10::make_intrusive<ProcessGroupNCCL>(store, world.rank(), world.size(), options);

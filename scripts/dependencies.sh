@@ -5,7 +5,7 @@ BUILD_PACKAGES=(
   libtorch-dev libgloo-dev libopenblas0-openmp
   libhwy-dev libxxhash-dev libfmt-dev libspdlog-dev
   libcli11-dev libyaml-cpp-dev nlohmann-json3-dev
-  libcurl4-openssl-dev libspng-dev libssl-dev libutfcpp-dev zlib1g-dev
+  libarchive-dev libcurl4-openssl-dev libspng-dev libssl-dev libutfcpp-dev zlib1g-dev
   gnuplot-nox
 )
 TEST_PACKAGES=(

@@ -59,7 +59,8 @@ struct Source {
       YAML::Parser parser(stream);
       DocumentStart start;
       const bool has_second = parser.HandleNextDocument(start) && parser.HandleNextDocument(start);
-      if (has_second) Refuse(start.mark(), "a second document; only one is read");
+      if (has_second)
+        Refuse(start.mark(), "a second document, or text that belongs to none; only one is read");
       return YAML::Load(text);
     } catch (const YAML::Exception& error) {
       Refuse(error.mark, fmt::format("no YAML: {}", error.msg));

@@ -181,7 +181,7 @@ TEST(DeviceTransport, AGpuForTwoRanksIsRefusedByAll) {
   const std::string gpus[] = {"a", std::string("b\0c", 3), "c", std::string("b\0d", 3)};
   const auto check = [](World& world, const std::string& gpu) {
     world.NewGroupOn("own_gpu", [&](const StorePtr& store, const std::string&) -> ProcessGroupPtr {
-      RequireOwnGpu(store, world.rank(), world.size(), gpu);
+      RequireOwnGpu(world, store, gpu);
       return {};
     });
   };

@@ -10,7 +10,9 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cerrno>
 #include <cmath>
+#include <cstring>
 #include <fstream>
 #include <iostream>
 
@@ -41,7 +43,7 @@ void Rewrite(const fs::path& path, const std::string& text) {
 bool EndsBeforeItsCall(int call, const std::function<void()>& work) {
   const pid_t child = fork();
   if (child == 0) {
-    ptrace(PTRACE_TRACEME, 0, nullptr, nullptr);
+    if (ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) != 0) _exit(2);
     raise(SIGSTOP);
     try {
       work();
@@ -55,8 +57,12 @@ bool EndsBeforeItsCall(int call, const std::function<void()>& work) {
   EXPECT_TRUE(WIFSTOPPED(status)) << "ptrace is not allowed here";
   // It stops before each call and after it.
   for (int stop = 0; WIFSTOPPED(status); ++stop) {
-    if (stop == 2 * call - 1) kill(child, SIGKILL);
-    if (ptrace(PTRACE_SYSCALL, child, nullptr, nullptr) != 0) break;
+    if (stop == 2 * call - 1) {
+      kill(child, SIGKILL);
+    } else if (ptrace(PTRACE_SYSCALL, child, nullptr, nullptr) != 0) {
+      ADD_FAILURE() << "it cannot be let on: " << std::strerror(errno);
+      kill(child, SIGKILL);
+    }
     waitpid(child, &status, 0);
   }
   if (!WIFEXITED(status)) return false;
@@ -223,7 +229,6 @@ TEST_F(Checkpoints, WhatWasNeverFinishedIsNoCheckpoint) {
   EXPECT_FALSE(fs::exists(folder_.UnfinishedPathOf(3)));
 }
 
-// The limit on a file's size stands for a full disk: write() fails in the same way.
 // Reliability scorecard. What a killed process has written stays: this is no loss of power.
 TEST_F(Checkpoints, KilledAtEachSystemCallLeavesAWholeOne) {
   int calls = 0;
@@ -258,6 +263,7 @@ TEST_F(Checkpoints, KilledAtEachSystemCallLeavesAWholeOne) {
   EXPECT_LT(old_ones, calls - 10);
 }
 
+// The limit on a file's size stands for a full disk: write() fails in the same way.
 TEST_F(Checkpoints, FullDiskLeavesTheOldOne) {
   Write(1);
   rlimit before{};

@@ -164,9 +164,11 @@ TEST_F(ConfigFile, WhatIsNoMapOrNoYamlIsRefused) {
   EXPECT_NE(Refusal("model: x\nlr: [1\n").find("no YAML"), std::string::npos);
   EXPECT_NE(Refusal("lr: \"1").find("no YAML"), std::string::npos);
   EXPECT_NE(Refusal("lr: *base\n").find("FILE:1:"), std::string::npos);
-  EXPECT_EQ(Refusal("lr: 1\n---\nmodel: x\n"), "FILE:2:1: a second document; only one is read");
+  EXPECT_EQ(Refusal("lr: 1\n---\nmodel: x\n"),
+            "FILE:2:1: a second document, or text that belongs to none; only one is read");
   // Belongs to no document.
-  EXPECT_EQ(Refusal(",lr: 1\n"), "FILE:1:1: a second document; only one is read");
+  EXPECT_EQ(Refusal(",lr: 1\n"),
+            "FILE:1:1: a second document, or text that belongs to none; only one is read");
   EXPECT_NE(Refusal("[lr, model]: 1\n").find("name of a flag"), std::string::npos);
 }
 

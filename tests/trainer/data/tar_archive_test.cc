@@ -139,12 +139,26 @@ TEST_F(TarArchiveTest, FilesAndFoldersComeOut) {
   EXPECT_EQ(ReadFileBytes(root_ / "c", 3), (Bytes{'t', 'w', 'o'}));
 }
 
-TEST_F(TarArchiveTest, BoundHoldsToTheByte) {
-  const Bytes archive = Gzip(Tar({{kFile, "a", std::string(3000, 'x')}}));
-  const size_t decoded = Tar({{kFile, "a", std::string(3000, 'x')}}).size();
-  UnpackTarGz(archive, root_, decoded);
-  ExpectRefusal([&] { UnpackTarGz(archive, root_, decoded - 1); }, StatusCode::kCorrupt,
-                {"the archive", fmt::format("more than {} bytes", decoded - 1)});
+TEST_F(TarArchiveTest, BoundsHold) {
+  const Bytes archive = Gzip(Tar({{kFile, "a", std::string(2000, 'x')}, {kFile, "b", "1234"}}));
+  UnpackTarGz(archive, root_, 2004);
+  ExpectRefusal([&] { UnpackTarGz(archive, root_, 2003); }, StatusCode::kCorrupt,
+                {"more than 2003 bytes"});
+
+  std::vector<Member> members(kMaxArchiveEntries, {kFolder, "a/"});
+  UnpackTarGz(Gzip(Tar(members)), root_);
+  members.push_back({kFolder, "a/"});
+  ExpectRefusal([&] { UnpackTarGz(Gzip(Tar(members)), root_); }, StatusCode::kCorrupt,
+                {"more than 10000 files and folders"});
+
+  std::string deep = "x";
+  while (deep.size() < 2 * kMaxArchiveDepth - 1) deep += "/x";
+  UnpackTarGz(Gzip(Tar({{kFile, deep}})), root_);
+  ExpectRefusal(
+      [&] {
+        UnpackTarGz(Gzip(Tar({{kFile, deep + "/x"}})), root_);
+      },
+      StatusCode::kCorrupt, {"more than 16 folders in each other"});
 }
 
 TEST_F(TarArchiveTest, LinksAndDevicesAreNamed) {
@@ -226,6 +240,8 @@ TEST_F(TarArchiveTest, HostileOnesStayInside) {
       {"file in a folder that cannot be read",
        Tar({{.type = kFolder, .name = "a/", .mode = "0000000"}, {kFile, "a/evil"}})},
       {"root's file for all", Tar({{.name = "s", .mode = "0006777"}})},
+      {"compressed twice", Gzip(Tar({{kFile, "zeros", std::string(20'000'000, '\0')}}))},
+      {"compressed twice, a link", Gzip(Tar({{kSymbolicLink, "l", "", secret}}))},
       {"noise", Ramp(5000)},
       {"nothing", {}},
   };
@@ -261,7 +277,7 @@ TEST_F(TarArchiveTest, HostileOnesStayInside) {
           << entry.path();
     }
   }
-  // What is made relative or has only a strange mode is harmless, and comes out.
+  // What has only a strange mode, say, is harmless, and comes out.
   fmt::print("{} hostile archives, {} refused\n", archives.size(), refused);
   EXPECT_GE(archives.size(), 40u);
   EXPECT_GE(refused, 30);
