@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <numeric>
 #include <utility>
 
 #include "collective/shards.h"
@@ -48,14 +47,10 @@ Status MemoryMean::AddOwner(const std::string& parameter, const std::vector<floa
         fmt::format("rank {} has saved {} elements of {} as their owner, but owns {} of {}", added_,
                     kept.size(), parameter, shards.elements(added_), elements));
   }
-  std::vector<uint32_t> indices(kept.size());
-  std::iota(indices.begin(), indices.end(), 0u);
-  std::vector<float> spread(elements, 0.0f);
-  shards.ToBucket(added_, indices);
-  for (size_t i = 0; i < kept.size(); ++i) spread[indices[i]] = kept[i];
   const std::span<const std::string_view> parts = MemoryParts(memory_);
   // An owner keeps residuals, whatever the others keep.
-  AddTo(&sums_[parts.empty() ? parameter : parameter + std::string(parts.front())], spread);
+  AddTo(&sums_[parts.empty() ? parameter : parameter + std::string(parts.front())],
+        shards.Spread(added_, 0, kept));
   return Status::Ok();
 }
 

@@ -132,6 +132,16 @@ uint32_t Shards::Draw(size_t parameter, uint64_t step) const {
   return hashes_[parameter] + static_cast<uint32_t>(step) * kGoldenRatio;
 }
 
+std::vector<float> Shards::Spread(int owner, size_t parameter, std::span<const float> kept) const {
+  const BucketParameter& in = parameters_[parameter];
+  std::vector<uint32_t> indices(kept.size());
+  std::iota(indices.begin(), indices.end(), Layout(owner)[parameter].offset);
+  ToBucket(owner, indices);
+  std::vector<float> spread(in.count, 0.0f);
+  for (size_t i = 0; i < kept.size(); ++i) spread[indices[i] - in.offset] = kept[i];
+  return spread;
+}
+
 std::vector<size_t> OwnerShares(size_t budget, std::span<const uint32_t> elements, uint32_t draw) {
   const auto all = std::accumulate(elements.begin(), elements.end(), uint64_t{0});
   std::vector<size_t> shares(elements.size(), 0);

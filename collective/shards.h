@@ -50,6 +50,10 @@ class Shards {
   // Indices in the owner's shard, which ascend, become those in the bucket: they ascend too.
   void ToBucket(int owner, std::span<uint32_t> indices) const;
 
+  // What the owner keeps of a parameter, one value for each element that it owns, back in its place
+  // in the parameter; zero elsewhere.
+  std::vector<float> Spread(int owner, size_t parameter, std::span<const float> kept) const;
+
  private:
   template <typename Visit>
   void ForStretches(std::span<const uint32_t> indices, Visit visit) const;

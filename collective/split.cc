@@ -31,7 +31,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 #include <optional>
 
 #include "cddp/frame.h"
@@ -267,19 +266,12 @@ class SplitPath final : public Path {
 // step be void.
 Status SplitPath::Leave(std::span<const BucketParameter> parameters) {
   const Shards shards({.parameters = parameters}, static_cast<int>(ranks_));
-  const auto layout = shards.Layout(static_cast<int>(self_));
-  std::vector<float> spread;
   for (size_t p = 0; p < parameters.size(); ++p) {
-    const BucketParameter& parameter = parameters[p];
-    const std::vector<float> kept = parts_.owner->memory().TakeResidual(parameter.name);
+    const std::string& name = parameters[p].name;
+    const std::vector<float> kept = parts_.owner->memory().TakeResidual(name);
     if (kept.empty()) continue;
-    spread.resize(parameters.back().offset + parameters.back().count);
-    std::vector<uint32_t> indices(layout[p].count);
-    std::iota(indices.begin(), indices.end(), layout[p].offset);
-    shards.ToBucket(static_cast<int>(self_), indices);
-    for (size_t i = 0; i < kept.size(); ++i) spread[indices[i]] = kept[i];
-    CDDP_RETURN_IF_ERROR(parts_.compressor->memory().Add(
-        parameter.name, std::span(spread).subspan(parameter.offset, parameter.count)));
+    CDDP_RETURN_IF_ERROR(
+        parts_.compressor->memory().Add(name, shards.Spread(static_cast<int>(self_), p, kept)));
   }
   return Status::Ok();
 }

@@ -8,7 +8,7 @@ namespace {
 
 class BlockSelector final : public Selector {
  public:
-  explicit BlockSelector(size_t block) : block_(block) {}
+  explicit BlockSelector(size_t block) : block_(std::max<size_t>(block, 1)) {}
 
   std::string_view name() const override { return "block"; }
 

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <numeric>
 
@@ -23,7 +24,9 @@ Status Compressor::Create(const CompressorOptions& options,
 size_t Compressor::EntryCount(const BucketParameter& parameter) const {
   if (parameter.count > options_.whole_limit) {
     const auto budget = budgets_.find(parameter.name);
-    if (budget != budgets_.end() && budget->second.entries > 0) return budget->second.entries;
+    if (budget != budgets_.end() && budget->second.entries > 0) {
+      return std::min<size_t>(budget->second.entries, parameter.count);
+    }
   }
   return EntriesByRatio(options_, parameter.count);
 }
@@ -188,7 +191,8 @@ Status Compressor::Load(const CompressorState& state) {
                                                state.memory_name, memory_->name()));
   }
   for (const auto& [parameter, budget] : state.budgets) {
-    if (budget.entries <= budget.elements && std::isfinite(budget.energy) && budget.energy >= 0) {
+    if (budget.elements > 0 && budget.entries <= budget.elements && std::isfinite(budget.energy) &&
+        budget.energy >= 0) {
       continue;
     }
     return Status::InvalidArgument(

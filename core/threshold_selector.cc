@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <bit>
 
 #include "cddp/selection.h"
@@ -17,6 +18,7 @@ class ThresholdSelector final : public Selector {
   void Select(std::string_view, Accumulation& accumulation, size_t k, uint32_t base,
               Selection* out) override {
     ++calls_;
+    k = std::min(k, accumulation.size());
     if (k == 0) {
       accumulation.Values();
       return;

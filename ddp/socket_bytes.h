@@ -11,6 +11,16 @@ namespace cddp {
 struct TrafficBytes {
   uint64_t sent = 0;
   uint64_t received = 0;
+
+  TrafficBytes& operator+=(const TrafficBytes& other) {
+    sent += other.sent;
+    received += other.received;
+    return *this;
+  }
+  // Since then.
+  TrafficBytes operator-(const TrafficBytes& before) const {
+    return {.sent = sent - before.sent, .received = received - before.received};
+  }
 };
 
 // A set of sockets, known by inode, so that a reused descriptor is not mistaken.

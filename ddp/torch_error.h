@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <exception>
+#include <new>
 #include <optional>
 #include <string>
 
@@ -18,14 +19,15 @@ inline std::string FirstLine(const std::exception& error) {
   return text.substr(0, text.find('\n'));
 }
 
-// Unavailable, with what to lower, where a device's memory ran out: libtorch's own error says how
-// much was needed; those of CUDA and its libraries, as for the context of one more process, do
-// not. Nothing for other errors.
+// Unavailable, with what to lower, where a device's or the host's memory ran out: libtorch's own
+// error says how much was needed; those of CUDA and its libraries, as for the context of one more
+// process, do not. Nothing for other errors.
 inline std::optional<Status> OutOfMemory(const std::exception& error) {
   const std::string line = FirstLine(error);
+  const auto says = [&](const char* words) { return line.find(words) != std::string::npos; };
   if (dynamic_cast<const c10::OutOfMemoryError*>(&error) == nullptr &&
-      line.find("out of memory") == std::string::npos &&
-      line.find("ALLOC_FAILED") == std::string::npos) {
+      dynamic_cast<const std::bad_alloc*>(&error) == nullptr && !says("out of memory") &&
+      !says("ALLOC_FAILED") && !says("can't allocate memory")) {
     return std::nullopt;
   }
   return Status::Unavailable(
@@ -39,7 +41,7 @@ template <class Work>
 void NamingOutOfMemory(Work work) {
   try {
     work();
-  } catch (const c10::Error& error) {
+  } catch (const std::exception& error) {
     if (const std::optional<Status> status = OutOfMemory(error)) throw StatusError(*status);
     throw;
   }

@@ -7,6 +7,8 @@
 
 #include <algorithm>
 #include <charconv>
+#include <functional>
+#include <future>
 #include <nlohmann/json.hpp>
 #include <random>
 #include <thread>
@@ -162,6 +164,27 @@ std::shared_ptr<gloo::transport::Device> NewDevice(const WorldOptions& options) 
                : ProcessGroupGloo::createDefaultDevice();
 }
 
+// Whether `work`, on a thread of its own, has ended within `patience`; throws what it throws. If
+// not, the thread is left behind: `work` must own what it uses.
+bool EndsWithin(std::chrono::milliseconds patience, std::function<void()> work) {
+  std::packaged_task<void()> task(std::move(work));
+  std::future<void> end = task.get_future();
+  std::thread thread(std::move(task));
+  if (end.wait_for(patience) != std::future_status::ready) {
+    thread.detach();
+    return false;
+  }
+  thread.join();
+  end.get();
+  return true;
+}
+
+// A call of the store never came back.
+class StoreIsStuck final : public StatusError {
+ public:
+  using StatusError::StatusError;
+};
+
 struct Endpoint {
   int port = 0;
   uint64_t token = 0;
@@ -186,17 +209,45 @@ Endpoint ParseEndpoint(const std::string& text) {
 
 std::unique_ptr<World> World::Join(const WorldOptions& options) {
   std::unique_ptr<World> world(new World(options));
-  if (world->size() > 1) {
-    world->OpenStore();
-    RethrowAsPeerLost("a call of " + world->store_name(), [&] {
-      world->RequireAgreement();
-      world->WatchLiveness();
-    });
-  } else {
+  World* const w = world.get();
+  if (world->size() == 1) {
     world->store_ = c10::make_intrusive<c10d::HashStore>();
+    world->control_ = world->NewGroup("control");
+    return world;
   }
-  world->control_ = world->NewGroup("control");
+  try {
+    w->CallStore(options.timeout, [w] { w->OpenStore(); });
+    RethrowAsPeerLost("a call of " + world->store_name(), [&] {
+      w->CallStore(options.timeout + kTimeToRead, [w] { w->RequireAgreement(); });
+      w->CallStore(2 * options.timeout, [w] { w->WatchLiveness(); });
+    });
+    w->CallStore(2 * options.timeout, [w] { w->control_ = w->NewGroup("control"); });
+  } catch (const StoreIsStuck&) {
+    (void)world.release();  // the thread that was left behind uses it
+    throw;
+  }
   return world;
+}
+
+World::~World() {
+  control_.reset();
+  liveness_.reset();
+  // That of rank 0 waits for whoever has sent it a part of a message.
+  EndsWithin(kTimeToRead, [store = std::move(store_)]() mutable { store.reset(); });
+}
+
+// libtorch's store serves one connection at a time, and reads from it until a message is whole:
+// with a part of one, a stranger holds up all workers, and there is no limit on how long a call
+// waits.
+void World::CallStore(std::chrono::milliseconds patience, std::function<void()> calls) const {
+  constexpr std::chrono::seconds kMargin{5};
+  if (EndsWithin(patience + kMargin, std::move(calls))) return;
+  throw StoreIsStuck(
+      StatusCode::kPeerLost,
+      fmt::format("{} does not answer (waited {} s): has something that is no worker connected to "
+                  "{}:{}?",
+                  store_name(), (patience + kMargin).count() / 1000, options_.launch.master_address,
+                  options_.launch.master_port));
 }
 
 void World::OpenStore() {
@@ -313,6 +364,10 @@ ProcessGroupPtr World::NewGroup(const std::string& name) {
 ProcessGroupPtr World::NewGroupOn(const std::string& name, const MakeGroup& make) {
   const std::string of_group = fmt::format("{}_{}", name, groups_++);
   try {
+    // What `make` calls cannot be given up.
+    if (size() > 1) {
+      CallStore(options_.timeout, [store = store_] { (void)store->check({"there"}); });
+    }
     return make(c10::make_intrusive<c10d::PrefixStore>(of_group, store_), of_group);
   } catch (const StatusError&) {
     throw;

@@ -39,8 +39,12 @@ class World {
   // is taken or a worker was started with another configuration (names the rank,
   // the field and both values); kPeerLost naming the ranks that did not come
   // within the timeout, or when a worker, or the store that they meet at, was lost
-  // meanwhile; kCorrupt when the store holds what no worker has written.
+  // meanwhile or does not answer; kCorrupt when the store holds what no worker has written.
   static std::unique_ptr<World> Join(const WorldOptions& options);
+
+  ~World();
+  World(const World&) = delete;
+  World& operator=(const World&) = delete;
 
   int rank() const { return options_.launch.rank; }
   int size() const { return options_.launch.world_size; }
@@ -89,6 +93,7 @@ class World {
 
  private:
   explicit World(WorldOptions options) : options_(std::move(options)) {}
+  void CallStore(std::chrono::milliseconds patience, std::function<void()> calls) const;
   void OpenStore();
   void RequireAgreement();
   void WatchLiveness();

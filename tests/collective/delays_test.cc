@@ -17,7 +17,7 @@ namespace {
 
 constexpr uint64_t kSeeds = 20;
 constexpr int kRanks = 4;
-constexpr uint64_t kDelayedSteps = 4;
+constexpr uint64_t kDelayedSteps = CDDP_DELAYED_STEPS;
 
 // Sleeps at random: mostly some microseconds, at times longer than an exchange takes.
 class Delays {

@@ -87,5 +87,32 @@ INSTANTIATE_TEST_SUITE_P(Collectives, ManyStepsTest,
                                   std::to_string(std::get<1>(info.param));
                          });
 
+// Large parameters are swept by several threads, which changes nothing of what is sent.
+TEST(ManySteps, MeansAreThoseOfAnyNumberOfThreads) {
+  constexpr int kRanks = 2;
+  std::vector<std::vector<XXH64_hash_t>> digests;
+  for (int threads : {1, 2, 4}) {
+    digests.emplace_back();
+    RunRanks(kRanks, [&](Transport& transport) {
+      const CompressorOptions options{.ratio = 0.01,
+                                      .selector = {.threads = threads},
+                                      .memory = {.name = "dgc"},
+                                      .format = {.values = ValueFormat::kInt4}};
+      std::unique_ptr<Collective> collective;
+      ASSERT_TRUE(MakeSplitCollective(&transport, options, 1, &collective).ok());
+      OwnedBucket bucket(0, {400'000, 5, 150'000});
+      for (uint64_t step = 0; step < (kInstrumented ? 4 : 12); ++step) {
+        FillGradient(transport.rank(), step, &bucket);
+        ASSERT_TRUE(collective->AllReduceMean(bucket.At(step)).ok());
+        ASSERT_EQ(collective->EndStep(), StepOutcome::kCommitted);
+        if (transport.rank() != 0) continue;
+        digests.back().push_back(
+            XXH3_64bits(bucket.values.data(), bucket.values.size() * sizeof(float)));
+      }
+    });
+    EXPECT_EQ(digests.back(), digests.front()) << threads << " threads";
+  }
+}
+
 }  // namespace
 }  // namespace cddp

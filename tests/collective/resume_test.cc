@@ -5,10 +5,9 @@
 
 #include <array>
 #include <cmath>
-#include <numeric>
 
 #include "collective/memory_mean.h"
-#include "collective/shards.h"
+#include "tests/collective/kept.h"
 #include "tests/collective/rank_group.h"
 
 namespace cddp {
@@ -174,6 +173,7 @@ TEST(Resume, CompressorRefusesABudgetOutOfRange) {
     return compressor->Load({.budgets = {{"p", budget}}, .memory_name = "residual"}).message();
   };
   EXPECT_NE(refused({.elements = 10, .entries = 11}).find("11 of 10 entries"), std::string::npos);
+  EXPECT_NE(refused({.elements = 0}).find("0 of 0 entries"), std::string::npos);
   EXPECT_NE(refused({.elements = 10, .energy = -1}).find("energy -1"), std::string::npos);
   EXPECT_NE(refused({.elements = 10, .energy = NAN}).find("energy nan"), std::string::npos);
   EXPECT_EQ(compressor->Load({.ratio = 0}).code(), StatusCode::kInvalidArgument);
@@ -264,10 +264,9 @@ std::map<std::string, std::vector<Kept>> MeanKept(const std::vector<Saved>& rank
   const double share = 1.0 / static_cast<double>(ranks.size());
   for (size_t r = 0; r < ranks.size(); ++r) {
     for (OwnedBucket& bucket : Buckets()) {
-      const Shards shards(bucket.At(0), static_cast<int>(ranks.size()));
-      const auto layout = shards.Layout(static_cast<int>(r));
-      for (size_t p = 0; p < bucket.parameters.size(); ++p) {
-        const BucketParameter& parameter = bucket.parameters[p];
+      const std::vector<float> owned = OwnedInPlace(
+          ranks[r].owner, bucket.At(0), static_cast<int>(ranks.size()), static_cast<int>(r));
+      for (const BucketParameter& parameter : bucket.parameters) {
         std::vector<Kept>& kept = means[parameter.name];
         kept.resize(parameter.count);
         const auto add = [&](const std::string& key, double Kept::*part) {
@@ -281,16 +280,9 @@ std::map<std::string, std::vector<Kept>> MeanKept(const std::vector<Saved>& rank
         add(parameter.name, &Kept::residual);
         add(parameter.name + "/residual", &Kept::residual);
         add(parameter.name + "/velocity", &Kept::velocity);
-        const auto owned = ranks[r].owner.find(parameter.name);
-        if (owned == ranks[r].owner.end()) continue;
-        std::vector<uint32_t> indices(owned->second.size());
-        std::iota(indices.begin(), indices.end(), layout[p].offset);
-        std::vector<float> spread(bucket.values.size());
-        shards.ToBucket(static_cast<int>(r), indices);
-        for (size_t i = 0; i < indices.size(); ++i) spread[indices[i]] = owned->second[i];
         for (size_t i = 0; i < kept.size(); ++i) {
-          kept[i].residual += share * spread[parameter.offset + i];
-          kept[i].scale += std::abs(spread[parameter.offset + i]);
+          kept[i].residual += share * owned[parameter.offset + i];
+          kept[i].scale += std::abs(owned[parameter.offset + i]);
         }
       }
     }

@@ -3,8 +3,6 @@
 
 #include <cmath>
 #include <limits>
-#include <mutex>
-#include <numeric>
 
 #include "collective/shards.h"
 #include "tests/collective/rank_group.h"
@@ -75,61 +73,6 @@ TEST(Split, WithInfiniteBudgetEqualsGather) {
         split->EndStep();
       }
     });
-  }
-}
-
-// Nothing is lost: P times the update and the change of all memories, the owners'
-// included, make up the sum of the gradients.
-TEST(Split, Conservation) {
-  for (int ranks : kWorldSizes) {
-    for (ValueFormat values : {ValueFormat::kFp32, ValueFormat::kInt4}) {
-      constexpr size_t kElements = 100'000;
-      constexpr uint64_t kSteps = 10;
-      std::vector<double> gradients(kElements), updates(kElements), kept(kElements);
-      std::vector<double> scale(kElements);
-      std::mutex mutex;
-      RunRanks(ranks, [&](Transport& transport) {
-        const auto split = SplitOver(&transport, {.ratio = 0.02, .format = {.values = values}});
-        std::vector<double> mine(kElements), update(kElements), size(kElements);
-        OwnedBucket bucket(0, {kElements});
-        for (uint64_t step = 0; step < kSteps; ++step) {
-          FillGradient(transport.rank(), step, &bucket);
-          for (size_t i = 0; i < kElements; ++i) {
-            mine[i] += bucket.values[i];
-            size[i] += std::abs(bucket.values[i]);
-          }
-          ASSERT_TRUE(split->AllReduceMean(bucket.At(step)).ok());
-          ASSERT_EQ(split->EndStep(), StepOutcome::kCommitted);
-          for (size_t i = 0; i < kElements; ++i) update[i] += bucket.values[i];
-        }
-        const auto residual = split->compressor()->memory().Save().at(bucket.parameters[0].name);
-        // The owner's part, back in its place.
-        std::vector<float> owned(kElements, 0.0f);
-        const auto shard = split->owner_memory()->Save();
-        OwnedBucket layout(0, {kElements});
-        const Shards shards(layout.At(0), transport.world_size());
-        if (const auto it = shard.find(bucket.parameters[0].name); it != shard.end()) {
-          std::vector<uint32_t> indices(it->second.size());
-          std::iota(indices.begin(), indices.end(), 0u);
-          shards.ToBucket(transport.rank(), indices);
-          for (size_t i = 0; i < indices.size(); ++i) owned[indices[i]] = it->second[i];
-        }
-        const std::lock_guard lock(mutex);
-        for (size_t i = 0; i < kElements; ++i) {
-          gradients[i] += mine[i];
-          scale[i] += size[i];
-          kept[i] += double{residual[i]} + owned[i];
-          if (transport.rank() == 0) updates[i] = update[i];
-        }
-      });
-      double largest_kept = 0;
-      for (size_t i = 0; i < kElements; ++i) {
-        ASSERT_NEAR(ranks * updates[i] + kept[i], gradients[i], kSteps * 0x1p-22 * scale[i])
-            << "element " << i << ", " << ranks << " ranks";
-        largest_kept = std::max(largest_kept, std::abs(kept[i]));
-      }
-      EXPECT_GT(largest_kept, 0);
-    }
   }
 }
 

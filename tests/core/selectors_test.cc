@@ -34,6 +34,16 @@ TEST_P(AnySelector, EntriesAreAscendingAndKeepTheirValues) {
   }
 }
 
+TEST_P(AnySelector, MoreThanThereAreIsAll) {
+  const std::vector<float> values = ValuesOf({Pattern::kUniform, 5, 100'000});
+  for (size_t k : {values.size() + 1, size_t{1} << 63, SIZE_MAX}) {
+    Selection selection;
+    CreateSelector({.name = GetParam(), .threshold = 1e-30})->Select(values, k, 0, &selection);
+    EXPECT_GT(selection.size(), values.size() - 10) << k;
+    EXPECT_LE(selection.size(), values.size());
+  }
+}
+
 TEST_P(AnySelector, WhatIsTakenLeavesTheMemoryAndTheRestStays) {
   const auto selector = CreateSelector({.name = GetParam(), .threshold = 0.5});
   for (const char* name : {"residual", "dgc"}) {

@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
+#include <new>
+
 namespace cddp {
 namespace {
 
@@ -29,6 +31,16 @@ TEST(TorchErrorTest, CudaAndItsLibrariesSayItInWords) {
     EXPECT_THROW(NamingOutOfMemory([&] { TORCH_CHECK(false, text); }), StatusError) << text;
   }
   EXPECT_THROW(NamingOutOfMemory([] { TORCH_CHECK(false, "sizes differ"); }), c10::Error);
+}
+
+TEST(TorchErrorTest, TheHostsMemoryCanRunOutToo) {
+  EXPECT_TRUE(OutOfMemory(std::bad_alloc()));
+  try {
+    (void)torch::empty({int64_t{1} << 46});
+    FAIL();
+  } catch (const std::exception& error) {
+    EXPECT_TRUE(OutOfMemory(error)) << error.what();
+  }
 }
 
 TEST(TorchErrorTest, MemoryThatRanOutIsNoLostPeer) {

@@ -1,8 +1,12 @@
 // Meeting: who is missing, lost or a stranger is told by name, in time.
 #include "ddp/world.h"
 
+#include <arpa/inet.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
 #include <sched.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -11,6 +15,7 @@
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 
 #include "cddp/status.h"
+#include "ddp/file_descriptor.h"
 #include "tests/ddp/threaded_world.h"
 
 namespace cddp {
@@ -26,6 +31,16 @@ WorldOptions Options(int rank, int size, const TestFolder& folder) {
   options.timeout = seconds(1);
   options.meeting_file = (folder.path() / "meeting").string();
   return options;
+}
+
+int FreePort() {
+  const FileDescriptor probe(socket(AF_INET, SOCK_STREAM, 0));
+  sockaddr_in address{
+      .sin_family = AF_INET, .sin_port = 0, .sin_addr = {htonl(INADDR_LOOPBACK)}, .sin_zero = {}};
+  socklen_t size = sizeof address;
+  EXPECT_EQ(bind(probe.get(), reinterpret_cast<const sockaddr*>(&address), size), 0);
+  EXPECT_EQ(getsockname(probe.get(), reinterpret_cast<sockaddr*>(&address), &size), 0);
+  return ntohs(address.sin_port);
 }
 
 // The failure of a Join that must fail.
@@ -55,6 +70,41 @@ TEST(WorldTest, AbsurdWorldSizeEndsSoonAndShortly) {
   EXPECT_EQ(failure.message(),
             "rank 3 waited 1 s for rank 0, 1, 2, 4, 5, 6, 7, 8 and 4991 more of 5000, which did "
             "not come");
+}
+
+// libtorch's store reads from a connection until a message is whole.
+TEST(WorldTest, AStrangerAtTheStoreHoldsUpNobodyForEver) {
+  const TestFolder folder;
+  WorldOptions options = Options(0, 2, folder);
+  options.meeting_file.clear();
+  options.launch.master_address = "127.0.0.1";
+  options.launch.master_port = FreePort();
+  sockaddr_in address{.sin_family = AF_INET,
+                      .sin_port = htons(static_cast<uint16_t>(options.launch.master_port)),
+                      .sin_addr = {htonl(INADDR_LOOPBACK)},
+                      .sin_zero = {}};
+  const FileDescriptor stranger(socket(AF_INET, SOCK_STREAM, 0));
+  Status first, second;
+  const auto start = std::chrono::steady_clock::now();
+  std::thread rank_0([&] { first = JoinFailure(options); });
+  while (connect(stranger.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) !=
+         0) {
+    std::this_thread::sleep_for(milliseconds(1));
+  }
+  ASSERT_EQ(write(stranger.get(), "\0", 1), 1);  // SET, and a key that never comes
+  std::this_thread::sleep_for(milliseconds(100));
+  std::thread rank_1([&, options]() mutable {
+    options.launch.rank = 1;
+    second = JoinFailure(options);
+  });
+  rank_0.join();
+  rank_1.join();
+  EXPECT_LT(std::chrono::steady_clock::now() - start, seconds(30));
+  for (const Status& status : {first, second}) {
+    EXPECT_EQ(status.code(), StatusCode::kPeerLost);
+    EXPECT_NE(status.message().find("rank 0's store does not answer"), std::string::npos)
+        << status.message();
+  }
 }
 
 TEST(WorldTest, RankZerosTextIsEveryones) {
