@@ -15,12 +15,12 @@
 #include "collective/counting_transport.h"
 #include "core/worker_pool.h"
 #include "trainer/evaluation.h"
-#include "trainer/history.h"
 #include "trainer/load_dataset.h"
 #include "trainer/machine.h"
 #include "trainer/model.h"
 #include "trainer/optimizer.h"
 #include "trainer/progress.h"
+#include "trainer/report_file.h"
 #include "trainer/sampler.h"
 #include "trainer/schedule.h"
 #include "trainer/tensor_batch.h"
@@ -122,7 +122,7 @@ class InProcessTraining {
     double loss = 0;  // sum over the samples so far
     double targets = 0;
     {
-      ProgressBar bar(fmt::format("epoch {}/{}", epoch, options_.epochs), steps,
+      ProgressBar bar(fmt::format("epoch {}/{}", epoch, options_.epochs), 0, steps,
                       spdlog::should_log(spdlog::level::info));
       for (uint32_t step = 0; step < steps; ++step) {
         for (Rank& rank : ranks_) {
@@ -230,10 +230,10 @@ class InProcessTraining {
 
   nlohmann::json Evaluate() {
     Tally tally;
-    ForEachBatch(*model_, test_, {.end = tested_, .amp = options_.amp},
-                 [&](const EvaluatedBatch& batch) {
-                   tally.Add(batch.prediction.logits, batch.targets, batch.prediction.loss_sum);
-                 });
+    ForEachBatch(
+        *model_, test_, {.end = tested_, .amp = options_.amp}, [&](const EvaluatedBatch& batch) {
+          tally += TallyOf(batch.prediction.logits, batch.targets, batch.prediction.loss_sum);
+        });
     return {{"test_loss", tally.mean_loss()}, {"test_accuracy_percent", tally.accuracy_percent()}};
   }
 

@@ -8,11 +8,10 @@
 #include <vector>
 
 #include "core/median.h"
-#include "trainer/history.h"
 #include "trainer/load_dataset.h"
 #include "trainer/loader.h"
 #include "trainer/number_range.h"
-#include "trainer/training.h"
+#include "trainer/report_file.h"
 
 namespace cddp {
 
@@ -50,7 +49,7 @@ int DataBench(const TrainOptions& options) {
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   }
   const double median = MedianOf(rates);
-  fmt::print(options.json == "-" ? stderr : stdout,
+  fmt::print(TableStream(options.json),
              "{}, augmentation {}, batches of {}: {:.0f} samples/s on one thread (median of {} "
              "epochs)\n",
              options.dataset, options.augment, options.batch_size, median, options.epochs);

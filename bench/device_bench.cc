@@ -12,6 +12,7 @@
 #include "trainer/device.h"
 #include "trainer/failure.h"
 #include "trainer/nearest_name.h"
+#include "trainer/report_file.h"
 
 namespace cddp {
 namespace {
@@ -48,12 +49,10 @@ cuda::CudaBenchOptions DeviceOptionsOf(const Options& o) {
   RefuseWith(o.device, "--gradients", !o.gradients.empty());
   cuda::CudaBenchOptions options{.device = device};
   const int64_t elements = o.elements.value_or(static_cast<int64_t>(kUsualSize));
-  if (elements < 1 || elements > std::numeric_limits<uint32_t>::max()) {
-    Refuse(fmt::format("--elements must be from 1 to 4294967295, got {}", elements));
-  }
+  RequireRange("--elements", elements, 1, std::numeric_limits<uint32_t>::max());
   options.parameters = {static_cast<uint32_t>(elements)};
   if (o.ratio) {
-    if (Status ratio = ValidateRatio(*o.ratio); !ratio.ok()) Refuse("--ratio: " + ratio.message());
+    RequireRatio(*o.ratio);
     options.ratios = {*o.ratio};
   }
   if (o.steps < kLeastSteps || o.steps > 1'000'000) {
@@ -73,8 +72,6 @@ int Report(const BenchOutputs& outputs, std::span<const char* const> columns,
   WriteOutputs(outputs, columns, rows, settings);
   return 0;
 }
-
-std::FILE* TableOf(const BenchOutputs& outputs) { return outputs.json == "-" ? stderr : stdout; }
 
 }  // namespace
 
@@ -96,7 +93,8 @@ int SelectBenchOnDevice(const SelectBenchOptions& o) {
     };
   }
   RequireOutputs(o.outputs);
-  return Report(o.outputs, kSelectOnDeviceColumns, CompressionOnCuda(options, TableOf(o.outputs)));
+  return Report(o.outputs, kSelectOnDeviceColumns,
+                CompressionOnCuda(options, TableStream(o.outputs.json)));
 }
 
 int WireBenchOnDevice(const WireBenchOptions& o) {
@@ -109,7 +107,8 @@ int WireBenchOnDevice(const WireBenchOptions& o) {
     options.values = {*o.values};
   }
   RequireOutputs(o.outputs);
-  return Report(o.outputs, kWireOnDeviceColumns, DecodingOnCuda(options, TableOf(o.outputs)));
+  return Report(o.outputs, kWireOnDeviceColumns,
+                DecodingOnCuda(options, TableStream(o.outputs.json)));
 }
 
 }  // namespace cddp

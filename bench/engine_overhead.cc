@@ -11,8 +11,10 @@
 #include <chrono>
 #include <random>
 
+#include "core/median.h"
 #include "trainer/data/image_samples.h"
 #include "trainer/model.h"
+#include "trainer/report_file.h"
 #include "trainer/threads.h"
 #include "trainer/training.h"
 
@@ -33,11 +35,6 @@ ImageDataset RandomImages(uint32_t count) {
   for (uint8_t& pixel : data.pixels) pixel = static_cast<uint8_t>(random());
   for (uint32_t i = 0; i < count; ++i) data.labels.push_back(static_cast<uint8_t>(random() % 10));
   return data;
-}
-
-double Median(std::vector<double> values) {
-  std::ranges::nth_element(values, values.begin() + static_cast<ptrdiff_t>(values.size() / 2));
-  return values[values.size() / 2];
 }
 
 double PlainLoopMs(const ImageDataset& data, const TrainOptions& options) {
@@ -69,7 +66,7 @@ double PlainLoopMs(const ImageDataset& data, const TrainOptions& options) {
             .count());
   }
   if (!(loss_sum > 0) || correct < 0) std::abort();
-  return Median(step_ms);
+  return MedianOf(step_ms);
 }
 
 void Run(const std::string& json) {
@@ -93,12 +90,12 @@ void Run(const std::string& json) {
   }
   fmt::print("{} rounds of {} steps, batch {}, {} threads\n", kRounds, kSteps, kBatch,
              torch::get_num_threads());
-  fmt::print("plain libtorch loop  {:8.2f} ms per step (median)\n", Median(plain));
-  fmt::print("cddp train           {:8.2f} ms per step (median)\n", Median(engine));
-  fmt::print("ratio                {:8.3f} (median of rounds)\n", Median(ratios));
+  fmt::print("plain libtorch loop  {:8.2f} ms per step (median)\n", MedianOf(plain));
+  fmt::print("cddp train           {:8.2f} ms per step (median)\n", MedianOf(engine));
+  fmt::print("ratio                {:8.3f} (median of rounds)\n", MedianOf(ratios));
   WriteJsonReport(json, {{"plain_step_ms", plain},
                          {"engine_step_ms", engine},
-                         {"ratio_median", Median(ratios)},
+                         {"ratio_median", MedianOf(ratios)},
                          {"steps", kSteps},
                          {"batch_size", kBatch},
                          {"threads", torch::get_num_threads()}});

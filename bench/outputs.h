@@ -16,12 +16,6 @@ struct BenchOutputs {
 // asked before hours of measurement.
 void RequireOutputs(const BenchOutputs& outputs);
 
-// The same for one file.
-void RequireOutput(const std::string& flag, const std::string& path);
-
-// One line per row, after one of names.
-std::string CsvOf(std::span<const char* const> columns, const nlohmann::json& rows);
-
 // Writes the rows, with `columns`, as CSV and as JSON: a single one as an object, several
 // under "rows". `settings` and the machine join the JSON.
 void WriteOutputs(const BenchOutputs& outputs, std::span<const char* const> columns,

@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "bench/scaling_style.h"
+#include "trainer/json_file.h"
 #include "trainer/plots/plot_style.h"
 
 namespace cddp {
@@ -37,13 +38,18 @@ std::string TitleOf(const CollectiveStudy& study, const std::string& workers = "
             : "no error is known");
 }
 
-std::string BreakEven(const CollectiveStudy& dense, const CollectiveStudy& study, int workers) {
-  const std::optional<double> mbit_s = BreakEvenMbitS(dense, study, workers);
+std::string WherePays(const CollectiveStudy& dense, const CollectiveStudy& study, int workers) {
+  const LinkRange faster = FasterThanDense(dense, study, workers);
   const std::string head =
       fmt::format("{}, {} workers, projected: ", study.model.collective, workers);
-  if (!mbit_s) return head + "synchronises faster than dense at any bandwidth\n";
-  if (*mbit_s == 0) return head + "is faster than dense at no bandwidth, and does not pay\n";
-  return head + fmt::format("pays below {}\n", BandwidthText(*mbit_s));
+  if (faster.below <= faster.above) {
+    return head + "is faster than dense at no bandwidth, and does not pay\n";
+  }
+  if (std::isfinite(faster.below)) {
+    return head + fmt::format("pays below {}\n", BandwidthText(faster.below));
+  }
+  if (faster.above > 0) return head + fmt::format("pays above {}\n", BandwidthText(faster.above));
+  return head + "synchronises faster than dense at any bandwidth\n";
 }
 
 }  // namespace
@@ -63,20 +69,19 @@ CollectiveModel AtBandwidth(const CollectiveStudy& study, double mbit_s) {
   return model;
 }
 
-std::optional<double> BreakEvenMbitS(const CollectiveStudy& dense, const CollectiveStudy& other,
-                                     int workers) {
+LinkRange FasterThanDense(const CollectiveStudy& dense, const CollectiveStudy& other, int workers) {
   const auto faster_at = [&](double mbit_s) {
     return AtBandwidth(other, mbit_s).SyncMs(workers) < AtBandwidth(dense, mbit_s).SyncMs(workers);
   };
   double low = kLeastMbitS;
   double high = kMostMbitS;
-  if (!faster_at(low)) return 0;
-  if (faster_at(high)) return std::nullopt;
+  const bool on_slow = faster_at(low);
+  if (on_slow == faster_at(high)) return on_slow ? LinkRange{} : LinkRange{.above = 0, .below = 0};
   while (high > low * (1 + 1e-12)) {
     const double middle = std::sqrt(low * high);
-    (faster_at(middle) ? low : high) = middle;
+    (faster_at(middle) == on_slow ? low : high) = middle;
   }
-  return low;
+  return on_slow ? LinkRange{.below = low} : LinkRange{.above = low};
 }
 
 std::vector<BandwidthRow> ProjectBandwidths(const std::vector<CollectiveStudy>& studies,
@@ -105,17 +110,14 @@ std::vector<BandwidthRow> ProjectBandwidths(const std::vector<CollectiveStudy>& 
 }
 
 nlohmann::json ToJson(const BandwidthRow& row) {
-  const auto or_null = [](const std::optional<double>& value) {
-    return value ? nlohmann::json(*value) : nlohmann::json();
-  };
   return {{"collective", row.collective},
           {"workers", row.workers},
           {"mbit_s", row.mbit_s},
           {"projected", true},
           {"sync_ms", row.sync_ms},
           {"step_ms", row.step_ms},
-          {"times_as_fast_as_dense", or_null(row.times_as_fast_as_dense)},
-          {"held_out_step_error_percent", or_null(row.held_out_step_error_percent)}};
+          {"times_as_fast_as_dense", OrNull(row.times_as_fast_as_dense)},
+          {"held_out_step_error_percent", OrNull(row.held_out_step_error_percent)}};
 }
 
 std::string BandwidthTable(const std::vector<CollectiveStudy>& studies, int workers) {
@@ -134,7 +136,7 @@ std::string BandwidthTable(const std::vector<CollectiveStudy>& studies, int work
   }
   const CollectiveStudy* dense = DenseStudy(studies);
   for (const CollectiveStudy& study : studies) {
-    if (dense != nullptr && &study != dense) table += BreakEven(*dense, study, workers);
+    if (dense != nullptr && &study != dense) table += WherePays(*dense, study, workers);
   }
   return table;
 }

@@ -10,6 +10,7 @@
 // All of it is projected.
 #pragma once
 
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -43,12 +44,18 @@ std::vector<BandwidthRow> ProjectBandwidths(const std::vector<CollectiveStudy>& 
 
 nlohmann::json ToJson(const BandwidthRow& row);
 
-// The bandwidth of one worker's link, in Mbit/s, below which this collective synchronises faster
-// than dense; empty when it does at any bandwidth, 0 when it does at none.
-std::optional<double> BreakEvenMbitS(const CollectiveStudy& dense, const CollectiveStudy& other,
-                                     int workers);
+// Links of more than `above` and less than `below` Mbit/s; none where these are equal.
+struct LinkRange {
+  double above = 0;
+  double below = std::numeric_limits<double>::infinity();
+};
 
-// Steps over bandwidths of `workers` workers, and below which bandwidth compression pays: for
+// Where this collective synchronises faster than dense. Mostly on links below some bandwidth; one
+// that sends more bytes than dense, as gather does over many workers, may be faster above one, for
+// it sends fewer messages.
+LinkRange FasterThanDense(const CollectiveStudy& dense, const CollectiveStudy& other, int workers);
+
+// Steps over bandwidths of `workers` workers, and at which bandwidths compression pays: for
 // the terminal.
 std::string BandwidthTable(const std::vector<CollectiveStudy>& studies, int workers);
 

@@ -10,8 +10,8 @@
 #include "bench/scaling_plot.h"
 #include "bench/scaling_report.h"
 #include "trainer/failure.h"
-#include "trainer/history.h"
 #include "trainer/plots/gnuplot.h"
+#include "trainer/report_file.h"
 
 namespace cddp {
 namespace {
@@ -20,9 +20,7 @@ constexpr int kMostWorkers = 1 << 20;
 
 void Check(const ScalingOptions& o) {
   const ScalingSettings& s = o.settings;
-  if (s.max_workers < 2 || s.max_workers > kMostWorkers) {
-    Refuse(fmt::format("--to must be from 2 to {}, got {}", kMostWorkers, s.max_workers));
-  }
+  RequireRange("--to", s.max_workers, 2, kMostWorkers);
   if (s.batch_size < 1)
     Refuse(fmt::format("--batch-size must be at least 1, got {}", s.batch_size));
   if (s.samples && *s.samples < 1) {
@@ -157,7 +155,7 @@ int Scaling(const ScalingOptions& o) {
   const std::vector<SyncPoint> points = Points(o);
   SavePoints(o.save_points, points);
   const ScalingReport report = MakeScalingReport(points, o.settings);
-  std::FILE* table = o.outputs.json == "-" ? stderr : stdout;
+  std::FILE* table = TableStream(o.outputs.json);
   fmt::print(table, "{}", ScalingTable(report));
   std::fflush(table);
   WriteOutputs(o.outputs, ScalingColumns(), ScalingRowsJson(report), ScalingSummaryJson(report));

@@ -4,10 +4,12 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <limits>
 
 #include "bench/amdahl.h"
 #include "bench/scaling_bandwidth.h"
+#include "trainer/json_file.h"
 
 namespace cddp {
 namespace {
@@ -17,8 +19,6 @@ using Json = nlohmann::json;
 constexpr double kFarErrorPercent = 20;  // held out
 constexpr int kFarWorkers = 8;           // projected over measured
 constexpr double kUnequalCompute = 1.1;  // longest over shortest
-
-Json OrNull(const std::optional<double>& value) { return value ? Json(*value) : Json(); }
 
 Json ToJson(const ScalingRow& row) {
   return {{"collective", row.collective},
@@ -106,11 +106,13 @@ Json BreakEvenJson(const ScalingReport& report) {
     if (&study == dense) continue;
     const bool known = dense->link_mbit_s && study.link_mbit_s;
     for (int workers : ProjectedWorkers(report.settings.max_workers)) {
+      const LinkRange faster = FasterThanDense(*dense, study, workers);
       rows.push_back(
           {{"collective", study.model.collective},
            {"workers", workers},
            {"projected", true},
-           {"mbit_s", OrNull(BreakEvenMbitS(*dense, study, workers))},
+           {"above_mbit_s", faster.above},
+           {"mbit_s", std::isfinite(faster.below) ? Json(faster.below) : Json()},
            {"held_out_sync_error_percent", known ? Json(std::max(SyncErrorPercent(dense->held_out),
                                                                  SyncErrorPercent(study.held_out)))
                                                  : Json()}});

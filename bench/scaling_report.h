@@ -20,9 +20,10 @@
 //                serial_fraction; max_times_as_fast as they, null: unlimited;
 //                held_out_step_error_percent; rows of workers, projected, times_as_fast)
 //   break_even   one object per compressed collective and number of workers, when dense
-//                was measured: collective, workers, projected, mbit_s (see
-//                BreakEvenMbitS), held_out_sync_error_percent (the larger of both models' at the
-//                rate of the points' links, null when that is not known)
+//                was measured: collective, workers, projected, above_mbit_s, mbit_s
+//                (see FasterThanDense; null: faster on all above), held_out_sync_error_percent (the
+//                larger of both models' at the rate of the points' links, null when that is not
+//                known)
 //   bandwidths   projected steps over bandwidths of a worker's link: collective, workers,
 //                mbit_s, projected (true), sync_ms, step_ms, times_as_fast_as_dense (null
 //                without dense), held_out_step_error_percent (as in break_even)

@@ -13,6 +13,7 @@
 #include "bench/select_report.h"
 #include "cddp/status.h"
 #include "trainer/plots/gnuplot.h"
+#include "trainer/report_file.h"
 
 namespace cddp {
 namespace {
@@ -83,8 +84,7 @@ int SelectBench(const SelectBenchOptions& options) {
                                 .seed = static_cast<uint64_t>(options.seed),
                                 .peers = !options.no_peers,
                                 .recording = &recording};
-  const nlohmann::json rows =
-      MeasureAll(cases, settings, options.outputs.json == "-" ? stderr : stdout);
+  const nlohmann::json rows = MeasureAll(cases, settings, TableStream(options.outputs.json));
 
   WriteOutputs(options.outputs, SelectColumns(), rows,
                {{"steps", options.steps}, {"seed", options.seed}});

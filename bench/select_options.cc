@@ -22,20 +22,13 @@ const std::vector<int> kThreads = {1, 2};
 constexpr int64_t kMaxElements = std::numeric_limits<uint32_t>::max();
 constexpr int kMaxThreads = 1024;
 
-void RequireRange(const char* flag, int64_t value, int64_t low, int64_t high) {
-  if (value >= low && value <= high) return;
-  Refuse(fmt::format("{} must be from {} to {}, got {}", flag, low, high, value));
-}
-
 void Check(const SelectBenchOptions& o) {
   if (o.elements) RequireRange("--elements", *o.elements, 1, kMaxElements);
   if (o.threads) RequireRange("--threads", *o.threads, 1, kMaxThreads);
   if (o.distribution) RequireName("distribution", *o.distribution, DistributionNames());
   if (o.memory) RequireName("memory", *o.memory, MemoryNames());
   RequireRange("--steps", o.steps, 1, 1'000'000);
-  if (o.ratio) {
-    if (Status ratio = ValidateRatio(*o.ratio); !ratio.ok()) Refuse("--ratio: " + ratio.message());
-  }
+  if (o.ratio) RequireRatio(*o.ratio);
   if (o.distribution == "real" && o.gradients.empty()) {
     Refuse(
         "--distribution real needs recorded gradients: make them with cddp train "

@@ -4,6 +4,8 @@
 
 #include <array>
 
+#include "trainer/json_file.h"
+
 namespace cddp {
 namespace {
 
@@ -29,8 +31,9 @@ constexpr std::array kSelectColumns = {"elements",
                                        "second_sweep_fraction",
                                        "cold_second_sweep_fraction"};
 
-nlohmann::json OrNull(const std::optional<double>& value, double divisor = 1) {
-  return value ? nlohmann::json(*value / divisor) : nlohmann::json();
+// How many times the selection's.
+nlohmann::json TimesSelect(const std::optional<double>& time, const SelectTimes& t) {
+  return time ? nlohmann::json(*time / t.select) : nlohmann::json();
 }
 
 std::string Times(const nlohmann::json& value, int digits) {
@@ -56,9 +59,9 @@ nlohmann::json SelectRow(const SelectCase& c, const SelectTimes& t) {
           {"topk_ms", OrNull(t.topk)},
           {"pipeline_ms", OrNull(t.pipeline)},
           {"nth_element_ms", OrNull(t.nth_element)},
-          {"speedup_vs_topk", OrNull(t.topk, t.select)},
-          {"speedup_vs_pipeline", OrNull(t.pipeline, t.select)},
-          {"speedup_vs_nth_element", OrNull(t.nth_element, t.select)},
+          {"speedup_vs_topk", TimesSelect(t.topk, t)},
+          {"speedup_vs_pipeline", TimesSelect(t.pipeline, t)},
+          {"speedup_vs_nth_element", TimesSelect(t.nth_element, t)},
           {"second_sweep_fraction", t.second_sweeps},
           {"cold_second_sweep_fraction", t.cold_second_sweeps}};
 }

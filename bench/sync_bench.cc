@@ -9,10 +9,11 @@
 
 #include "bench/sync_steps.h"
 #include "cddp/status.h"
-#include "trainer/history.h"
+#include "trainer/failure.h"
 #include "trainer/machine.h"
 #include "trainer/progress.h"
 #include "trainer/rank_zero.h"
+#include "trainer/report_file.h"
 #include "trainer/shapes.h"
 #include "trainer/worker.h"
 
@@ -51,14 +52,9 @@ void Print(std::FILE* out, const nlohmann::json& r) {
 }
 
 void Check(const SyncBenchOptions& o) {
-  const auto require = [](const char* flag, double value, double low, double high) {
-    if (value >= low && value <= high) return;
-    throw StatusError(StatusCode::kInvalidArgument,
-                      fmt::format("{} must be from {} to {}, got {}", flag, low, high, value));
-  };
-  require("--steps", o.steps, 1, 1'000'000);
-  require("--warmup", o.warmup, 0, 1'000'000);
-  require("--compute-ms", o.compute_ms, 0, 3'600'000);
+  RequireRange("--steps", o.steps, 1, 1'000'000);
+  RequireRange("--warmup", o.warmup, 0, 1'000'000);
+  RequireRange("--compute-ms", o.compute_ms, 0, 3'600'000);
 }
 
 }  // namespace
@@ -113,7 +109,7 @@ int SyncBench(const SyncBenchOptions& options, const std::vector<std::string>& a
     nlohmann::json report = SyncSteps(options, world).Run();
     OnRankZero(world, [&] {
       report["machine"] = MachineDescription();
-      Print(options.run.json == "-" ? stderr : stdout, report);
+      Print(TableStream(options.run.json), report);
       WriteJsonReport(options.run.json, report);
     });
   });

@@ -176,7 +176,7 @@ void SyncSteps::WarmUp() {
   // The trials of auto are part of the warm-up: memories fill for hundreds of steps, so only
   // times of the same steps compare.
   int warmup = options_.warmup;
-  for (int i = 0; i < warmup; ++i) {
+  for (int i = 0; i < warmup || (i == 0 && !collective_->settled()); ++i) {
     const bool settled = collective_->settled();
     Step();
     if (!settled) warmup = std::max(warmup, std::min(i + 1, kMostTrialSteps) + kStepsToRefill);

@@ -22,6 +22,7 @@
 #include "trainer/failure.h"
 #include "trainer/nearest_name.h"
 #include "trainer/number_range.h"
+#include "trainer/report_file.h"
 
 namespace cddp {
 namespace {
@@ -60,18 +61,14 @@ struct WireCase {
 };
 
 void Check(const WireBenchOptions& o) {
-  if (o.elements && (*o.elements < 1 || *o.elements > std::numeric_limits<uint32_t>::max())) {
-    Refuse(fmt::format("--elements must be from 1 to 4294967295, got {}", *o.elements));
+  if (o.elements) {
+    RequireRange("--elements", *o.elements, 1, std::numeric_limits<uint32_t>::max());
   }
-  if (o.steps < 1 || o.steps > 1'000'000) {
-    Refuse(fmt::format("--steps must be from 1 to 1000000, got {}", o.steps));
-  }
+  RequireRange("--steps", o.steps, 1, 1'000'000);
   if (o.values) RequireName("value codec", *o.values, ValueFormatNames());
   if (o.indices) RequireName("index codec", *o.indices, IndexFormatNames());
   if (o.set) RequireName("index set", *o.set, WireSetNames());
-  if (o.ratio) {
-    if (Status ratio = ValidateRatio(*o.ratio); !ratio.ok()) Refuse("--ratio: " + ratio.message());
-  }
+  if (o.ratio) RequireRatio(*o.ratio);
   if (o.set == "real" && o.gradients.empty()) {
     Refuse(
         "--set real needs recorded gradients: make them with cddp train --record-gradients FILE "
@@ -284,7 +281,7 @@ int WireBench(const WireBenchOptions& o) {
   RequireOutputs(o.outputs);
   Recording recording;
   if (!o.gradients.empty()) recording = ReadGradientRecording(o.gradients);
-  std::FILE* table = o.outputs.json == "-" ? stderr : stdout;
+  std::FILE* table = TableStream(o.outputs.json);
   fmt::print(table, "{}\n", WireTableHeader());
   nlohmann::json rows = nlohmann::json::array();
   const std::vector<WireCase> cases = Cases(o);

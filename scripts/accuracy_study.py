@@ -91,7 +91,7 @@ def main():
                                      allow_abbrev=False,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("study", choices=STUDIES)
-    parser.add_argument("--program", default="build/release/cddp")
+    parser.add_argument("--cddp", default="build/release/cddp")
     parser.add_argument("--out", type=pathlib.Path)
     parser.add_argument("--seeds", default=5, type=int, choices=range(1, 11))
     parser.add_argument("--jobs", default=os.cpu_count(), type=int, help="runs at a time")
@@ -114,7 +114,7 @@ def main():
             return
         print(f"{name}, seed {seed} ...", flush=True)
         subprocess.run(
-            [arguments.program, "bench", "accuracy", "--workers", str(workers),
+            [arguments.cddp, "bench", "accuracy", "--workers", str(workers),
              *common, "--seed", str(seed), "--threads", "1", "--log-level", "error",
              "--json", str(report), *variants[name], *options], check=True,
             env=os.environ | {"OMP_NUM_THREADS": "1"})

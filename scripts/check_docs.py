@@ -146,7 +146,7 @@ def run(command, status, folder):
 def make_folder(folder, arguments):
     """What the commands of a page find where they run."""
     (folder / "build").mkdir()
-    (folder / "build" / "release").symlink_to(arguments.program.parent)
+    (folder / "build" / "release").symlink_to(arguments.cddp.parent)
     (folder / "data").symlink_to(arguments.data_dir)
     (folder / "results").symlink_to(ROOT / "results")
     for name in ("configs", "scripts", "docs"):
@@ -288,24 +288,24 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pages", nargs="*", type=pathlib.Path)
-    parser.add_argument("--program", type=pathlib.Path, default=ROOT / "build/release/cddp")
+    parser.add_argument("--cddp", type=pathlib.Path, default=ROOT / "build/release/cddp")
     parser.add_argument("--data-dir", type=pathlib.Path, default=ROOT / "data",
                         help="folder with mnist/, as cddp data fetch makes it")
     parser.add_argument("--jobs", type=int, default=1, help="pages at a time (default 1)")
     parser.add_argument("--list", action="store_true", help="list the commands, run nothing")
     parser.add_argument("--show", action="store_true", help="print what the commands print")
     arguments = parser.parse_args()
-    arguments.program = arguments.program.absolute()
+    arguments.cddp = arguments.cddp.absolute()
     arguments.data_dir = arguments.data_dir.absolute()
-    if not arguments.list and not os.access(arguments.program, os.X_OK):
-        print(f"check_docs.py: there is no program {arguments.program}: build it, or say where "
-              "it is with --program", file=sys.stderr)
+    if not arguments.list and not os.access(arguments.cddp, os.X_OK):
+        print(f"check_docs.py: there is no program {arguments.cddp}: build it, or say where "
+              "it is with --cddp", file=sys.stderr)
         return 2
     pages = arguments.pages or [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md",
                                 ROOT / "CONTRIBUTING.md"]
     wrong, ran, left = [], 0, 0
     with concurrent.futures.ThreadPoolExecutor(max(1, arguments.jobs)) as pool:
-        flags = {} if arguments.list else flags_of(arguments.program, pool)
+        flags = {} if arguments.list else flags_of(arguments.cddp, pool)
         for said, mistakes, run_here, left_here in pool.map(
                 lambda page: check_page(page, flags, arguments), pages):
             print("\n".join(said), flush=True)

@@ -49,9 +49,7 @@ void ResolveArchitecture(const std::string& model, Architecture& a) {
                            {"--width", &a.width, 128, 65'536}}) {
     if (!Has(model, size.flag, *size.value != 0, {"transformer"})) continue;
     if (*size.value == 0) *size.value = size.standard;
-    if (*size.value < 1 || *size.value > size.most) {
-      Refuse(fmt::format("{} must be from 1 to {}, got {}", size.flag, size.most, *size.value));
-    }
+    RequireRange(size.flag, *size.value, 1, size.most);
   }
   if (IsLanguageModel(model) && a.width % a.heads != 0) {
     Refuse(

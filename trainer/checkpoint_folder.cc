@@ -27,6 +27,16 @@ constexpr const char* kLast = "last";
 constexpr const char* kBest = "best";
 constexpr uint64_t kMostManifestBytes = 16 << 20;
 
+// Of a checkpoint's folder, if `name` is that of one.
+std::optional<uint64_t> StepInName(const std::string& name) {
+  if (!name.starts_with(kStepPrefix)) return std::nullopt;
+  uint64_t step = 0;
+  const char* end = name.data() + name.size();
+  const auto [at, error] = std::from_chars(name.data() + kStepPrefix.size(), end, step);
+  if (error != std::errc() || at != end) return std::nullopt;
+  return step;
+}
+
 [[noreturn]] void ThrowCorrupt(const fs::path& path, const std::string& why) {
   throw StatusError(StatusCode::kCorrupt, fmt::format("{}: {}", path.string(), why));
 }
@@ -176,12 +186,7 @@ std::vector<uint64_t> CheckpointFolder::Steps() const {
   std::vector<uint64_t> steps;
   std::error_code missing;
   for (const fs::directory_entry& entry : fs::directory_iterator(folder_, missing)) {
-    const std::string name = entry.path().filename().string();
-    if (!name.starts_with(kStepPrefix)) continue;
-    uint64_t step = 0;
-    const char* end = name.data() + name.size();
-    const auto [at, error] = std::from_chars(name.data() + kStepPrefix.size(), end, step);
-    if (error == std::errc() && at == end) steps.push_back(step);
+    if (const auto step = StepInName(entry.path().filename().string())) steps.push_back(*step);
   }
   std::ranges::sort(steps);
   return steps;
@@ -263,7 +268,7 @@ std::optional<fs::path> CheckpointFolder::NewestValid(
 bool IsCheckpoint(const fs::path& path) {
   std::error_code error;
   return fs::exists(path / kManifest, error) ||
-         fs::canonical(path, error).filename().string().starts_with(kStepPrefix);
+         StepInName(fs::canonical(path, error).filename().string());
 }
 
 void VerifyCheckpoint(const fs::path& path) {

@@ -6,6 +6,8 @@
 #include <cmath>
 #include <numeric>
 
+#include "trainer/json_file.h"
+
 namespace cddp {
 namespace {
 
@@ -109,14 +111,11 @@ nlohmann::json ToJson(const ClassScore& score) {
 }
 
 nlohmann::json ToJson(const CalibrationBin& bin) {
-  const auto number = [](const std::optional<double>& value) {
-    return value ? nlohmann::json(*value) : nlohmann::json();
-  };
   return {{"confidence_low", bin.confidence_low},
           {"confidence_high", bin.confidence_high},
           {"samples", bin.samples},
-          {"accuracy_fraction", number(bin.accuracy_fraction)},
-          {"confidence_fraction", number(bin.confidence_fraction)}};
+          {"accuracy_fraction", OrNull(bin.accuracy_fraction)},
+          {"confidence_fraction", OrNull(bin.confidence_fraction)}};
 }
 
 }  // namespace

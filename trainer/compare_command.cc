@@ -13,10 +13,12 @@
 #include "ddp/launch_environment.h"
 #include "trainer/comparison.h"
 #include "trainer/config_file.h"
+#include "trainer/data/file_bytes.h"
 #include "trainer/device.h"
 #include "trainer/number_range.h"
 #include "trainer/plots/comparison_plot.h"
 #include "trainer/rank_zero.h"
+#include "trainer/report_file.h"
 #include "trainer/training.h"
 #include "trainer/worker.h"
 
@@ -77,7 +79,7 @@ class CompareRun {
   void Run(World& world, const std::vector<Variant>& variants) {
     folder_ = NewRunFolder("compare", compare_.run, world);
     OnRankZero(world, [&] {
-      WriteWhole(folder_->path() / "config.yaml", ToYaml(compare_));
+      WriteFileAtomically(folder_->path() / "config.yaml", ToYaml(compare_));
       spdlog::info("comparison of {} trainings in {}", variants.size(), folder_->path().string());
     });
     for (const Variant& variant : variants) {
@@ -128,10 +130,10 @@ class CompareRun {
     const std::string table = MarkdownTable(TableOf(comparison_));
     unwritten_.clear();
     try {
-      WriteWhole(folder / "comparison.json", ToJson(comparison_).dump(2) + '\n');
-      WriteWhole(folder / "comparison.md",
-                 fmt::format("# {}\n\n{}\n{}\n", Title(), table, NoteOn(compare_.run)));
-      WriteWhole(folder / "comparison.csv", CsvOf(comparison_));
+      WriteFileAtomically(folder / "comparison.json", ToJson(comparison_).dump(2) + '\n');
+      WriteFileAtomically(folder / "comparison.md",
+                          fmt::format("# {}\n\n{}\n{}\n", Title(), table, NoteOn(compare_.run)));
+      WriteFileAtomically(folder / "comparison.csv", CsvOf(comparison_));
     } catch (const StatusError& error) {
       spdlog::warn("the files of the comparison: {}; training goes on", error.what());
       unwritten_ = fmt::format("\n  the comparison: {}", error.what());

@@ -7,6 +7,9 @@
 #include <functional>
 #include <optional>
 
+#include "trainer/json_file.h"
+#include "trainer/report_file.h"
+
 namespace cddp {
 namespace {
 
@@ -55,10 +58,6 @@ Relation RelationOf(const ComparedRun& run, const Comparison& comparison) {
     if (reached != s.evaluations.end()) relation.seconds_to_accuracy = reached->train_s;
   }
   return relation;
-}
-
-nlohmann::json OrNull(const Maybe& value) {
-  return value ? nlohmann::json(*value) : nlohmann::json();
 }
 
 // `pattern` of the number, or a dash.
@@ -184,29 +183,28 @@ std::string MarkdownTable(const std::vector<Row>& table) {
 }
 
 std::string CsvOf(const Comparison& comparison) {
-  static constexpr std::array kOfRun = {"label",
-                                        "speedup",
-                                        "efficiency_fraction",
-                                        "accuracy_difference_percent",
-                                        "tx_bytes_reduction",
-                                        "seconds_to_accuracy"};
-  static constexpr std::array kOfSummary = {
-      "ratio",          "world_size",   "test_accuracy_percent", "test_loss",        "epoch_s_mean",
-      "step_ms_median", "images_per_s", "tx_bytes_per_step",     "rx_bytes_per_step"};
-  std::string csv = fmt::format("{},{}\n", fmt::join(kOfRun, ","), fmt::join(kOfSummary, ","));
+  static constexpr std::array kColumns = {"label",
+                                          "speedup",
+                                          "efficiency_fraction",
+                                          "accuracy_difference_percent",
+                                          "tx_bytes_reduction",
+                                          "seconds_to_accuracy",
+                                          "ratio",
+                                          "world_size",
+                                          "test_accuracy_percent",
+                                          "test_loss",
+                                          "epoch_s_mean",
+                                          "step_ms_median",
+                                          "images_per_s",
+                                          "tx_bytes_per_step",
+                                          "rx_bytes_per_step"};
+  nlohmann::json rows = nlohmann::json::array();
   const nlohmann::json report = ToJson(comparison);
   for (const nlohmann::json& run : report["runs"]) {
-    Row cells;
-    const auto add = [&](const nlohmann::json& value) {
-      cells.push_back(value.is_null()     ? ""
-                      : value.is_string() ? value.get<std::string>()
-                                          : value.dump());
-    };
-    for (const char* key : kOfRun) add(run[key]);
-    for (const char* key : kOfSummary) add(run["summary"][key]);
-    csv += fmt::format("{}\n", fmt::join(cells, ","));
+    rows.push_back(run["summary"]);
+    rows.back().update(run);
   }
-  return csv;
+  return CsvOf(kColumns, rows);
 }
 
 }  // namespace cddp

@@ -7,27 +7,23 @@
 namespace cddp {
 
 void EpochMeter::Begin() {
-  tally_ = {before_.loss, before_.correct, before_.samples};
+  tally_ = before_.tally;
   start_traffic_ = traffic_();
   start_ = Clock::now();
 }
 
 void EpochMeter::Exclude(std::chrono::nanoseconds time, const TrafficBytes& traffic) {
   start_ += time;
-  start_traffic_.sent += traffic.sent;
-  start_traffic_.received += traffic.received;
+  start_traffic_ += traffic;
 }
 
 EpochSums EpochMeter::Now() const {
   const double seconds = std::chrono::duration<double>(Clock::now() - start_).count();
-  const TrafficBytes now = traffic_();
-  return {
-      .loss = tally_.loss,
-      .correct = tally_.correct,
-      .samples = tally_.samples,
-      .sent = before_.sent + static_cast<double>(now.sent - start_traffic_.sent),
-      .received = before_.received + static_cast<double>(now.received - start_traffic_.received),
-      .seconds = before_.seconds + seconds};
+  const TrafficBytes traffic = traffic_() - start_traffic_;
+  return {.tally = tally_,
+          .sent = before_.sent + static_cast<double>(traffic.sent),
+          .received = before_.received + static_cast<double>(traffic.received),
+          .seconds = before_.seconds + seconds};
 }
 
 EpochMeter::Totals EpochMeter::End(World& world) {

@@ -15,7 +15,7 @@
 
 #include "ddp/socket_bytes.h"
 #include "ddp/world.h"
-#include "trainer/prediction.h"
+#include "trainer/tally.h"
 #include "trainer/training_progress.h"
 
 namespace cddp {

@@ -34,6 +34,7 @@ void ForEachBatch(Model& model, const Samples& samples, const EvaluationPass& pa
     const auto [inputs, targets] = OnDevice(AsTensors(batch, samples.format()), device);
     const auto start = Clock::now();
     Prediction prediction = Predict(model, inputs, targets, pass.amp);
+    if (!device.is_cpu()) (void)prediction.loss_sum.item();  // waits for it
     const double forward_s = std::chrono::duration<double>(Clock::now() - start).count();
     seen({at, targets, std::move(prediction), forward_s});
   }
@@ -57,7 +58,7 @@ Tally Evaluate(Model& model, const Samples& samples, int64_t count, int64_t text
   if (samples.format().context > 0) pass.batch_size = text_batch;
   Tally tally;
   ForEachBatch(model, samples, pass, [&](const EvaluatedBatch& batch) {
-    tally.Add(batch.prediction.logits, batch.targets, batch.prediction.loss_sum);
+    tally += TallyOf(batch.prediction.logits, batch.targets, batch.prediction.loss_sum);
   });
   return SumOverWorkers(world, tally);
 }

@@ -7,10 +7,16 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "cddp/selection.h"
+
 namespace cddp {
 
 void Refuse(const std::string& message) {
   throw StatusError(StatusCode::kInvalidArgument, message);
+}
+
+void RequireRatio(double ratio) {
+  if (Status status = ValidateRatio(ratio); !status.ok()) Refuse("--ratio: " + status.message());
 }
 
 int ExitCode(StatusCode code) {
@@ -43,7 +49,8 @@ int ReportFailure(const Status& status) {
         {"message",
          {{"message", status.message()},
           {"extraInfo", {{"timestamp", std::to_string(std::time(nullptr))}}}}}};
-    std::ofstream(path) << error.dump();
+    // Names of files may be in any encoding.
+    std::ofstream(path) << error.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   }
   return ExitCode(status.code());
 }

@@ -1,7 +1,10 @@
 // How the program ends when something went wrong.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <string>
+#include <type_traits>
 
 #include "cddp/status.h"
 
@@ -15,6 +18,17 @@ class SharedError final : public StatusError {
 
 // Throws StatusError(kInvalidArgument): an option or a file asks for what cannot be done.
 [[noreturn]] void Refuse(const std::string& message);
+
+// Refuses a number that is not from `low` to `high`, as no NaN is.
+template <typename T>
+void RequireRange(const char* flag, T value, std::type_identity_t<T> low,
+                  std::type_identity_t<T> high) {
+  if (value >= low && value <= high) return;
+  Refuse(fmt::format("{} must be from {} to {}, got {}", flag, low, high, value));
+}
+
+// Refuses what is no --ratio.
+void RequireRatio(double ratio);
 
 // Exit codes: 0 done, 1 internal error, 2 usage or configuration, 3 a peer was
 // lost, 4 diverged, 5 corrupt data, 75 (EX_TEMPFAIL of sysexits.h) asked to stop, with a

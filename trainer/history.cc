@@ -4,29 +4,27 @@
 #include <fmt/format.h>
 
 #include <chrono>
-#include <iostream>
 
 #include "cddp/status.h"
 #include "trainer/data/file_bytes.h"
+#include "trainer/json_file.h"
+#include "trainer/report_file.h"
 
 namespace cddp {
 namespace {
 
 namespace fs = std::filesystem;
 
-std::string HistoryCsv(const std::vector<EpochRecord>& history) {
-  std::string csv;
-  for (const EpochRecord& record : history) {
-    const nlohmann::json row = ToJson(record);
-    std::vector<std::string> names, values;
-    for (const auto& [key, value] : row.items()) {
-      names.push_back(key);
-      values.push_back(value.dump());
-    }
-    if (csv.empty()) csv = fmt::format("{}\n", fmt::join(names, ","));
-    csv += fmt::format("{}\n", fmt::join(values, ","));
-  }
-  return csv;
+constexpr int64_t kMostEpochs = 1'000'000;
+constexpr int64_t kMostSteps = 1'000'000'000'000'000;
+constexpr double kMostOfAnything = 1e30;  // milliseconds, seconds, bytes: so that sums are finite
+
+// `rows` as ToJson(EpochRecord) makes them.
+std::string HistoryCsv(const nlohmann::json& rows) {
+  if (rows.empty()) return "";
+  std::vector<const char*> columns;
+  for (auto it = rows[0].begin(); it != rows[0].end(); ++it) columns.push_back(it.key().c_str());
+  return CsvOf(columns, rows);
 }
 
 }  // namespace
@@ -96,6 +94,44 @@ nlohmann::json ToJson(const EvaluationRecord& r) {
           {"test_accuracy_percent", r.test_accuracy_percent}};
 }
 
+EpochRecord EpochRecordFromJson(const nlohmann::json& json, const std::string& where) {
+  const auto number = [&](const char* key) { return NumberOrNan(json, key, where); };
+  const auto amount = [&](const char* key) {
+    return NumberWithin(json, key, 0, kMostOfAnything, where);
+  };
+  EpochRecord record{
+      .epoch = static_cast<int>(Whole(json, "epoch", 1, kMostEpochs, where)),
+      .train_loss = number("train_loss"),
+      .train_accuracy_percent = number("train_accuracy_percent"),
+      .test_loss = number("test_loss"),
+      .test_accuracy_percent = number("test_accuracy_percent"),
+      .test_bits_per_byte = {},
+      .learning_rate = Number(json, "learning_rate", where),
+      .epoch_s = amount("epoch_s"),
+      .images_per_s = number("images_per_s"),
+      .tx_bytes_per_step = amount("tx_bytes_per_step"),
+      .rx_bytes_per_step = amount("rx_bytes_per_step"),
+      .void_steps = static_cast<uint64_t>(Whole(json, "void_steps", 0, kMostSteps, where)),
+      .means = {.data_ms = amount("data_ms"),
+                .forward_ms = amount("forward_ms"),
+                .backward_ms = amount("backward_ms"),
+                .exposed_ms = amount("exposed_ms"),
+                .optimizer_ms = amount("optimizer_ms"),
+                .sent_fraction = number("sent_fraction"),
+                .residual_norm = number("residual_norm")}};
+  if (json.contains("test_bits_per_byte")) {
+    record.test_bits_per_byte = number("test_bits_per_byte");
+  }
+  return record;
+}
+
+EvaluationRecord EvaluationRecordFromJson(const nlohmann::json& json, const std::string& where) {
+  return {.step = static_cast<uint64_t>(Whole(json, "step", 0, kMostSteps, where)),
+          .train_s = NumberWithin(json, "train_s", 0, kMostOfAnything, where),
+          .test_loss = NumberOrNan(json, "test_loss", where),
+          .test_accuracy_percent = NumberOrNan(json, "test_accuracy_percent", where)};
+}
+
 nlohmann::json ToJson(const TrainingSummary& s) {
   nlohmann::json history = nlohmann::json::array();
   for (const EpochRecord& record : s.history) history.push_back(ToJson(record));
@@ -144,7 +180,7 @@ RunFolder::RunFolder(const fs::path& log_dir, const std::string& name,
         fmt::format("cannot make a run folder in {}: {}; choose another with --log-dir",
                     log_dir.string(), error.code().message()));
   }
-  WriteWhole(path_ / "config.json", config.dump(2) + '\n');
+  WriteFileAtomically(path_ / "config.json", config.dump(2) + '\n');
 }
 
 RunFolder::~RunFolder() {
@@ -159,32 +195,9 @@ RunFolder::~RunFolder() {
 
 void RunFolder::Write(const TrainingSummary& summary) const {
   const nlohmann::json report = ToJson(summary);
-  WriteWhole(path_ / "history.csv", HistoryCsv(summary.history));
-  WriteWhole(path_ / "history.json", report["history"].dump(2) + '\n');
-  WriteWhole(path_ / "summary.json", report.dump(2) + '\n');
-}
-
-void WriteWhole(const fs::path& path, const std::string& content) {
-  WriteFileAtomically(path, {reinterpret_cast<const uint8_t*>(content.data()), content.size()});
-}
-
-void WriteJsonReport(const std::string& json, const nlohmann::json& report) {
-  if (json.empty()) return;
-  if (json == "-") {
-    std::cout << report.dump(2) << std::endl;
-  } else {
-    const std::string text = report.dump(2) + '\n';
-    WriteResult(json, {reinterpret_cast<const uint8_t*>(text.data()), text.size()});
-  }
-}
-
-void RequireWritableReport(const std::string& json) {
-  if (json.empty() || json == "-") return;
-  try {
-    RequireWritableResult(json);
-  } catch (const StatusError& error) {
-    throw StatusError(error.code(), fmt::format("--json {}: {}", json, error.what()));
-  }
+  WriteFileAtomically(path_ / "history.csv", HistoryCsv(report["history"]));
+  WriteFileAtomically(path_ / "history.json", report["history"].dump(2) + '\n');
+  WriteFileAtomically(path_ / "summary.json", report.dump(2) + '\n');
 }
 
 }  // namespace cddp

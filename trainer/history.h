@@ -78,8 +78,9 @@ struct TrainingSummary {
   std::string folder_failure;      // why the run folder is not whole, or empty; not in JSON
 };
 
-// Adds an epoch, and with it to the sums and means over all of them. Of an epoch that another
-// number of workers began, time and throughput are of the part that these have trained.
+// Adds an epoch, and with it to the sums and means over all of them. Of an epoch that was begun
+// with other steps (another number of workers, other batches), time and throughput are of the part
+// since then.
 void AddEpoch(const EpochRecord& record, TrainingSummary* summary);
 
 // What of a run could not be saved, in words; empty when all was.
@@ -89,6 +90,11 @@ nlohmann::json ToJson(const StepMeans& means);
 nlohmann::json ToJson(const EpochRecord& record);  // the means among the rest
 nlohmann::json ToJson(const EvaluationRecord& record);
 nlohmann::json ToJson(const TrainingSummary& summary);
+
+// What the above wrote; what was not finite is NaN. Throw StatusError(kCorrupt), naming `where`
+// and the key, for what is missing, of the wrong type or out of range.
+EpochRecord EpochRecordFromJson(const nlohmann::json& json, const std::string& where);
+EvaluationRecord EvaluationRecordFromJson(const nlohmann::json& json, const std::string& where);
 
 // A new folder `<log_dir>/<date>-<name>` (with a number behind it if it exists)
 // that holds config.json, history.csv, history.json and summary.json; beside them
@@ -111,16 +117,5 @@ class RunFolder {
  private:
   std::filesystem::path path_;
 };
-
-// Writes to a temporary name and renames. Throws StatusError(kUnavailable).
-void WriteWhole(const std::filesystem::path& path, const std::string& content);
-
-// Writes `report` to the file (into it, when it is a device or a pipe), or to
-// standard output for "-"; nothing for "". Throws StatusError(kUnavailable).
-void WriteJsonReport(const std::string& json, const nlohmann::json& report);
-
-// Throws StatusError(kUnavailable) when WriteJsonReport could not write there: to
-// be asked before hours of training.
-void RequireWritableReport(const std::string& json);
 
 }  // namespace cddp

@@ -6,8 +6,8 @@
 #include "ddp/device_transport.h"
 #include "trainer/commands.h"
 #include "trainer/device.h"
-#include "trainer/history.h"
 #include "trainer/machine.h"
+#include "trainer/report_file.h"
 
 namespace cddp {
 

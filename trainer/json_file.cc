@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 
 #include "cddp/status.h"
 #include "trainer/data/file_bytes.h"
@@ -75,6 +76,15 @@ const nlohmann::json& NumberOrNull(const nlohmann::json& json, const std::string
   return value;
 }
 
+double NumberOrNan(const nlohmann::json& json, const std::string& key, const std::string& where) {
+  const nlohmann::json& value = NumberOrNull(json, key, where);
+  return value.is_null() ? std::numeric_limits<double>::quiet_NaN() : value.get<double>();
+}
+
+nlohmann::json OrNull(const std::optional<double>& value) {
+  return value ? nlohmann::json(*value) : nlohmann::json();
+}
+
 double Number(const nlohmann::json& json, const std::string& key, const std::string& where) {
   const nlohmann::json& value = At(json, key, where);
   if (!value.is_number()) WrongType(value, key, "a number", where);
@@ -93,6 +103,13 @@ double NumberAbove(const nlohmann::json& json, const std::string& key, double lo
   const double number = Number(json, key, where);
   if (number > low) return number;
   Corrupt(where, fmt::format("{} is to be above {}, got {}", key, low, number));
+}
+
+double NumberWithin(const nlohmann::json& json, const std::string& key, double low, double high,
+                    const std::string& where) {
+  const double number = Number(json, key, where);
+  if (number >= low && number <= high) return number;
+  Corrupt(where, fmt::format("{} is to be from {} to {}, got {}", key, low, high, number));
 }
 
 int64_t Whole(const nlohmann::json& json, const std::string& key, int64_t low, int64_t high,

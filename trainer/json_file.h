@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -29,6 +30,12 @@ void RequireKeys(const nlohmann::json& json, const std::vector<std::string>& key
 const nlohmann::json& NumberOrNull(const nlohmann::json& json, const std::string& key,
                                    const std::string& where);
 
+// The same as a number: NaN for null, which JSON has for what is not finite.
+double NumberOrNan(const nlohmann::json& json, const std::string& key, const std::string& where);
+
+// For reports: null for what there is not.
+nlohmann::json OrNull(const std::optional<double>& value);
+
 // `json[key]`, a number. Throws StatusError(kCorrupt).
 double Number(const nlohmann::json& json, const std::string& key, const std::string& where);
 
@@ -37,6 +44,10 @@ double NumberFrom(const nlohmann::json& json, const std::string& key, double low
                   const std::string& where);
 double NumberAbove(const nlohmann::json& json, const std::string& key, double low,
                    const std::string& where);
+
+// `json[key]`, a number from `low` to `high`. Throws StatusError(kCorrupt).
+double NumberWithin(const nlohmann::json& json, const std::string& key, double low, double high,
+                    const std::string& where);
 
 // `json[key]`, a whole number from `low` to `high`. Throws StatusError(kCorrupt).
 int64_t Whole(const nlohmann::json& json, const std::string& key, int64_t low, int64_t high,

@@ -204,6 +204,11 @@ class Workers {
   }
 
   int AwaitAll(const SignalReader& signals) {
+    // What a terminal sent meanwhile has not reached those that were started after it.
+    while (const auto received = signals.Next()) {
+      if (received->signal != SIGCHLD) PassOn({.signal = received->signal, .by_kernel = false});
+    }
+    Reap();
     while (running() > 0) {
       signals.Wait(deadline_);
       while (const auto received = signals.Next()) {

@@ -30,6 +30,25 @@ DatasetSplits TextOf(const TrainOptions& options, std::span<const uint8_t> bytes
                          origin);
 }
 
+// With this stem the last layers have one value of each channel for an image of the sizes that
+// there are: normalising those of one image alone is refused by libtorch, at the end of an epoch.
+void RequireStatistics(const TrainOptions& options, uint32_t samples, int world_size) {
+  if (options.architecture.stem != "imagenet") return;
+  const auto workers = static_cast<uint64_t>(world_size);
+  const uint64_t global = workers * static_cast<uint64_t>(options.batch_size);
+  for (const uint64_t batch : {global, samples % global}) {
+    for (uint64_t rank = 0; rank < workers; ++rank) {
+      if (batch * (rank + 1) / workers - batch * rank / workers != 1) continue;
+      throw StatusError(
+          StatusCode::kInvalidArgument,
+          fmt::format("--stem imagenet cannot train on one image alone, which is what worker {} "
+                      "would have of a batch of {} over {} workers ({} images in an epoch): change "
+                      "--batch-size, or choose --stem cifar",
+                      rank, batch, workers, samples));
+    }
+  }
+}
+
 }  // namespace
 
 DatasetSplits LoadOrFetchDataset(const TrainOptions& options) {
@@ -73,7 +92,7 @@ uint32_t SamplesTested(const TrainOptions& options, const DatasetSplits& data) {
 void RequireBatchFits(const TrainOptions& options, int world_size, const DatasetSplits& data) {
   const uint32_t samples = SamplesPerEpoch(options, data);
   const int64_t shard = samples / world_size;
-  if (options.batch_size <= shard) return;
+  if (options.batch_size <= shard) return RequireStatistics(options, samples, world_size);
   throw StatusError(
       StatusCode::kInvalidArgument,
       fmt::format("--batch-size {} is larger than a worker's share of the data: {} samples over "

@@ -13,6 +13,7 @@
 #include "cddp/status.h"
 #include "trainer/failure.h"
 #include "trainer/nearest_name.h"
+#include "trainer/number_range.h"
 #include "trainer/subcommands.h"
 
 namespace cddp {
@@ -94,6 +95,7 @@ int Main(int argc, char** argv) {
   const std::vector<std::string> arguments(argv, argv + argc);
   const std::vector<Command> commands = AddCommands(&app, arguments);
   LetTheLastListHold(&app);
+  RequireDecimals(&app);
 
   const Command* chosen = nullptr;
   try {
@@ -127,8 +129,8 @@ int main(int argc, char** argv) {
   int code = cddp::Main(argc, argv);
   const bool said = std::cout.flush().good() && std::fflush(stdout) == 0 && !std::ferror(stdout);
   if (!said && code == 0) {
-    code = cddp::ReportFailure({cddp::StatusCode::kUnavailable,
-                                "standard output took not all that was written to it"});
+    code = cddp::ReportFailure(
+        {cddp::StatusCode::kUnavailable, "standard output took not all that was written to it"});
   }
   // Without what the libraries would tidy up, a fifth of the time of a short command.
   spdlog::shutdown();

@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <charconv>
 #include <cmath>
+#include <cstdint>
 #include <string>
 
 namespace cddp {
@@ -16,6 +18,28 @@ CLI::Validator NumberRange(double least, double most) {
     return good ? std::string() : fmt::format("a number {} is needed, got {}", wanted, text);
   };
   return {check, ""};
+}
+
+void RequireDecimals(CLI::App* app) {
+  const auto check = [](const std::string& text) {
+    const size_t first = text.find_first_of("0123456789");
+    if (first == text.npos || text.find_first_not_of("0123456789", first) != text.npos) {
+      return std::string();  // not a whole number, which others say
+    }
+    if (text[first] == '0' && first + 1 < text.size()) {
+      return fmt::format("a number without leading zeros is needed, got {}", text);
+    }
+    uint64_t number = 0;
+    const bool fits =
+        std::from_chars(text.data() + first, text.data() + text.size(), number).ec == std::errc();
+    return fits ? std::string()
+                : fmt::format("a number of at most 64 bits is needed, got {}", text);
+  };
+  for (CLI::Option* option : app->get_options()) {
+    const std::string type = option->get_type_name();
+    if (type == "INT" || type == "UINT") option->check(CLI::Validator(check, ""));
+  }
+  for (CLI::App* sub : app->get_subcommands({})) RequireDecimals(sub);
 }
 
 }  // namespace cddp

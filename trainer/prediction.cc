@@ -1,7 +1,6 @@
 #include "trainer/prediction.h"
 
 #include <bit>
-#include <cmath>
 
 #include "ddp/torch_seam.h"
 
@@ -33,27 +32,16 @@ class Autocast {
 
 }  // namespace
 
-void Tally::Add(const at::Tensor& logits, const at::Tensor& targets, const at::Tensor& loss_sum) {
+Tally TallyOf(const at::Tensor& logits, const at::Tensor& targets, const at::Tensor& loss_sum) {
   // A GPU is waited for once: the loss's bits go with the count.
   const at::Tensor sums =
       torch::stack({loss_sum.detach().view(torch::kInt), CountCorrect(logits, targets)})
           .to(torch::kCPU);
   const auto* of_host = sums.data_ptr<int32_t>();
-  loss += std::bit_cast<float>(of_host[0]);
-  correct += of_host[1];
-  samples += static_cast<double>(targets.numel());
+  return {.loss = std::bit_cast<float>(of_host[0]),
+          .correct = static_cast<double>(of_host[1]),
+          .samples = static_cast<double>(targets.numel())};
 }
-
-Tally& Tally::operator+=(const Tally& other) {
-  loss += other.loss;
-  correct += other.correct;
-  samples += other.samples;
-  return *this;
-}
-
-double Tally::mean_loss() const { return samples > 0 ? loss / samples : std::nan(""); }
-
-double Tally::accuracy_percent() const { return samples > 0 ? 100.0 * correct / samples : 0.0; }
 
 Prediction Predict(Model& model, const at::Tensor& inputs, const at::Tensor& targets,
                    const std::string& amp, double label_smoothing) {

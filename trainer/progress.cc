@@ -23,8 +23,9 @@ void Say(const std::string& text) { std::fputs(text.c_str(), stderr); }
 
 }  // namespace
 
-ProgressBar::ProgressBar(std::string title, uint64_t total, bool enabled)
+ProgressBar::ProgressBar(std::string title, uint64_t first, uint64_t total, bool enabled)
     : title_(std::move(title)),
+      first_(first),
       total_(total),
       enabled_(enabled),
       terminal_(isatty(STDERR_FILENO) != 0),
@@ -40,7 +41,9 @@ void ProgressBar::Update(uint64_t done, const std::function<std::string()>& deta
                                    : std::chrono::milliseconds(kLogPeriod));
   const double seconds = std::chrono::duration<double>(Clock::now() - start_).count();
   const double share = total_ == 0 ? 1.0 : static_cast<double>(done) / static_cast<double>(total_);
-  const double left = share > 0 ? seconds / share - seconds : 0;
+  const double left = done > first_ ? seconds * static_cast<double>(total_ - done) /
+                                          static_cast<double>(done - first_)
+                                    : 0;
 
   const ProgressLine line{.title = fmt::format("{} {:3.0f}%", title_, 100 * share),
                           .share = share,

@@ -14,7 +14,8 @@ namespace cddp {
 class ProgressBar {
  public:
   // `enabled` false: draws nothing (ranks other than 0, --log-level warning or above).
-  ProgressBar(std::string title, uint64_t total, bool enabled);
+  // `first` of the `total` were done before.
+  ProgressBar(std::string title, uint64_t first, uint64_t total, bool enabled);
 
   // Wipes the line, so that log lines start clean.
   ~ProgressBar();
@@ -25,6 +26,7 @@ class ProgressBar {
  private:
   using Clock = std::chrono::steady_clock;
   std::string title_;
+  uint64_t first_;
   uint64_t total_;
   bool enabled_;
   bool terminal_;

@@ -27,9 +27,10 @@ bool RunCheckpoints::Save(const LoopState& loop) {
   return saved;
 }
 
-void RunCheckpoints::AfterStep(uint64_t step, const std::function<LoopState()>& loop) {
+void RunCheckpoints::AfterStep(uint64_t step, bool evaluated,
+                               const std::function<LoopState()>& loop) {
   if (!writer_) return;
-  const int signal = stop_->AfterStep();
+  const int signal = stop_->AfterStep(/*now=*/evaluated);
   const auto every = static_cast<uint64_t>(options_.save_every_steps);
   const bool due = every > 0 && step % every == 0;
   if (!due && signal == 0) return;

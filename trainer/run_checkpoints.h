@@ -20,10 +20,11 @@ class RunCheckpoints {
   RunCheckpoints(const TrainOptions& options, World& world, const std::filesystem::path& folder,
                  const TrainedState& state);
 
-  // After each step, of which `step` are done. Saves what `loop` gives if it is time.
-  // After SIGTERM or SIGUSR1 to any worker it saves and throws SharedError(kInterrupted), or
-  // kUnavailable when that could not be saved. Collective.
-  void AfterStep(uint64_t step, const std::function<LoopState()>& loop);
+  // After each step, of which `step` are done; `evaluated`, on all workers: an evaluation followed
+  // it, which took its time. Saves what `loop` gives if it is time. After SIGTERM or SIGUSR1 to any
+  // worker it saves and throws SharedError(kInterrupted), or kUnavailable when that could not be
+  // saved. Collective.
+  void AfterStep(uint64_t step, bool evaluated, const std::function<LoopState()>& loop);
 
   // Whether AfterEpoch will save.
   bool DueAfter(int epoch) const;

@@ -3,6 +3,7 @@
 #include <spdlog/spdlog.h>
 
 #include "cddp/status.h"
+#include "trainer/data/file_bytes.h"
 #include "trainer/plan_file.h"
 
 namespace cddp {
@@ -38,11 +39,11 @@ void RunOutput::Write(const TrainingSummary& summary) {
 void RunOutput::WriteFiles(const TrainingSummary& summary) const {
   folder_->Write(summary);
   if (const Compression* compression = collective_->compression()) {
-    WriteWhole(folder_->path() / "layers.json",
-               layers_.Record(summary.epochs, *compression).dump(1) + '\n');
+    WriteFileAtomically(folder_->path() / "layers.json",
+                        layers_.Record(summary.epochs, *compression).dump(1) + '\n');
   }
   if (collective_->plan() != nullptr) {
-    WriteWhole(folder_->path() / "plan.json", ToJson(*collective_->plan()).dump(1) + '\n');
+    WriteFileAtomically(folder_->path() / "plan.json", ToJson(*collective_->plan()).dump(1) + '\n');
   }
 }
 

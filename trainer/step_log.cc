@@ -7,15 +7,15 @@ namespace cddp {
 StepLog::StepLog(MetricsLog* metrics, int every, Collective* collective,
                  std::function<TrafficBytes()> traffic)
     : metrics_(metrics), every_(every), collective_(collective), traffic_(std::move(traffic)) {
-  epoch_ = record_ = NewWindow();
+  epoch_ = {.statistics = Statistics()};
+  record_ = {{.statistics = Statistics()}, Now()};
   pause_ = Now();
 }
 
 void StepLog::BeginEpoch() {
   const Mark now = Now();
-  Exclude(now.time - pause_.time, {.sent = now.traffic.sent - pause_.traffic.sent,
-                                   .received = now.traffic.received - pause_.traffic.received});
-  epoch_ = NewWindow();
+  Exclude(now.time - pause_.time, now.traffic - pause_.traffic);
+  epoch_ = {.statistics = Statistics()};
 }
 
 StepMeans StepLog::EndEpoch() {
@@ -26,8 +26,7 @@ StepMeans StepLog::EndEpoch() {
 void StepLog::Exclude(std::chrono::nanoseconds time, const TrafficBytes& traffic) {
   // Of an epoch there are means over its steps alone.
   record_.start.time += time;
-  record_.start.traffic.sent += traffic.sent;
-  record_.start.traffic.received += traffic.received;
+  record_.start.traffic += traffic;
 }
 
 void StepLog::BeginStep() { lap_ = Clock::now(); }
@@ -35,34 +34,23 @@ void StepLog::BeginStep() { lap_ = Clock::now(); }
 void StepLog::Lap(StepPhase phase) {
   const auto now = Clock::now();
   const auto time = now - std::exchange(lap_, now);
-  for (Window* window : {&epoch_, &record_}) window->times[static_cast<size_t>(phase)] += time;
+  for (Window* window : Windows()) window->times[static_cast<size_t>(phase)] += time;
 }
 
 void StepLog::Move(StepPhase from, StepPhase to, std::chrono::nanoseconds time) {
-  for (Window* window : {&epoch_, &record_}) {
+  for (Window* window : Windows()) {
     window->times[static_cast<size_t>(from)] -= time;
     window->times[static_cast<size_t>(to)] += time;
   }
 }
 
 void StepLog::EndStep(const StepResult& result) {
-  for (Window* window : {&epoch_, &record_}) {
-    window->steps += 1;
-    window->loss += result.loss;
-    window->correct += result.correct;
-    window->samples += result.samples;
-    window->global_samples += result.global_samples;
-  }
+  for (Window* window : Windows()) window->steps += 1;
+  record_.tally += result.tally;
+  record_.global_samples += result.global_samples;
   if (metrics_ == nullptr || every_ == 0 || record_.steps < every_) return;
   metrics_->Append("step", result.step, Record(result));
-  record_ = NewWindow();
-}
-
-StepLog::Window StepLog::NewWindow() const {
-  Window window;
-  window.start = Now();
-  window.statistics = Statistics();
-  return window;
+  record_ = {{.statistics = Statistics()}, Now()};
 }
 
 CompressionStatistics StepLog::Statistics() const {
@@ -93,18 +81,18 @@ StepMeans StepLog::Means(const Window& window) const {
 
 nlohmann::json StepLog::Record(const StepResult& last) const {
   const double seconds = std::chrono::duration<double>(Clock::now() - record_.start.time).count();
-  const TrafficBytes traffic = traffic_();
+  const TrafficBytes traffic = traffic_() - record_.start.traffic;
   nlohmann::json record = ToJson(Means(record_));
   record["epoch"] = last.epoch;
   record["learning_rate"] = last.learning_rate;
-  // Without samples not a number: null.
-  record["loss"] = record_.loss / record_.samples;
-  record["accuracy_percent"] = 100 * record_.correct / record_.samples;
+  // Without samples null: there is none.
+  const bool any = record_.tally.samples > 0;
+  record["loss"] = any ? nlohmann::json(record_.tally.mean_loss()) : nlohmann::json();
+  record["accuracy_percent"] =
+      any ? nlohmann::json(record_.tally.accuracy_percent()) : nlohmann::json();
   record["images_per_s"] = record_.global_samples / seconds;
-  record["tx_bytes_per_step"] =
-      static_cast<double>(traffic.sent - record_.start.traffic.sent) / record_.steps;
-  record["rx_bytes_per_step"] =
-      static_cast<double>(traffic.received - record_.start.traffic.received) / record_.steps;
+  record["tx_bytes_per_step"] = static_cast<double>(traffic.sent) / record_.steps;
+  record["rx_bytes_per_step"] = static_cast<double>(traffic.received) / record_.steps;
   return record;
 }
 

@@ -27,6 +27,7 @@
 #include "ddp/socket_bytes.h"
 #include "trainer/history.h"
 #include "trainer/metrics_log.h"
+#include "trainer/tally.h"
 
 namespace cddp {
 
@@ -43,10 +44,7 @@ struct StepResult {
   uint64_t step = 0;  // of the run, from 1
   int epoch = 0;      // from 1
   double learning_rate = 0;
-  // Sums over this worker's samples; of a void step there are none.
-  double loss = 0;
-  double correct = 0;
-  double samples = 0;
+  Tally tally;                // of this worker; of a void step there are no samples
   double global_samples = 0;  // of all workers
 };
 
@@ -81,17 +79,17 @@ class StepLog {
   };
   // What has gathered since a moment.
   struct Window {
-    Mark start;
-    CompressionStatistics statistics;
+    CompressionStatistics statistics;  // then
     std::array<std::chrono::nanoseconds, kStepPhases> times{};
     double steps = 0;
-    double loss = 0;
-    double correct = 0;
-    double samples = 0;
+  };
+  struct RecordWindow : Window {
+    Mark start;
+    Tally tally;
     double global_samples = 0;
   };
+  std::array<Window*, 2> Windows() { return {&epoch_, &record_}; }
   Mark Now() const { return {Clock::now(), traffic_()}; }
-  Window NewWindow() const;
   CompressionStatistics Statistics() const;
   StepMeans Means(const Window& window) const;
   nlohmann::json Record(const StepResult& last) const;
@@ -101,7 +99,7 @@ class StepLog {
   Collective* collective_;
   std::function<TrafficBytes()> traffic_;
   Window epoch_;
-  Window record_;
+  RecordWindow record_;
   Mark pause_;  // the end of the last epoch
   Clock::time_point lap_;
 };

@@ -19,7 +19,6 @@ void Note(int signal) {
 }  // namespace
 
 StopSignal::StopSignal() {
-  first_signal = 0;
   struct sigaction action {};
   action.sa_handler = Note;
   // Nothing that the libraries wait for ends early.
@@ -35,8 +34,8 @@ StopSignal::~StopSignal() {
 
 int StopSignal::received() { return first_signal; }
 
-int StopAgreement::AfterStep() {
-  if (++steps_ < every_) return 0;
+int StopAgreement::AfterStep(bool now) {
+  if (++steps_ < every_ && !now) return 0;
   const auto start = Clock::now();
   const double step_s =
       std::chrono::duration<double>(start - last_).count() / static_cast<double>(steps_);

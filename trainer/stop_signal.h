@@ -10,7 +10,8 @@
 namespace cddp {
 
 // While it lives, these signals are noted instead of ending the process; what they did
-// before comes back at its end. One at a time.
+// before comes back at its end. One at a time. What came too late for one is there for the next:
+// of several trainings the next one stops.
 class StopSignal {
  public:
   StopSignal();
@@ -29,14 +30,15 @@ class StopSignal {
 // Workers get signals at different moments, or only one of them does; but all must stop
 // after the same step. To ask in every step would cost a round trip each: so they ask
 // about once a second, and more rarely where asking takes long (at most a fiftieth of the
-// time, but every ten seconds in any case). Longer steps ask every time.
+// time, but every ten seconds in any case). Longer steps ask every time, and so does whatever
+// takes long between two steps.
 class StopAgreement {
  public:
   explicit StopAgreement(World& world) : world_(world) {}
 
-  // To be called after each step. The signal that some worker has got, or 0; the same on
-  // every worker. Collective.
-  int AfterStep();
+  // To be called after each step; `now`, the same on every worker: asks in any case. The signal
+  // that some worker has got, or 0; the same on every worker. Collective.
+  int AfterStep(bool now);
 
  private:
   using Clock = std::chrono::steady_clock;

@@ -20,6 +20,7 @@
 #include "trainer/plots/contact_sheet.h"
 #include "trainer/plots/test_plots.h"
 #include "trainer/rank_zero.h"
+#include "trainer/report_file.h"
 #include "trainer/safetensors.h"
 #include "trainer/tensor_state.h"
 #include "trainer/torch_device.h"
@@ -115,7 +116,7 @@ class ModelTest {
     Table table((count_ + batch_ - 1) / batch_, 3);
     Pass([&](const EvaluatedBatch& batch) {
       Tally tally;
-      tally.Add(batch.prediction.logits, batch.targets, batch.prediction.loss_sum);
+      tally += TallyOf(batch.prediction.logits, batch.targets, batch.prediction.loss_sum);
       const auto row = table.Row(batch.begin / batch_);
       row[0] = tally.loss;
       row[1] = tally.correct;
@@ -255,7 +256,7 @@ class TestRun {
                     {"seconds", test.seconds()},
                     {"forward_s", test.forward_s()},
                     {"images_per_s", static_cast<double>(test.count()) / test.seconds()}});
-    WriteWhole(folder_ / "test.json", report->dump(1) + '\n');
+    WriteFileAtomically(folder_ / "test.json", report->dump(1) + '\n');
     WriteJsonReport(options_.json, *report);
   }
 

@@ -9,6 +9,7 @@
 #include "trainer/data/samples.h"
 #include "trainer/progress.h"
 #include "trainer/rank_zero.h"
+#include "trainer/report_file.h"
 #include "trainer/training.h"
 #include "trainer/worker.h"
 

@@ -45,7 +45,7 @@ StepOutcome TrainStep::Run(double rate, const Work& work, Tally* tally) {
   LocalBatch batch;
   Prediction prediction;
   const auto count_it = [&] {
-    if (!batch.empty) seen.Add(prediction.logits, batch.targets, prediction.loss_sum);
+    if (!batch.empty) seen += TallyOf(prediction.logits, batch.targets, prediction.loss_sum);
     prediction = {};
   };
   engine_->BeginStep(loss_scale);

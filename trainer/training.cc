@@ -7,8 +7,10 @@
 #include <torch/torch.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cmath>
+#include <map>
 
 #include "cddp/collective.h"
 #include "cddp/status.h"
@@ -181,10 +183,7 @@ class TrainingRun {
 
   TrafficBytes Traffic() const {
     TrafficBytes traffic = transport_.traffic();
-    if (nccl_) {
-      traffic.sent += nccl_->traffic().sent;
-      traffic.received += nccl_->traffic().received;
-    }
+    if (nccl_) traffic += nccl_->traffic();
     return traffic;
   }
 
@@ -194,6 +193,16 @@ class TrainingRun {
   void SeedDropout(uint64_t steps) const {
     torch::manual_seed(options_.seed + steps +
                        0x9e3779b97f4a7c15ull * (1 + static_cast<uint64_t>(world_.rank())));
+  }
+
+  // Whether a step takes as many samples as it did there: else what the epoch has counted is of
+  // other steps.
+  bool SameSteps(const std::map<std::string, std::string>& then) const {
+    const std::map<std::string, std::string> now = AgreedConfiguration(options_);
+    return std::ranges::all_of(std::array{"--batch-size", "--accumulate"}, [&](const char* flag) {
+      const auto it = then.find(flag);
+      return it != then.end() && it->second == now.at(flag);
+    });
   }
 
   // After the checkpoint instead of from the beginning.
@@ -209,7 +218,7 @@ class TrainingRun {
     }
     if (of_rank.is_null()) {
       SeedDropout(resumed_->shared().step);  // other workers than there were
-    } else {
+    } else if (SameSteps(resumed_->shared().configuration)) {
       meter_.GoOn(EpochSumsFromJson(of_rank));
     }
     resumed_.reset();
@@ -272,13 +281,14 @@ class TrainingRun {
     const TrafficBytes before = Traffic();
     EpochRecord record;
     {
-      ProgressBar bar(fmt::format("epoch {}/{}", epoch, options_.epochs), steps,
+      ProgressBar bar(fmt::format("epoch {}/{}", epoch, options_.epochs), first, steps,
                       world_.rank() == 0 && spdlog::should_log(spdlog::level::info));
       for (uint32_t step = first; step < steps; ++step) {
         progress_.void_steps += Step(epoch, step, steps) == StepOutcome::kVoid;
         progress_.samples += BatchesOf(batches_->sampler(), step, Accumulated(options_)).samples;
-        if (EvaluationDue() && step + 1 < steps) EvaluateWithin(epoch);
-        SaveAfterStep(checkpoints);
+        const bool evaluated = EvaluationDue() && step + 1 < steps;
+        if (evaluated) EvaluateWithin(epoch);
+        SaveAfterStep(evaluated, checkpoints);
         bar.Update(step + 1, [&] {
           const double done = static_cast<double>(step + 1 - first);
           const double sent = static_cast<double>(Traffic().sent - before.sent);
@@ -346,9 +356,7 @@ class TrainingRun {
     log_.EndStep({.step = step_->engine().steps(),
                   .epoch = epoch,
                   .learning_rate = rate,
-                  .loss = own.loss,
-                  .correct = own.correct,
-                  .samples = own.samples,
+                  .tally = own,
                   .global_samples = static_cast<double>(batches.samples)});
     step_ms_.push_back(1e3 * Seconds(Clock::now() - start));
     return outcome;
@@ -370,9 +378,10 @@ class TrainingRun {
     log_.Exclude(time, traffic);
   }
 
-  void SaveAfterStep(RunCheckpoints* checkpoints) {
+  void SaveAfterStep(bool evaluated, RunCheckpoints* checkpoints) {
     const auto before = checkpoints->time();
-    checkpoints->AfterStep(step_->engine().steps(), [&] { return StateOfLoop(meter_.Now()); });
+    checkpoints->AfterStep(step_->engine().steps(), evaluated,
+                           [&] { return StateOfLoop(meter_.Now()); });
     Exclude(checkpoints->time() - before, {});
   }
 
@@ -386,9 +395,7 @@ class TrainingRun {
     nlohmann::json record = ToJson(progress_.evaluations.back());
     record["epoch"] = epoch;
     output_.Append("evaluation", step_->engine().steps(), record);
-    const TrafficBytes now = Traffic();
-    Exclude(Clock::now() - start,
-            {.sent = now.sent - before.sent, .received = now.received - before.received});
+    Exclude(Clock::now() - start, Traffic() - before);
   }
 
   // `seconds`: of the epoch in progress.

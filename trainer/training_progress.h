@@ -8,6 +8,7 @@
 
 #include "trainer/history.h"
 #include "trainer/loss_scaler.h"
+#include "trainer/tally.h"
 
 namespace cddp {
 
@@ -33,9 +34,7 @@ double MeritOf(const EpochRecord& record);
 
 // What a worker has counted in the epoch in progress.
 struct EpochSums {
-  double loss = 0;
-  double correct = 0;
-  double samples = 0;
+  Tally tally;
   double sent = 0;  // bytes
   double received = 0;
   double seconds = 0;

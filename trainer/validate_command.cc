@@ -20,6 +20,7 @@
 #include "trainer/data/image_samples.h"
 #include "trainer/data/temporary_folder.h"
 #include "trainer/failure.h"
+#include "trainer/report_file.h"
 #include "trainer/training.h"
 #include "trainer/worker.h"
 
@@ -226,7 +227,7 @@ int ValidateCommand(const TrainOptions& options, const std::vector<std::string>&
 
   nlohmann::json checks = nlohmann::json::array();
   const auto report = [&](const nlohmann::json& check) {
-    std::FILE* out = options.json == "-" ? stderr : stdout;
+    std::FILE* out = TableStream(options.json);
     fmt::print(out, "{} {:<16} {:>7.0f} ms  {}\n", check["ok"].get<bool>() ? "ok  " : "FAIL",
                check["name"].get<std::string>(), check["ms"].get<double>(),
                check["detail"].get<std::string>());

@@ -18,6 +18,7 @@
 #include "trainer/load_dataset.h"
 #include "trainer/plan_file.h"
 #include "trainer/rank_zero.h"
+#include "trainer/report_file.h"
 #include "trainer/threads.h"
 #include "trainer/versions.h"
 
@@ -32,6 +33,19 @@ void EndAfterLoss(const Loss& loss) {
   const int code =
       ReportFailure(Status::PeerLost(fmt::format("rank {} was lost: {}", loss.rank, loss.reason)));
   std::_Exit(code);
+}
+
+// Whether the checkpoint to go on with is one of those in `folder`, itself named or by the folder
+// of its run.
+bool GoesOnIn(const std::filesystem::path& folder, const std::string& resume) {
+  if (resume.empty() || resume == "auto") return resume == "auto";
+  const auto resolved = [](const std::filesystem::path& path) {
+    std::error_code error;
+    const std::filesystem::path real = std::filesystem::canonical(path, error);
+    return error ? path : real;
+  };
+  const std::filesystem::path from = resolved(resume), into = resolved(folder);
+  return from == into || from.parent_path() == into || from / "checkpoints" == into;
 }
 
 }  // namespace
@@ -72,18 +86,12 @@ int LaunchLocalWorkers(const TrainOptions& options, const std::vector<std::strin
 
 void RequireWritableOutputs(const TrainOptions& options) {
   RequireWritableReport(options.json);
-  if (!options.record_gradients.empty()) {
-    try {
-      RequireWritableResult(options.record_gradients);
-    } catch (const StatusError& error) {
-      throw StatusError(error.code(), fmt::format("--record-gradients {}: {}",
-                                                  options.record_gradients, error.what()));
-    }
-  }
+  RequireOutput("--record-gradients", options.record_gradients);
   RequireWritableFolder(options.log_dir, "choose another with --log-dir");
   if (options.checkpoint_dir.empty()) return;
   RequireWritableFolder(options.checkpoint_dir, "choose another with --checkpoint-dir");
-  if (options.resume.empty() && !CheckpointFolder(options.checkpoint_dir).Steps().empty()) {
+  if (!GoesOnIn(options.checkpoint_dir, options.resume) &&
+      !CheckpointFolder(options.checkpoint_dir).Steps().empty()) {
     throw StatusError(
         StatusCode::kInvalidArgument,
         fmt::format("--checkpoint-dir {} holds checkpoints of another run: go on with "
@@ -101,7 +109,7 @@ std::unique_ptr<RunFolder> NewRunFolder(const std::string& name, TrainOptions op
     config["world_size"] = world.size();
     config["versions"] = Versions();
     folder = std::make_unique<RunFolder>(options.log_dir, name, config);
-    WriteWhole(folder->path() / "config.yaml", ToYaml(options));
+    WriteFileAtomically(folder->path() / "config.yaml", ToYaml(options));
   });
   return folder;
 }
@@ -144,7 +152,7 @@ int RunInWorld(const TrainOptions& options, std::map<std::string, std::string> c
     // with the name of the rank.
     if (error.code() == StatusCode::kPeerLost) world->WaitForLoss();
     throw;
-  } catch (const c10::Error& error) {
+  } catch (const std::exception& error) {
     if (const std::optional<Status> status = OutOfMemory(error)) throw StatusError(*status);
     throw;
   }

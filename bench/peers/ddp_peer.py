@@ -216,10 +216,20 @@ def run_ddp(arguments, shapes, network):
         pace.start()
         root.backward()
 
-    measure(arguments.warmup, prepare, step)
+    if arguments.nan:
+        measure(arguments.warmup - 1, prepare, step)
+        healthy = model.gradients[0].clone()
+        if dist.get_rank() == 0:
+            model.gradients[0].view(-1)[0] = math.nan
+        measure(1, prepare, step)
+        model.gradients[0].copy_(healthy)
+    else:
+        measure(arguments.warmup, prepare, step)
     before = network.sent()
     times = measure(arguments.steps, prepare, step)
     after = network.sent()
+    if arguments.nan and not all(p.grad.isfinite().all() for p in model.weights):
+        raise RuntimeError(f"{arguments.steps} steps after the one with a NaN gradients are not finite")
     last = model.weights[-1]
     require_agreement(last.grad, model.gradients[-1], arguments.hook in ("dense", "fp16"))
     with ddp.no_sync():
@@ -306,6 +316,9 @@ def parse_arguments():
                         help="steps before those (default 3)")
     parser.add_argument("--compute-ms", type=number(0, float), default=0, metavar="X",
                         help="time over which the gradients become ready (default 0)")
+    parser.add_argument("--nan", action="store_true",
+                        help="a NaN in rank 0's gradient in the last step before those that are timed: "
+                             "ends with an error unless gradients are finite in the end")
     parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="rank 0's result")
     arguments = parser.parse_args()
     if arguments.hook == "powersgd" and arguments.warmup <= POWERSGD_START:
@@ -313,6 +326,8 @@ def parse_arguments():
                      f"{POWERSGD_START + 1}")
     if arguments.raw_allreduce and arguments.hook != "dense":
         parser.error("--raw-allreduce has no hook")
+    if arguments.nan and (arguments.raw_allreduce or arguments.warmup == 0):
+        parser.error("--nan needs DDP, and a step of --warmup")
     return arguments
 
 

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <set>
 #include <string>
 
@@ -79,23 +80,30 @@ TEST(ScalingBandwidth, BytesScaleWithTheBandwidthAndAreNeverFasterThanTheLine) {
   EXPECT_NEAR(AtBandwidth(slow, 100).ms_per_byte, 1e-4, 1e-18);
 }
 
-TEST(ScalingBandwidth, BreakEvenByHand) {
+TEST(ScalingBandwidth, WhereItIsFasterByHand) {
   // 8 workers, dense 1.75 MB, split 0.175 MB and 10 ms of work: 1.575 MB in 10 ms are
   // 1260 Mbit/s.
   CollectiveStudy dense = Study("dense", 0, 1e6);
   CollectiveStudy split = Study("split", 0, 1e5);
   split.model.fixed_ms = 10;
-  EXPECT_NEAR(*BreakEvenMbitS(dense, split, 8), 1260, 1e-6);
+  EXPECT_NEAR(FasterThanDense(dense, split, 8).below, 1260, 1e-6);
+  EXPECT_EQ(FasterThanDense(dense, split, 8).above, 0);
   // Twice that where bytes took twice the line's time.
   for (CollectiveStudy* study : {&dense, &split}) {
     study->link_mbit_s = 10'000;
     study->model.ms_per_byte = 1.6e-6;
   }
-  EXPECT_NEAR(*BreakEvenMbitS(dense, split, 8), 2520, 1e-6);
+  EXPECT_NEAR(FasterThanDense(dense, split, 8).below, 2520, 1e-6);
   split.model.fixed_ms = 0;
-  EXPECT_FALSE(BreakEvenMbitS(dense, split, 8));  // faster at any
+  EXPECT_EQ(FasterThanDense(dense, split, 8).above, 0);
+  EXPECT_TRUE(std::isinf(FasterThanDense(dense, split, 8).below));
+  // Twice the bytes, 1.75 MB more, and 10 ms less: above 2800 Mbit/s.
   split.model.bytes_per_volume = 2e6;
-  EXPECT_EQ(BreakEvenMbitS(dense, split, 8), 0);
+  dense.model.fixed_ms = 10;
+  EXPECT_NEAR(FasterThanDense(dense, split, 8).above, 2800, 1e-6);
+  EXPECT_TRUE(std::isinf(FasterThanDense(dense, split, 8).below));
+  dense.model.fixed_ms = 0;
+  EXPECT_EQ(FasterThanDense(dense, split, 8).below, 0);
 }
 
 TEST(ScalingBandwidth, WithoutDenseThereIsNothingToCompareWith) {

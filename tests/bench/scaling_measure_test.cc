@@ -8,7 +8,6 @@
 #include "tests/bench/scaling_fixtures.h"
 #include "trainer/data/file_bytes.h"
 #include "trainer/data/temporary_folder.h"
-#include "trainer/history.h"
 
 namespace cddp {
 namespace {
@@ -21,7 +20,8 @@ class ScalingMeasureTest : public testing::Test {
   // --json names.
   void SetUp() override {
     const std::string program = folder_.path() / "program";
-    WriteWhole(program, "#!/bin/sh\necho \"$@\" >> " + (folder_.path() / "calls").string() + R"(
+    WriteFileAtomically(program,
+                        "#!/bin/sh\necho \"$@\" >> " + (folder_.path() / "calls").string() + R"(
 while [ $# -gt 0 ]; do
   case $1 in
     --workers) workers=$2;;

@@ -3,8 +3,8 @@
 #include <gtest/gtest.h>
 
 #include "tests/bench/scaling_fixtures.h"
+#include "trainer/data/file_bytes.h"
 #include "trainer/data/temporary_folder.h"
-#include "trainer/history.h"
 
 namespace cddp {
 namespace {
@@ -103,10 +103,10 @@ TEST(ScalingPointsTest, FilesThatAreNoReports) {
   const std::string file = folder.path() / "points.json";
   ExpectRefusal([&] { ReadSyncPoints(file); }, StatusCode::kUnavailable, {file});
   for (const char* text : {"", "{", "{\"world_size\": 1e999}", "\xff\xfe", "[[[["}) {
-    WriteWhole(file, text);
+    WriteFileAtomically(file, text);
     ExpectRefusal([&] { ReadSyncPoints(file); }, StatusCode::kCorrupt, {file});
   }
-  WriteWhole(file, kReport.dump());
+  WriteFileAtomically(file, kReport.dump());
   EXPECT_EQ(ReadSyncPoints(file)[0].source, file);
 }
 

@@ -271,9 +271,15 @@ TEST_F(CheckpointTest, WhatDoesNotFitIsNamed) {
             std::string::npos);
   EXPECT_NE(refused({"--resume", "nowhere"}).find("nowhere"), std::string::npos);
   EXPECT_NE(refused({"--resume", "auto"}).find("--checkpoint-dir"), std::string::npos);
-  EXPECT_NE(refused(kSplit + Options{"--checkpoint-dir", "checkpoints"}).find("--resume auto"),
-            std::string::npos)
-      << "another run's checkpoints are not mixed with this one's";
+  fs::copy(folder_.path() / "checkpoints", folder_.path() / "others", fs::copy_options::recursive);
+  for (const Options& other : {Options{"--checkpoint-dir", "checkpoints"},
+                               Options{"--checkpoint-dir", "checkpoints", "--resume", "others"}}) {
+    EXPECT_NE(refused(kSplit + other)
+                  .find("--checkpoint-dir checkpoints holds checkpoints of "
+                        "another run: go on with --resume auto"),
+              std::string::npos)
+        << "another run's checkpoints are not mixed with this one's";
+  }
 }
 
 // All refuse alike, at the same moment: none of them is a worker that was lost.

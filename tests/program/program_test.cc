@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <fstream>
+#include <random>
 #include <set>
 #include <sstream>
 
@@ -147,6 +148,7 @@ TEST_F(ProgramTest, KilledWorkerEndsTheOthersNamed) {
       workers.push_back(StartWorker(rank, 3, {"--compress", "--epochs", "50"}));
     }
     WaitForTraining();
+    std::this_thread::sleep_for(std::chrono::microseconds(std::random_device()() % 500'000));
     workers[static_cast<size_t>(victim)].Signal(SIGKILL);
     const auto killed = std::chrono::steady_clock::now();
     for (int rank = 0; rank < 3; ++rank) {

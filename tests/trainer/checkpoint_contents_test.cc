@@ -1,4 +1,5 @@
 // What the files of a checkpoint hold: how far training has come, and each rank's state.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -7,9 +8,11 @@
 #include <vector>
 
 #include "cddp/status.h"
+#include "trainer/checkpoint_folder.h"
 #include "trainer/data/temporary_folder.h"
 #include "trainer/rank_state.h"
 #include "trainer/safetensors.h"
+#include "trainer/shared_state.h"
 #include "trainer/training_progress.h"
 
 namespace cddp {
@@ -31,7 +34,7 @@ TEST(Progress, ComesBackAsItWas) {
   EXPECT_TRUE(std::isnan(read.history[0].train_loss));
   EXPECT_EQ(read.history[1].epoch_s, 1.0 / 3);
   const EpochSums sums{
-      .loss = 0.1, .correct = 2, .samples = 3, .sent = 4, .received = 5, .seconds = 0.6};
+      .tally = {.loss = 0.1, .correct = 2, .samples = 3}, .sent = 4, .received = 5, .seconds = 0.6};
   EXPECT_EQ(ToJson(EpochSumsFromJson(ToJson(sums))), ToJson(sums));
   for (const char* key : {"epoch", "samples", "history", "best"}) {
     nlohmann::json damaged = json;
@@ -48,6 +51,41 @@ TEST(Progress, FewerBitsAreBetterAsIsMoreAccuracy) {
   // Of a text accuracy does not count.
   const EpochRecord text{.test_accuracy_percent = 50, .test_bits_per_byte = 2.0};
   EXPECT_GT(MeritOf({.test_accuracy_percent = 49, .test_bits_per_byte = 1.9}), MeritOf(text));
+}
+
+struct Kept {
+  size_t elements = 0;
+  double magnitudes = 0;
+};
+
+Kept KeptIn(const MemoryState& state) {
+  Kept kept;
+  for (const auto& [name, values] : state) {
+    kept.elements += values.size();
+    for (const float value : values) kept.magnitudes += std::abs(double{value});
+  }
+  return kept;
+}
+
+// That of program/golden_checkpoint_test.cc. Reliability scorecard, row 21.
+TEST(GoldenContents, OfVersion1AreWhole) {
+  const auto golden = std::filesystem::path(CDDP_SOURCE) / "tests" / "golden" / "checkpoint-1";
+  VerifyCheckpoint(golden);
+  const SharedState shared = ReadSharedState(golden);
+  EXPECT_EQ(shared.step, 34u);
+  EXPECT_EQ(shared.world_size, 2);
+  EXPECT_EQ(ProgressFromJson(shared.loop).history.size(), 1u);
+  constexpr double kMemory[] = {435.42932793367584, 424.29685748793304};
+  constexpr double kOwner[] = {0.6885730081085057, 97.26975750730344};
+  constexpr size_t kOwned[] = {96, 2904};
+  for (const int rank : {0, 1}) {
+    const RankState state = ReadRankState(golden / fmt::format("rank-0000{}.safetensors", rank));
+    EXPECT_EQ(state.compressor.memory_name, "dgc");
+    EXPECT_EQ(KeptIn(state.compressor.memory).elements, 6000u);
+    EXPECT_NEAR(KeptIn(state.compressor.memory).magnitudes, kMemory[rank], 1e-9);
+    EXPECT_EQ(KeptIn(state.owner).elements, kOwned[rank]);
+    EXPECT_NEAR(KeptIn(state.owner).magnitudes, kOwner[rank], 1e-9);
+  }
 }
 
 class RankStates : public testing::Test {

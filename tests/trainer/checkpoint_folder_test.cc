@@ -115,6 +115,13 @@ TEST_F(Checkpoints, NewestIsFound) {
   EXPECT_FALSE(IsCheckpoint(folder_.path()));
 }
 
+TEST_F(Checkpoints, FoldersOfOtherNamesAreNone) {
+  for (const char* name : {"step-", "step-decay", "step-3-old", "step-12"}) {
+    fs::create_directories(temporary_.path() / name);
+    EXPECT_EQ(IsCheckpoint(temporary_.path() / name), std::string_view(name) == "step-12") << name;
+  }
+}
+
 // As on a file system that has none.
 TEST_F(Checkpoints, WithoutLinksTheyAreThere) {
   fs::create_directories(folder_.path() / "last" / "in the way");

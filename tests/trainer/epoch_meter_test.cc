@@ -37,19 +37,20 @@ TEST_F(EpochMeterTest, CountsTrainingAlone) {
 }
 
 TEST_F(EpochMeterTest, GoesOnWithAnEpochThatWasInterruptedAndThenAnew) {
-  meter_.GoOn({.loss = 1, .correct = 2, .samples = 3, .sent = 4, .received = 5, .seconds = 600});
+  meter_.GoOn(
+      {.tally = {.loss = 1, .correct = 2, .samples = 3}, .sent = 4, .received = 5, .seconds = 600});
   EXPECT_TRUE(meter_.goes_on());
   meter_.Begin();
   meter_.Add({.loss = 1, .correct = 1, .samples = 1});
   traffic_.sent += 10;
   const EpochSums now = meter_.Now();
-  EXPECT_EQ(now.loss, 2);
+  EXPECT_EQ(now.tally.loss, 2);
   EXPECT_EQ(now.sent, 14);
   EXPECT_GE(now.seconds, 600);
   EXPECT_EQ(meter_.End(*world_).trained.samples, 4);
   EXPECT_FALSE(meter_.goes_on());
   meter_.Begin();
-  EXPECT_EQ(meter_.Now().samples, 0);
+  EXPECT_EQ(meter_.Now().tally.samples, 0);
   EXPECT_LT(meter_.Now().seconds, 600);
 }
 

@@ -57,9 +57,7 @@ TEST_F(StepLogTest, ARecordEverySoManySteps) {
     log.EndStep({.step = step,
                  .epoch = 1,
                  .learning_rate = 0.5,
-                 .loss = static_cast<double>(step),
-                 .correct = 1,
-                 .samples = 4,
+                 .tally = {.loss = static_cast<double>(step), .correct = 1, .samples = 4},
                  .global_samples = 8});
   }
   const auto records = ReadJsonLines(folder_.path() / "metrics.jsonl");
@@ -120,7 +118,7 @@ TEST_F(StepLogTest, ARecordGoesOnOverEpochsWithoutWhatIsNoTraining) {
     for (int i = 0; i < 3; ++i) {
       log.BeginStep();
       Synchronise(step);
-      log.EndStep({.step = ++step, .epoch = epoch, .samples = 1, .global_samples = 10});
+      log.EndStep({.step = ++step, .epoch = epoch, .tally = {.samples = 1}, .global_samples = 10});
       if (i > 0) continue;
       const auto start = std::chrono::steady_clock::now();
       other_work();

@@ -7,7 +7,10 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <charconv>
+#include <cstdio>
 #include <cstring>
+#include <optional>
 #include <string>
 #include <system_error>
 
@@ -20,6 +23,10 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kUniqueSuffix = "XXXXXX";
+
+std::span<const uint8_t> BytesOf(std::string_view text) {
+  return {reinterpret_cast<const uint8_t*>(text.data()), text.size()};
+}
 
 // Where the symbolic links at `path` lead, also when nothing is there yet.
 fs::path Followed(fs::path path) {
@@ -35,6 +42,27 @@ fs::path Followed(fs::path path) {
 
 fs::path FolderOf(const fs::path& path) {
   return path.has_parent_path() ? path.parent_path() : fs::path(".");
+}
+
+// The open file that a name such as /dev/stdout stands for, if it is one: what that is redirected
+// to must be written on from where it is, not replaced.
+std::optional<int> DescriptorOf(fs::path path) {
+  constexpr int kMaxLinks = 40;
+  std::error_code error;
+  for (int i = 0; i < kMaxLinks; ++i) {
+    const fs::path folder = path.parent_path();
+    if (folder == "/dev/fd" || folder == "/proc/self/fd") {
+      int descriptor = 0;
+      const std::string name = path.filename();
+      const char* end = name.data() + name.size();
+      const auto [at, wrong] = std::from_chars(name.data(), end, descriptor);
+      if (wrong == std::errc() && at == end) return descriptor;
+    }
+    if (!fs::is_symlink(path, error)) return std::nullopt;
+    path = folder / fs::read_symlink(path, error);
+    if (error) return std::nullopt;
+  }
+  return std::nullopt;
 }
 
 // Something that a rename would destroy instead of writing to it.
@@ -134,6 +162,10 @@ void WriteFileAtomically(const fs::path& link, std::span<const uint8_t> bytes) {
 }
 
 void WriteResult(const fs::path& path, std::span<const uint8_t> bytes) {
+  if (const std::optional<int> open_file = DescriptorOf(path)) {
+    std::fflush(nullptr);
+    return WriteAll(*open_file, bytes, path);
+  }
   if (!IsSpecial(path)) return WriteFileAtomically(path, bytes);
   const FileDescriptor file(open(path.c_str(), O_WRONLY | O_CLOEXEC | O_NOCTTY));
   if (file.get() < 0) ThrowErrno("cannot write to", path);
@@ -141,6 +173,12 @@ void WriteResult(const fs::path& path, std::span<const uint8_t> bytes) {
 }
 
 void RequireWritableResult(const fs::path& path) {
+  if (const std::optional<int> open_file = DescriptorOf(path)) {
+    const int flags = fcntl(*open_file, F_GETFL);
+    if (flags >= 0 && (flags & O_ACCMODE) != O_RDONLY) return;
+    if (flags >= 0) errno = EBADF;
+    ThrowErrno("cannot write to", path);
+  }
   if (IsSpecial(path)) {
     // Not opened: a pipe would wait for its reader.
     errno = EISDIR;
@@ -151,6 +189,12 @@ void RequireWritableResult(const fs::path& path) {
   }
   const TemporaryFile probe(FolderOf(Followed(path)), "probe");
 }
+
+void WriteFileAtomically(const fs::path& path, std::string_view text) {
+  WriteFileAtomically(path, BytesOf(text));
+}
+
+void WriteResult(const fs::path& path, std::string_view text) { WriteResult(path, BytesOf(text)); }
 
 bool IsTemporaryName(const std::string& name) { return name.starts_with(kTemporaryMark); }
 

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace cddp {
@@ -34,15 +35,17 @@ std::vector<uint8_t> ReadFileBytes(const std::filesystem::path& path, uint64_t m
 // exist. Symbolic links stay: what they point to is replaced. Throws
 // StatusError(kUnavailable) and leaves `path` as it was on failure.
 void WriteFileAtomically(const std::filesystem::path& path, std::span<const uint8_t> bytes);
+void WriteFileAtomically(const std::filesystem::path& path, std::string_view text);
 
 // Whether `name` (a file name without folder) is one that WriteFileAtomically
 // gives to its temporary files; one of a writer that was killed stays behind.
 bool IsTemporaryName(const std::string& name);
 
 // Writes `bytes` as a result for the user: into what is at `path` when that is a
-// device, a pipe or the like, as WriteFileAtomically otherwise. Throws
-// StatusError(kUnavailable).
+// device, a pipe or the like, or when it names an open file (/dev/stdout, /dev/fd/N); as
+// WriteFileAtomically otherwise. Throws StatusError(kUnavailable).
 void WriteResult(const std::filesystem::path& path, std::span<const uint8_t> bytes);
+void WriteResult(const std::filesystem::path& path, std::string_view text);
 
 // Throws StatusError(kUnavailable) when WriteResult could not write to `path`. Its
 // folder must exist. Writes nothing.

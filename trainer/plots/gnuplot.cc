@@ -8,7 +8,6 @@
 #include "trainer/data/child_process.h"
 #include "trainer/data/file_bytes.h"
 #include "trainer/data/temporary_folder.h"
-#include "trainer/history.h"
 
 namespace cddp {
 namespace {
@@ -19,8 +18,8 @@ namespace fs = std::filesystem;
 fs::path Draw(const fs::path& folder, const Picture& picture) {
   const fs::path png = folder / (picture.name + ".png");
   const TemporaryFolder temporary;
-  WriteWhole(temporary.path() / (picture.name + ".dat"), picture.data);
-  WriteWhole(temporary.path() / (picture.name + ".gp"), picture.script);
+  WriteFileAtomically(temporary.path() / (picture.name + ".dat"), picture.data);
+  WriteFileAtomically(temporary.path() / (picture.name + ".gp"), picture.script);
   try {
     RunProgram({"gnuplot", picture.name + ".gp"}, temporary.path(), temporary.path() / "log",
                std::chrono::seconds(120));
@@ -40,8 +39,8 @@ fs::path Draw(const fs::path& folder, const Picture& picture) {
 
 std::vector<fs::path> DrawPictures(const fs::path& folder, const std::vector<Picture>& pictures) {
   for (const Picture& picture : pictures) {
-    WriteWhole(folder / (picture.name + ".dat"), picture.data);
-    WriteWhole(folder / (picture.name + ".gp"), picture.script);
+    WriteFileAtomically(folder / (picture.name + ".dat"), picture.data);
+    WriteFileAtomically(folder / (picture.name + ".gp"), picture.script);
   }
   std::vector<fs::path> paths;
   for (const Picture& picture : pictures) paths.push_back(Draw(folder, picture));

@@ -9,7 +9,7 @@
 namespace cddp {
 namespace {
 
-constexpr double kMostSamples = 1e15;
+constexpr int64_t kMostSamples = 1'000'000'000'000'000;
 constexpr double kRounding = 1e-6;  // of means of probabilities that are all 1
 
 [[noreturn]] void Corrupt(const std::string& where, const std::string& why) {
@@ -17,19 +17,11 @@ constexpr double kRounding = 1e-6;  // of means of probabilities that are all 1
 }
 
 int64_t Count(const nlohmann::json& row, const char* key, const std::string& where) {
-  const double count = Number(row, key, where);
-  if (!(count >= 0 && count <= kMostSamples)) {
-    Corrupt(where, fmt::format("{} is to be a count, got {}", key, count));
-  }
-  return static_cast<int64_t>(count);
+  return Whole(row, key, 0, kMostSamples, where);
 }
 
 double Fraction(const nlohmann::json& row, const char* key, const std::string& where) {
-  const double fraction = Number(row, key, where);
-  if (!(fraction >= 0 && fraction <= 1 + kRounding)) {
-    Corrupt(where, fmt::format("{} is to be from 0 to 1, got {}", key, fraction));
-  }
-  return fraction;
+  return NumberWithin(row, key, 0, 1 + kRounding, where);
 }
 
 std::optional<double> FractionIfAny(const nlohmann::json& row, const char* key,

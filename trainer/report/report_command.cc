@@ -49,7 +49,7 @@ int ReportCommand(const ReportOptions& options) {
 
   const std::string page = ReportPage(ReportData(std::move(runs), std::move(notices)));
   try {
-    WriteResult(output, {reinterpret_cast<const uint8_t*>(page.data()), page.size()});
+    WriteResult(output, page);
   } catch (const StatusError& error) {
     throw StatusError(error.code(),
                       fmt::format("{}; choose another file with --output", error.what()));

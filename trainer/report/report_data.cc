@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "trainer/comparison.h"
+#include "trainer/json_file.h"
 
 namespace cddp {
 namespace {
@@ -40,11 +41,10 @@ RunFigures FiguresOf(const Json& run) {
 
 Json ComparedTo(const Json& reference, const Json& run) {
   const RunRelation relation = RelationTo(FiguresOf(reference), FiguresOf(run));
-  const auto or_null = [](std::optional<double> value) { return value ? Json(*value) : Json(); };
   return {{"reference", reference["label"]},
-          {"speedup", or_null(relation.speedup)},
-          {"accuracy_difference_percent", or_null(relation.accuracy_difference)},
-          {"tx_bytes_reduction", or_null(relation.tx_bytes_reduction)}};
+          {"speedup", OrNull(relation.speedup)},
+          {"accuracy_difference_percent", OrNull(relation.accuracy_difference)},
+          {"tx_bytes_reduction", OrNull(relation.tx_bytes_reduction)}};
 }
 
 void Compare(std::vector<Json>& runs) {

@@ -52,6 +52,29 @@ TEST(FileBytesTest, SymbolicLinksStay) {
   EXPECT_EQ(NamesIn(target.parent_path()), std::vector<std::string>{"target"});
 }
 
+// As /dev/stdout does where the shell has said >> file: that is written on, not replaced.
+TEST(FileBytesTest, NamesOfOpenFilesAreWrittenOn) {
+  TemporaryFolder folder;
+  const fs::path path = folder.path() / "log", link = folder.path() / "link";
+  WriteFileAtomically(path, "before\n");
+  const FileDescriptor file(open(path.c_str(), O_WRONLY | O_APPEND));
+  const fs::path name = "/proc/self/fd/" + std::to_string(file.get());
+  fs::create_symlink(name, link);
+  for (const fs::path& at : {name, link}) {
+    RequireWritableResult(at);
+    WriteResult(at, "more\n");
+  }
+  const std::vector<uint8_t> all = ReadFileBytes(path, 100);
+  EXPECT_EQ(std::string(all.begin(), all.end()), "before\nmore\nmore\n");
+  EXPECT_TRUE(fs::is_symlink(link));
+
+  const FileDescriptor unwritable(open(path.c_str(), O_RDONLY));
+  const std::string number = std::to_string(unwritable.get());
+  ExpectRefusal([&] { RequireWritableResult("/proc/self/fd/" + number); }, StatusCode::kUnavailable,
+                {number});
+  ExpectRefusal([] { RequireWritableResult("/dev/fd/9999"); }, StatusCode::kUnavailable, {"9999"});
+}
+
 TEST(FileBytesTest, PipesAreWrittenInto) {
   TemporaryFolder folder;
   const fs::path pipe = folder.path() / "pipe";

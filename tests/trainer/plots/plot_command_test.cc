@@ -2,6 +2,7 @@
 
 #include "tests/trainer/plots/plot_folder.h"
 #include "trainer/comparison.h"
+#include "trainer/data/file_bytes.h"
 
 namespace cddp {
 namespace {
@@ -34,7 +35,7 @@ TEST_F(PlotCommandTest, DrawsWhatIsThere) {
 TEST_F(PlotCommandTest, ABrokenFileDoesNotKeepTheRest) {
   WriteRun();
   WriteComparison();
-  WriteWhole(folder() / "history.json", "[{\"epoch\": 1");
+  WriteFileAtomically(folder() / "history.json", "[{\"epoch\": 1");
   const FolderPictures pictures = DrawFolder(folder());
   EXPECT_EQ(pictures.paths, std::vector{folder() / "comparison.png"});
   ASSERT_EQ(pictures.errors.size(), 1u);

@@ -29,7 +29,7 @@ class PlotFolderTest : public testing::Test {
     return {bytes.begin(), bytes.end()};
   }
   void Write(const std::string& name, const nlohmann::json& json) const {
-    WriteWhole(folder() / name, json.dump());
+    WriteFileAtomically(folder() / name, json.dump());
   }
 
   // Width and height in pixels of a whole PNG file.

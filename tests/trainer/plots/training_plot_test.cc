@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "tests/trainer/plots/plot_folder.h"
+#include "trainer/data/file_bytes.h"
 
 namespace cddp {
 namespace {
@@ -126,7 +127,7 @@ TEST_F(TrainingPlotTest, HostileFilesAreRefused) {
 
   WriteRun(SomeSummary(2));
   const std::string whole = Read("history.json");
-  WriteWhole(folder() / "history.json", whole.substr(0, whole.size() / 2));
+  WriteFileAtomically(folder() / "history.json", whole.substr(0, whole.size() / 2));
   refusal(StatusCode::kCorrupt, {"history.json", "line 1"});
 
   const nlohmann::json history = ToJson(SomeSummary(2))["history"];
