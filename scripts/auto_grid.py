@@ -80,17 +80,20 @@ def cell_of(report):
               if (best, r) in of_round and ("cddp-auto", r) in of_round]
     return {"model": report["shapes"], "workers": report["workers"], "rate": report["rate"],
             "machine": report["machine"], "date": report["date"],
+            "rounds": report["rounds_done"], "libtorch": report["torch_version"],
             "step_ms": {system.replace("-", "_"): value for system, value in step.items()},
             "best": best, "auto_speed_of_best": measured[best] / auto if auto else None,
             "auto_speed_by_round": statistics.median(rounds) if rounds else None}
 
 
-def table(cells, report):
+def table(cells):
     machines = collections.Counter(cell["machine"] for cell in cells)
     dates = sorted(cell["date"] for cell in cells)
-    lines = [f"{report['rounds']} alternated rounds per cell, medians of a step in ms; "
+    rounds = sorted({cell["rounds"] for cell in cells})
+    lines = [f"{' or '.join(map(str, rounds))} alternated rounds per cell, medians of a step in ms; "
              + "; ".join(f"{name} ({count} cells)" for name, count in machines.items())
-             + f"; {dates[0]} to {dates[-1]}; libtorch {report['torch_version']}.", "",
+             + f"; {dates[0]} to {dates[-1]}; libtorch "
+             + " and ".join(sorted({cell["libtorch"] for cell in cells})) + ".", "",
              "| gradients | workers | links | dense | PyTorch DDP | gather | split | auto "
              "| auto, of the best's speed | round by round, median |",
              "|---|---|---|---|---|---|---|---|---|---|"]
@@ -124,13 +127,13 @@ def main():
 
     for asked in itertools.product(arguments.models, arguments.workers, arguments.rates):
         report = measure(*asked, arguments)
-        print(table([cell_of(report)], report).splitlines()[-1], flush=True)
+        print(table([cell_of(report)]).splitlines()[-1], flush=True)
         known = [report_of(*cell, arguments)
                  for cell in itertools.product(GRADIENTS, WORKERS, MBIT)]
         cells = [cell_of(report) for report in known if report]
         (arguments.out / "auto_grid.json").write_text(json.dumps(cells, indent=1) + "\n")
-        (arguments.out / "auto_grid.md").write_text(table(cells, report))
-    print(table(cells, report))
+        (arguments.out / "auto_grid.md").write_text(table(cells))
+    print(table(cells))
     return 0 if all((cell["auto_speed_of_best"] or 0) >= WANTED for cell in cells) else 1
 
 

@@ -49,7 +49,9 @@ class Study:
         before = json.loads(self.path.read_text()) if self.path.exists() else {}
         self.report = {part: entries for part, entries in before.items()
                        if part in PARTS and part not in arguments.parts}
-        self.report |= {"date": datetime.date.today().isoformat(), "device": arguments.device_name}
+        dates = before.get("dates", dict.fromkeys(self.report, before.get("date")))
+        dates |= dict.fromkeys(arguments.parts, datetime.date.today().isoformat())
+        self.report |= {"dates": dates, "device": arguments.device_name}
         self.failed = False
         self.adding = threading.Lock()
         self.running = set()
@@ -186,11 +188,13 @@ def main():
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--jobs", type=int, default=3, help="of the part accuracy, at a time")
     parser.add_argument("--epochs", type=int, default=8, help="of the part cifar10")
-    parser.add_argument("--cddp", default="build/release/cddp")
+    parser.add_argument("--cddp", default=ROOT / "build/release/cddp")
     parser.add_argument("--python", default="python3")
-    parser.add_argument("--data-dir", default="data")
+    parser.add_argument("--data-dir", default=ROOT / "data")
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "results/gpu")
     arguments = parser.parse_args()
+    arguments.cddp = os.path.realpath(arguments.cddp)
+    arguments.data_dir = os.path.realpath(arguments.data_dir)
     try:
         arguments.device_name = subprocess.run(
             ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"], check=True,

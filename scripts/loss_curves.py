@@ -13,6 +13,7 @@ python3-torch, python3-torchvision, gnuplot, and the data (`cddp data fetch cifa
 import argparse
 import datetime
 import json
+import os
 import pathlib
 import statistics
 import subprocess
@@ -89,11 +90,13 @@ def main():
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--lr", type=float, default=0.01)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--cddp", default="build/release/cddp")
+    parser.add_argument("--cddp", default=ROOT / "build/release/cddp")
     parser.add_argument("--python", default="/usr/bin/python3")
     parser.add_argument("--data-dir", type=pathlib.Path, default=ROOT / "data")
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "results/loss_curves")
     arguments = parser.parse_args()
+    arguments.cddp = os.path.realpath(arguments.cddp)
+    arguments.data_dir = arguments.data_dir.resolve()
     arguments.out.mkdir(parents=True, exist_ok=True)
     runs = {}
     for seed in range(1, arguments.seeds + 1):

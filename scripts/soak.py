@@ -33,15 +33,15 @@ def lab(*arguments, **more):
     return subprocess.Popen([LAB, *map(str, arguments)], env=os.environ | {"CDDP_LAB": NAME}, **more)
 
 
-def workers(count):
+def workers(a):
     """The process of each rank that runs."""
     found = {}
-    for rank in range(count):
+    for rank in range(a.workers):
         pids = subprocess.run(["ip", "netns", "pids", f"{NAME}-{rank}"], capture_output=True,
                               text=True).stdout.split()
         for pid in pids:
             try:
-                if pathlib.Path(f"/proc/{pid}/exe").resolve().name == "cddp":
+                if pathlib.Path(f"/proc/{pid}/exe").resolve().name == os.path.basename(a.cddp):
                     found[rank] = int(pid)
             except OSError:
                 pass  # it has ended
@@ -49,18 +49,19 @@ def workers(count):
 
 
 def sample(pid):
-    """Its resident memory in MB, and how many files it has open."""
+    """Its resident memory in MB, how many files it has open, and when."""
     status = pathlib.Path(f"/proc/{pid}/status").read_text()
     kib = int(status.partition("VmRSS:")[2].split()[0])
-    return kib * 1024 / 1e6, len(os.listdir(f"/proc/{pid}/fd"))
+    return kib * 1024 / 1e6, len(os.listdir(f"/proc/{pid}/fd")), time.monotonic()
 
 
 def growth(samples):
     """MB per hour, and files, from the middle third to the last."""
     third = len(samples) // 3
     middle, last = samples[third:2 * third], samples[-third:]
-    hours = third * EVERY_S / 3600
-    mb = statistics.median(s[0] for s in last) - statistics.median(s[0] for s in middle)
+    of = lambda part, key: statistics.median(s[key] for s in part)  # noqa: E731
+    hours = (of(last, 2) - of(middle, 2)) / 3600
+    mb = of(last, 0) - of(middle, 0)
     return mb / hours, max(s[1] for s in last) - max(s[1] for s in middle)
 
 
@@ -73,7 +74,7 @@ def watch(run, a):
         time.sleep(EVERY_S)
         if run.poll() is not None:
             return None
-        for rank, pid in workers(a.workers).items():
+        for rank, pid in workers(a).items():
             try:
                 samples[rank].append(sample(pid))
             except (OSError, ValueError):
@@ -87,8 +88,8 @@ def watch(run, a):
 
 def soak(a, folder):
     log = (folder / "log").open("w+")
-    run = lab("run", "--", a.cddp, "train", "--data-dir", a.data_dir, "--compress", "--collective",
-              a.collective, "--threads", 1, "--batch-size", 16, "--epochs", 1_000_000,
+    run = lab("run", "--", a.cddp, "train", "--data-dir", a.data_dir, "--collective",
+              a.collective, *(["--compress"] if a.collective != "dense" else []), "--threads", 1, "--batch-size", 16, "--epochs", 1_000_000,
               "--max-train-samples", 20_000, "--max-test-samples", 1000, "--save-every-steps", 200,
               "--checkpoint-dir", folder / "checkpoints", "--log-dir", folder / "runs",
               "--interface", "eth0", "--json", folder / "report.json",
@@ -98,7 +99,7 @@ def soak(a, folder):
         code = None
         if samples:
             begin = time.monotonic()
-            os.kill(workers(a.workers)[a.workers - 1], signal.SIGTERM)
+            os.kill(workers(a)[a.workers - 1], signal.SIGTERM)
             code = run.wait(60)
             seconds = time.monotonic() - begin
     finally:

@@ -14,6 +14,7 @@ python3-torchvision, and the data (`cddp data fetch mnist cifar10`).
 import argparse
 import datetime
 import json
+import os
 import pathlib
 import platform
 import statistics
@@ -42,7 +43,7 @@ def systems_of(model, arguments):
     """What is measured: a name -> (command, images of a step)."""
     dataset, batch, steps = MODELS[model]
     python = [arguments.python, ROOT / "bench/peers/train_peer.py", "--model", model,
-              "--batch-size", batch, "--threads", THREADS, "--steps", steps]
+              "--batch-size", batch, "--threads", THREADS, "--warmup", 0, "--steps", steps + 3]
 
     def cddp(workers, threads, per_worker, *flags):
         return [arguments.cddp, "train", "--model", model, "--dataset", dataset, "--epochs", 1,
@@ -101,10 +102,11 @@ def main():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="*", default=list(MODELS), choices=MODELS)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--cddp", default="build/release/cddp")
+    parser.add_argument("--cddp", default=ROOT / "build/release/cddp")
     parser.add_argument("--python", default="/usr/bin/python3")
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "results/throughput")
     arguments = parser.parse_args()
+    arguments.cddp = os.path.realpath(arguments.cddp)
     arguments.out.mkdir(parents=True, exist_ok=True)
     report = {"machine": machine(), "date": datetime.date.today().isoformat(), "torch": None,
               "rounds": arguments.rounds, "threads": THREADS, "models": []}

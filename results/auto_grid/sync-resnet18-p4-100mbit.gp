@@ -1,8 +1,8 @@
 set terminal pngcairo size 1200,440 font 'DejaVu Sans,13' background 'white' noenhanced
 set output 'sync-resnet18-p4-100mbit.png'
-set title "Synchronising the gradients of resnet18: 4 workers, 100mbit links\n2 cores of AMD EPYC, Linux 6.18.44-fc-v782; median of 5 rounds"
+set title "Synchronising the gradients of resnet18: 4 workers, 100mbit links\n2 cores of AMD EPYC, Linux 6.18.44-fc-v669; median of 5 rounds; 1% in int4, memory residual"
 set xlabel 'time of a step (ms)'
-set xrange [0:7853.9]
+set xrange [0:7628.44]
 set yrange [0.3:5.7]
 set format x '%g'
 set grid xtics lc rgb '#bbbbbb'
