@@ -3,12 +3,9 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <net/if.h>
-#include <sched.h>
 
 #include <algorithm>
 #include <charconv>
-#include <functional>
-#include <future>
 #include <nlohmann/json.hpp>
 #include <random>
 #include <thread>
@@ -17,6 +14,7 @@
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 
 #include "cddp/status.h"
+#include "ddp/threads.h"
 #include "ddp/torch_error.h"
 
 namespace cddp {
@@ -126,29 +124,6 @@ std::string FirstFew(const std::vector<int>& ranks) {
   return list;
 }
 
-// While it lives, threads that the calling one starts are scheduled as batch work: when one
-// can run, whoever runs goes on until it waits or its turn is over.
-class StartBatchThreads {
- public:
-  StartBatchThreads() : policy_(sched_getscheduler(0)) {
-    if (policy_ == SCHED_OTHER) Set(SCHED_BATCH);
-  }
-  ~StartBatchThreads() {
-    if (policy_ == SCHED_OTHER) Set(SCHED_OTHER);
-  }
-  StartBatchThreads(const StartBatchThreads&) = delete;
-  StartBatchThreads& operator=(const StartBatchThreads&) = delete;
-
- private:
-  // Where it is forbidden all stays as it was.
-  static void Set(int policy) {
-    const sched_param none{};
-    sched_setscheduler(0, policy, &none);
-  }
-
-  const int policy_;
-};
-
 // Gloo's thread for a device polls its sockets, and when the lock of one that is ready is
 // held by a sender, it tries again at once. A sender wakes the receiver's thread while it
 // holds that lock; the answer wakes its own thread, which, were it to take the sender's
@@ -162,21 +137,6 @@ std::shared_ptr<gloo::transport::Device> NewDevice(const WorldOptions& options) 
   const bool local = !options.meeting_file.empty() || IsLoopback(options.launch.master_address);
   return local ? ProcessGroupGloo::createDeviceForHostname("127.0.0.1")
                : ProcessGroupGloo::createDefaultDevice();
-}
-
-// Whether `work`, on a thread of its own, has ended within `patience`; throws what it throws. If
-// not, the thread is left behind: `work` must own what it uses.
-bool EndsWithin(std::chrono::milliseconds patience, std::function<void()> work) {
-  std::packaged_task<void()> task(std::move(work));
-  std::future<void> end = task.get_future();
-  std::thread thread(std::move(task));
-  if (end.wait_for(patience) != std::future_status::ready) {
-    thread.detach();
-    return false;
-  }
-  thread.join();
-  end.get();
-  return true;
 }
 
 // A call of the store never came back.

@@ -19,6 +19,7 @@ nan      Of the peer only: gradients are finite again in the steps after a NaN i
          cddp NonFiniteGradientVoidsTheStepOnEveryRank tries a hundred.)
 
 Prints a line for each part and ends with 1 when any trial failed.
+Longer than other files: the parts share how workers are started, awaited and ended.
 """
 import argparse
 import contextlib

@@ -1,3 +1,4 @@
+// Longer than other files: what every option may be, and how it is written down, in one place.
 #include "trainer/options.h"
 
 #include <fmt/format.h>
